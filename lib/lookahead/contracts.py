@@ -1,0 +1,239 @@
+"""What the rooms of the library promise each other: Task, Model, Objective, Loss, Needs.
+
+Tasks, models and objectives stand beside each other and meet only here. A subclass that is given a
+name registers itself, so a new one is one file:
+
+    class MyObjective(Objective, name="my_objective"): ...
+
+Shapes: B examples, P prompt tokens, A answer tokens, T tokens in a sequence, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from lookahead.errors import LookaheadError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+RESERVED_TOKENS = ("$", "<1>", "<2>", "<3>")
+"""Ids that every model keeps after the task's own, whatever the objective, so that weights taught one
+way load into another. The first is the dummy `$` of teacherless training (published vocabulary: N + 4)."""
+
+
+class Named(ABC):
+    """Subclasses declared with `name=` are found by that name: `Task.named("path_star")`."""
+
+    name: ClassVar[str]
+    known: ClassVar[dict[str, type[Any]]]
+
+    def __init_subclass__(cls, name: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if Named in cls.__bases__:
+            cls.known = {}
+        if name is not None:
+            cls.name = name
+            cls.known[name] = cls
+
+    @classmethod
+    def named(cls, name: str) -> type[Self]:
+        """The subclass registered as `name`.
+
+        Raises:
+            LookaheadError: no such name; the message lists those there are.
+        """
+        if name not in cls.known:
+            kind = cls.__name__.lower()
+            raise LookaheadError(f"unknown {kind} {name!r}; known: {', '.join(sorted(cls.known))}")
+        return cls.known[name]
+
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        """What may be set by keyword in the constructor, with its default."""
+        parameters = inspect.signature(cls).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+class Task(Named):
+    """What is to be learnt: (prompt, answer) pairs, and who is right.
+
+    Example i of a split is a pure function of (task, seed, split, i): the same in any batch, on any
+    device. Train, validation and test share no example, whatever the seed.
+    """
+
+    seed: int
+
+    @property
+    @abstractmethod
+    def prompt_length(self) -> int:
+        """P, tokens in a prompt."""
+
+    @property
+    @abstractmethod
+    def answer_length(self) -> int:
+        """A, tokens in an answer."""
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Ids that prompts and answers use: 0 ... vocab_size - 1. Reserved ids follow."""
+
+    @property
+    @abstractmethod
+    def decision(self) -> int:
+        """Index in the answer of the indecipherable token: the one that needs the lookahead."""
+
+    @property
+    @abstractmethod
+    def chance_accuracy(self) -> float:
+        """Autoregressive accuracy of a model that knows everything but the decision."""
+
+    @abstractmethod
+    def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Examples `indices` [B] of a split, on the device of `indices`: prompts [B, P], answers [B, A]."""
+
+    @abstractmethod
+    def correct(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:
+        """Which of the `given` [B, A] answers are right: [B], bool."""
+
+    @abstractmethod
+    def decoys(self, prompts: Tensor, answers: Tensor) -> Tensor:
+        """A whole wrong answer a cheat could be led into, [B, A]: right but for the decision and what follows."""
+
+    @abstractmethod
+    def text(self, tokens: Tensor) -> list[str]:
+        """Rows of tokens [B, T] in words."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an objective asks of a model, known before anything is built."""
+
+    longest: int
+    """Tokens in the longest sequence."""
+    extra_tokens: int = 0
+    """How many of the reserved ids it uses."""
+    attention: Literal["causal", "full"] = "causal"
+    noise: bool = False
+    """Whether `forward` wants a fresh random tensor each step."""
+
+
+class Model(Named, nn.Module):
+    """Tokens in, logits out; knows its sizes, nothing of tasks."""
+
+    vocab_size: int
+    longest: int
+
+    @abstractmethod
+    def forward(
+        self, inputs: Tensor, positions: Tensor | None = None, attention: str | Tensor = "causal"
+    ) -> Tensor:
+        """The residual stream before the final norm.
+
+        Args:
+            inputs: tokens [B, T], integer, or embeddings [B, T, D].
+            positions: [T] or [B, T]; 0 ... T - 1 if not given.
+            attention: "causal", "full", or a bool mask [T, T] or [B, T, T], true where row may see column.
+
+        Returns:
+            hidden [B, T, D].
+        """
+
+    @abstractmethod
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Token embeddings, without positions: [B, T] -> [B, T, D]."""
+
+    @abstractmethod
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Final norm and output head: [..., D] -> logits [..., V]."""
+
+    @abstractmethod
+    def fresh(self, layers: int) -> Model:
+        """Another trunk of the same kind and width, newly initialised."""
+
+    @abstractmethod
+    def step(self, tokens: Tensor, cache: Any | None = None) -> tuple[Tensor, Any]:
+        """Goes on reading: the hidden states [B, T, D] of `tokens` [B, T] after all that `cache` has seen."""
+
+    def attention_maps(self, tokens: Tensor) -> Tensor:
+        """Attention weights [layers, B, heads, T, T]; an error where the model has none."""
+        raise LookaheadError(f"a {self.name} has no attention maps")
+
+
+@dataclass
+class Loss:
+    """What one forward pass of an objective measured."""
+
+    total: Tensor
+    """The scalar to descend."""
+    tokens: Tensor
+    """Loss of every answer token in nats, in the task's order [B, A]; NaN where nothing was taught."""
+    predictions: Tensor
+    """Teacher-forced predictions, in the task's order [B, A]."""
+    parts: dict[str, Tensor] = field(default_factory=dict)
+    """Named scalars worth watching."""
+
+
+class Objective(Named, nn.Module):
+    """How a model is taught and how it answers. Only it knows the layout of its sequences.
+
+    `forward` has no side effect and never waits for the device. Keyword-only arguments of the
+    constructor are the objective's options; they are part of a run's identity.
+    """
+
+    def __init__(self, model: Model, task: Task) -> None:
+        super().__init__()
+        self.model = model
+        self.prompt_length = task.prompt_length
+        self.answer_length = task.answer_length
+        self.dummy = task.vocab_size
+
+    @classmethod
+    @abstractmethod
+    def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
+        """What it asks of the model for prompts [B, P] and answers [B, A]."""
+
+    @abstractmethod
+    def forward(
+        self,
+        prompts: Tensor,
+        answers: Tensor,
+        noise: Tensor | None = None,
+        progress: Tensor | None = None,
+    ) -> Loss:
+        """Teaches: prompts [B, P], answers [B, A] -> Loss.
+
+        Args:
+            noise: uniform numbers in [0, 1), [B, A], where `needs` asks for them.
+            progress: how much of the training is done, a scalar in [0, 1].
+        """
+
+    @abstractmethod
+    def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+        """Answers without a teacher, greedily: [B, A].
+
+        Args:
+            given: forced first answer tokens [B, K], in the task's order; the answer goes on from them.
+
+        Raises:
+            CannotContinue: the objective does not answer in the task's order.
+        """
+
+
+def parameters(module: nn.Module) -> int:
+    """Trainable numbers in a module."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """`"auto"` is the GPU where there is one, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)

@@ -1,0 +1,71 @@
+"""The measures of the book, each under a name of its own.
+
+| name | share of, in [0, 1] unless said |
+| --- | --- |
+| `autoregressive_accuracy` | answers right as a whole, given without a teacher |
+| `teacher_forced_accuracy` | answers right as a whole, every token predicted from what training shows |
+| `autoregressive_token_accuracy` | tokens right, by position, without a teacher |
+| `teacher_forced_token_accuracy` | tokens right, by position, from what training shows |
+| `cheat_accuracy` | wrong arms finished once put on them; NaN where the objective cannot be put on an arm |
+| `loss` | mean loss by position, nats; NaN where nothing is taught |
+| `examples` | how many examples stand behind each |
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lookahead.contracts import Objective, Split, Task
+from lookahead.errors import CannotContinue, LookaheadError
+
+Measures = dict[str, float | int | list[float]]
+
+
+def batches(task: Task, split: Split, count: int, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """The first `count` examples of a split, in batches of prompts [b, P], answers [b, A]."""
+    for first in range(0, count, batch_size):
+        yield task.sample(split, torch.arange(first, min(first + batch_size, count), device=device))
+
+
+@torch.no_grad()
+def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_size: int = 1024) -> Measures:
+    """Every measure of the table above, on the first `count` examples of a split.
+
+    Raises:
+        LookaheadError: nothing to measure on.
+    """
+    if count < 1:
+        raise LookaheadError(f"cannot measure on {count} examples: at least 1")
+    device = next(objective.parameters()).device
+    sums: dict[str, Tensor] = {}
+    for prompts, answers in batches(task, split, count, batch_size, device):
+        for name, value in _measure(objective, task, prompts, answers).items():
+            sums[name] = sums.get(name, 0) + value.double().sum(dim=0)
+    means = {name: (total / count).tolist() for name, total in sums.items()}
+    return {**means, "examples": count}
+
+
+def _measure(objective: Objective, task: Task, prompts: Tensor, answers: Tensor) -> dict[str, Tensor]:
+    """Each measure for each example: [b] or [b, A]."""
+    taught = objective(prompts, answers)
+    given = objective.answer(prompts)
+    return {
+        "autoregressive_accuracy": task.correct(prompts, answers, given),
+        "teacher_forced_accuracy": task.correct(prompts, answers, taught.predictions),
+        "autoregressive_token_accuracy": given == answers,
+        "teacher_forced_token_accuracy": taught.predictions == answers,
+        "cheat_accuracy": _follows_decoy(objective, task, prompts, answers),
+        "loss": taught.tokens,
+    }
+
+
+def _follows_decoy(objective: Objective, task: Task, prompts: Tensor, answers: Tensor) -> Tensor:
+    """Whether the answer, put on a wrong arm by its forced first tokens, finishes that arm, [b]."""
+    decoys = task.decoys(prompts, answers)
+    forced = decoys[:, : task.decision + 1]
+    try:
+        given = objective.answer(prompts, given=forced)
+    except CannotContinue:
+        return torch.full(prompts.shape[:1], torch.nan, device=prompts.device)
+    return (given == decoys).all(dim=1)

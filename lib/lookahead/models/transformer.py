@@ -1,0 +1,218 @@
+"""A GPT-2-style decoder (Radford et al., 2019) in one file.
+
+Pre-norm blocks, learned positions, input and output embeddings tied, no dropout. The weights that write
+into the residual stream start smaller by sqrt(2 layers), as in GPT-2; in the published path-star code
+that scaling looks for a layer name that does not exist and never happens.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lookahead.contracts import Model
+from lookahead.errors import LookaheadError
+
+PRESETS: dict[str, dict[str, int]] = {
+    "tiny": {"layers": 3, "width": 64, "heads": 4},
+    "mini": {"layers": 12, "width": 384, "heads": 6},
+}
+"""`mini` is the from-scratch Transformer of Bachmann and Nagarajan (GPT-Mini); `tiny` learns the quick tasks
+in about a minute on one core."""
+
+
+def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention as it is written in a textbook.
+
+    Args:
+        q, k, v: [B, heads, T or S, head width].
+        mask: bool, broadcast to [B, heads, T, S]; true where a row may look.
+
+    Returns:
+        the mix of values [B, heads, T, head width], and the weights [B, heads, T, S].
+    """
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
+    return weights @ v, weights
+
+
+@dataclass
+class Cache:
+    """What generation keeps: keys and values of every layer, [layers, B, heads, room, head width], and how
+    many tokens were read."""
+
+    keys: Tensor
+    values: Tensor
+    length: int = 0
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + MLP(norm(x))."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp_in = nn.Linear(width, 4 * width)
+        self.mlp_out = nn.Linear(4 * width, width)
+
+    def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of x [B, T, D], each [B, heads, T, D / heads]."""
+        qkv = self.query_key_value(self.attention_norm(x))
+        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Adds what the heads found, [B, heads, T, D / heads], then the MLP."""
+        x = x + self.attention_out(mixed.transpose(1, 2).flatten(2))
+        return x + self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x)), approximate="tanh"))
+
+
+class Transformer(Model, name="transformer"):
+    """`layers` blocks of a given width.
+
+    Args:
+        vocab_size: V, ids it can read and predict.
+        longest: the longest sequence it has positions for.
+        implementation: "sdpa" (torch's fused attention) or "plain" (the readable one; equal, and tested so).
+
+    Raises:
+        LookaheadError: the width does not split into the heads.
+    """
+
+    implementations: ClassVar = ("sdpa", "plain")
+
+    def __init__(
+        self,
+        vocab_size: int,
+        longest: int,
+        *,
+        layers: int,
+        width: int,
+        heads: int,
+        implementation: Literal["sdpa", "plain"] = "sdpa",
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise LookaheadError(f"width {width} does not split into {heads} heads: take a multiple of {heads}")
+        if implementation not in self.implementations:
+            known = ", ".join(self.implementations)
+            raise LookaheadError(f"unknown attention implementation {implementation!r}; known: {known}")
+        self.vocab_size, self.longest, self.width, self.heads = vocab_size, longest, width, heads
+        self.implementation = implementation
+        self.token_embedding = nn.Embedding(vocab_size, width)
+        self.position_embedding = nn.Embedding(longest, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.final_norm = nn.LayerNorm(width)
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Normal(0, 0.02); what writes into the residual stream is smaller by sqrt(2 layers)."""
+        for name, parameter in self.named_parameters():
+            if name.endswith(("attention_out.weight", "mlp_out.weight")):
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * len(self.blocks)))
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif "norm" not in name:
+                nn.init.normal_(parameter, std=0.02)
+
+    def forward(
+        self, inputs: Tensor, positions: Tensor | None = None, attention: str | Tensor = "causal"
+    ) -> Tensor:
+        x = self.enter(inputs, positions)
+        for block in self.blocks:
+            q, k, v = block.split_heads(x)
+            x = block.finish(x, self.attend(q, k, v, attention))
+        return x
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        return self.token_embedding(tokens)
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        return F.linear(self.final_norm(hidden), self.token_embedding.weight)
+
+    def fresh(self, layers: int) -> Transformer:
+        return Transformer(
+            self.vocab_size,
+            self.longest,
+            layers=layers,
+            width=self.width,
+            heads=self.heads,
+            implementation=self.implementation,  # type: ignore[arg-type]
+        )
+
+    def enter(self, inputs: Tensor, positions: Tensor | None = None) -> Tensor:
+        """What the first block reads: embeddings and positions, [B, T, D]."""
+        x = inputs if inputs.is_floating_point() else self.embed(inputs)
+        if positions is None:
+            if x.shape[1] > self.longest:
+                raise LookaheadError(f"{x.shape[1]} tokens, but the model was built for at most {self.longest}")
+            positions = torch.arange(x.shape[1], device=x.device)
+        return x + self.position_embedding(positions)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, attention: str | Tensor) -> Tensor:
+        """The mix of values for each query, [B, heads, T, D / heads]."""
+        if self.implementation == "plain":
+            return plain_attention(q, k, v, as_mask(attention, q))[0]
+        if isinstance(attention, Tensor):
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=as_mask(attention, q))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal(attention))
+
+    def attention_maps(self, tokens: Tensor, attention: str | Tensor = "causal") -> Tensor:
+        """Attention weights [layers, B, heads, T, T], row looks at column, by the plain path."""
+        maps = []
+        x = self.enter(tokens)
+        for block in self.blocks:
+            q, k, v = block.split_heads(x)
+            mixed, weights = plain_attention(q, k, v, as_mask(attention, q))
+            maps.append(weights)
+            x = block.finish(x, mixed)
+        return torch.stack(maps)
+
+    def step(self, tokens: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
+        """Goes on reading, causally: hidden states [B, T, D] of the new tokens [B, T], and the cache to go on from.
+
+        The cache that was given is used up.
+        """
+        if cache is None:
+            shape = (len(self.blocks), tokens.shape[0], self.heads, self.longest, self.width // self.heads)
+            kind = self.token_embedding.weight
+            cache = Cache(kind.new_empty(shape), kind.new_empty(shape))
+        old, new = cache.length, cache.length + tokens.shape[1]
+        if new > self.longest:
+            raise LookaheadError(f"{new} tokens, but the model was built for at most {self.longest}")
+        positions = torch.arange(new, device=tokens.device)
+        mask = positions[old:, None] >= positions[None, :]
+        x = self.enter(tokens, positions[old:])
+        for layer, block in enumerate(self.blocks):
+            q, k, v = block.split_heads(x)
+            cache.keys[layer, :, :, old:new] = k
+            cache.values[layer, :, :, old:new] = v
+            seen = cache.keys[layer, :, :, :new].to(q.dtype), cache.values[layer, :, :, :new].to(q.dtype)
+            x = block.finish(x, self.attend(q, *seen, mask if old else "causal"))
+        cache.length = new
+        return x, cache
+
+
+def is_causal(attention: str) -> bool:
+    """Whether a named attention is the causal one."""
+    if attention not in ("causal", "full"):
+        raise LookaheadError(f"attention is 'causal', 'full' or a bool mask, not {attention!r}")
+    return attention == "causal"
+
+
+def as_mask(attention: str | Tensor, like: Tensor) -> Tensor:
+    """A bool mask that broadcasts to [B, heads, T, T], from what `Model.forward` takes."""
+    if isinstance(attention, Tensor):
+        return attention[:, None] if attention.ndim == 3 else attention
+    length = like.shape[-2]
+    mask = torch.ones(length, length, dtype=torch.bool, device=like.device)
+    return mask.tril() if is_causal(attention) else mask

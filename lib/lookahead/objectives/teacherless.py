@@ -1,0 +1,35 @@
+"""No teacher: every answer token is predicted from the prompt and dummies, none from the token before it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lookahead.contracts import Loss, Needs, Objective
+from lookahead.errors import CannotContinue
+from lookahead.objectives.sequences import answer_loss, read
+
+
+class Teacherless(Objective, name="teacherless"):
+    """-sum_i log p(a_i | prompt, $ ... $) (Monea et al., 2023; Bachmann and Nagarajan, 2024, "teacherless")."""
+
+    @classmethod
+    def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
+        return Needs(longest=prompt_length + answer_length - 1, extra_tokens=1)
+
+    def read_blind(self, prompts: Tensor) -> Tensor:
+        """Logits of every answer token [B, A, V] from the prompt alone, in one pass."""
+        dummies = prompts.new_full((prompts.shape[0], self.answer_length - 1), self.dummy)
+        return read(self.model, prompts, hints=dummies)
+
+    def forward(
+        self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
+    ) -> Loss:
+        return answer_loss(self.read_blind(prompts), answers)
+
+    @torch.no_grad()
+    def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+        """All tokens at once."""
+        if given is not None:
+            raise CannotContinue("teacherless answers come in one pass that never reads an answer token")
+        return self.read_blind(prompts).argmax(dim=-1)

@@ -1,0 +1,115 @@
+"""Named tensors and a record in one safetensors file: whole or refused, no code in it to run."""
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from lookahead.errors import LookaheadError
+from lookahead.files import replacing
+
+
+def state_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The state of a module, tied tensors once."""
+    seen: set[int] = set()
+    return {
+        name: tensor
+        for name, tensor in module.state_dict(keep_vars=True).items()
+        if not (id(tensor) in seen or seen.add(id(tensor)))
+    }
+
+
+def save(path: str | Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    """Writes atomically, with a checksum.
+
+    Raises:
+        LookaheadError: the file could not be written; what stood there is untouched.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(record)
+    metadata = {"record": text, "sha256": _checksum(tensors, text)}
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads what `save` wrote: tensors (on the CPU) and the record.
+
+    Raises:
+        LookaheadError: not there, truncated or corrupt.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+    except (OSError, SafetensorError, struct.error) as error:
+        raise LookaheadError(f"{path} cannot be read ({error}): truncated, corrupt, or no safetensors file") from error
+    if "record" not in metadata or metadata.get("sha256") != _checksum(tensors, metadata["record"]):
+        raise LookaheadError(f"{path} is corrupt: its checksum does not match")
+    return tensors, json.loads(metadata["record"])
+
+
+def _checksum(tensors: dict[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class Checkpoints:
+    """The latest checkpoint of one training, and the one before it.
+
+    Args:
+        folder: where they lie; made if missing.
+        run_id: whose training it is.
+    """
+
+    def __init__(self, folder: str | Path, run_id: str) -> None:
+        self.latest = Path(folder) / "checkpoint.safetensors"
+        self.previous = Path(folder) / "checkpoint.previous.safetensors"
+        self.run_id = run_id
+
+    def save(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """Writes a new latest one; the one that was latest is kept as the previous."""
+        fresh = self.latest.with_name("checkpoint.new.safetensors")
+        save(fresh, tensors, {**record, "run": self.run_id})
+        if self.latest.exists():
+            self.latest.replace(self.previous)
+        fresh.replace(self.latest)
+
+    def load(self, previous: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The latest (or the previous) checkpoint, or None where there is none.
+
+        Raises:
+            LookaheadError: it is corrupt (the message offers the previous one) or another run's.
+        """
+        path = self.previous if previous or not self.latest.exists() else self.latest
+        if not path.exists():
+            return None
+        try:
+            tensors, record = load(path)
+        except LookaheadError as error:
+            if path is self.latest and self.previous.exists():
+                raise LookaheadError(
+                    f"{error}. The one before it is still there ({self.previous.name}): "
+                    "go on from it with resume='previous'"
+                ) from error
+            raise LookaheadError(f"{error}. Start anew with resume='never'") from error
+        if record["run"] != self.run_id:
+            raise LookaheadError(f"{path} belongs to run {record['run']}, not to {self.run_id}")
+        return tensors, record
+
+    def remove(self) -> None:
+        """Forgets both."""
+        self.latest.unlink(missing_ok=True)
+        self.previous.unlink(missing_ok=True)

@@ -1,0 +1,216 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from math import gcd
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lookahead.contracts import Objective, Task
+from lookahead.errors import LookaheadError
+from lookahead.tasks.counter import words
+from lookahead.training.checkpoints import Checkpoints, state_tensors
+from lookahead.training.optimizers import Optimizers
+from lookahead.training.progress import Progress
+from lookahead.training.settings import Settings
+
+Measure = Callable[[Objective], dict[str, Any]]
+"""What is measured at every evaluation; it must hold `autoregressive_accuracy`."""
+
+
+@dataclass
+class Trained:
+    """What a training left behind, beside the weights in the objective."""
+
+    steps: int = 0
+    """Steps done."""
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    """One row an evaluation: `step` (steps done by then), `training_loss` (mean since the last row), the measures."""
+    stopped_early: bool = False
+    seconds: float = 0.0
+    """Time spent training and measuring, over all sittings."""
+
+
+class NonFiniteLoss(LookaheadError):
+    """The loss left the numbers; the last good checkpoint stands."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after the state was saved."""
+
+
+def training_indices(step: int, batch_size: int, examples: int | None, seed: int) -> Tensor:
+    """Which training examples a step uses, [B].
+
+    Fresh ones if `examples` is None. Otherwise the first `examples`, each once an epoch, in an order
+    that changes every epoch (an affine walk, so that the state of the data stays one integer).
+    """
+    position = torch.arange(step * batch_size, (step + 1) * batch_size)
+    if examples is None:
+        return position
+    indices = torch.empty_like(position)
+    for epoch in (position // examples).unique().tolist():
+        here = position // examples == epoch
+        stride, offset = (word % examples for word in words("epoch", seed, epoch, count=2))
+        while gcd(stride, examples) != 1:
+            stride += 1
+        indices[here] = (stride * (position[here] % examples) + offset) % examples
+    return indices
+
+
+@contextlib.contextmanager
+def postponed_interrupt() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C waits for the end of a step; a second one does not wait."""
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def train(
+    objective: Objective,
+    task: Task,
+    settings: Settings,
+    measure: Measure,
+    *,
+    seed: int = 0,
+    checkpoints: Checkpoints | None = None,
+    checkpoint_every: int = 500,
+    resume: Literal["latest", "previous", "never"] = "latest",
+    label: str = "",
+) -> Trained:
+    """Trains an objective in place, on the device where it lies.
+
+    Args:
+        task: gives the training examples.
+        measure: called every `settings.evaluate_every` steps and at the end.
+        seed: of the order of a fixed training set.
+        checkpoints: where to save and resume; nothing is saved if None.
+        checkpoint_every: in steps; Ctrl-C saves as well.
+        resume: what to start from where a checkpoint is found.
+
+    Raises:
+        NonFiniteLoss: the loss of a step was not a number; names the step, keeps the last checkpoint.
+        Interrupted: Ctrl-C.
+        LookaheadError: a checkpoint that cannot be used.
+    """
+    device = next(objective.parameters()).device
+    optimizers = Optimizers(objective, settings)
+    state = Trained()
+    if checkpoints is not None and resume != "never":
+        found = checkpoints.load(previous=resume == "previous")
+        if found is not None:
+            state = _restore(objective, optimizers, *found)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    progress = Progress(settings.steps, state.steps, label)
+    begun = time.monotonic() - state.seconds
+    losses: list[Tensor] = []
+    accuracy = state.curve[-1]["autoregressive_accuracy"] if state.curve else None
+
+    def save() -> None:
+        state.seconds = time.monotonic() - begun
+        if checkpoints is not None:
+            tensors = {f"objective.{k}": v for k, v in state_tensors(objective).items()}
+            tensors |= {f"optimizer.{k}": v for k, v in optimizers.tensors().items()}
+            pending = [loss.item() for loss in losses]
+            checkpoints.save(tensors, {"steps": state.steps, "curve": state.curve, "seconds": state.seconds, "losses": pending})
+
+    if checkpoints is not None and state.steps:
+        losses = [torch.tensor(loss, device=device) for loss in found[1]["losses"]]  # type: ignore[index]
+
+    with postponed_interrupt() as interrupted:
+        try:
+            while state.steps < settings.steps and not state.stopped_early:
+                step = state.steps
+                indices = training_indices(step, settings.batch_size, settings.train_examples, seed)
+                prompts, answers = task.sample("train", indices.to(device))
+                with autocast:
+                    loss = objective(prompts, answers, progress=torch.tensor(step / settings.steps, device=device)).total
+                loss.backward()
+                losses.append(loss.detach())
+                if device.type == "cpu" or step % 10 == 0:
+                    _check_finite(losses, step)
+                if settings.clip is not None:
+                    torch.nn.utils.clip_grad_norm_(trained, settings.clip)
+                optimizers.step(settings.rate(step))
+                state.steps += 1
+                if device.type == "cpu" or step % 10 == 0:
+                    progress.update(state.steps, losses[-1].item(), accuracy)
+                if state.steps % settings.evaluate_every == 0 or state.steps == settings.steps:
+                    _check_finite(losses, step)
+                    row = {"step": state.steps, "training_loss": torch.stack(losses).mean().item(), **measure(objective)}
+                    losses.clear()
+                    accuracy = row["autoregressive_accuracy"]
+                    state.curve.append(row)
+                    state.stopped_early = settings.stop_at is not None and accuracy >= settings.stop_at
+                if interrupted():
+                    save()
+                    raise Interrupted(f"stopped after step {state.steps} of {settings.steps}; the same call goes on from there")
+                if state.steps % checkpoint_every == 0:
+                    _check_finite(losses, step)
+                    save()
+        finally:
+            progress.close()
+    state.seconds = time.monotonic() - begun
+    return state
+
+
+def _check_finite(losses: list[Tensor], step: int) -> None:
+    """Raises NonFiniteLoss for the first loss of the pending ones that is no number."""
+    if not losses or torch.isfinite(torch.stack(losses)).all():
+        return
+    bad = next(i for i, loss in enumerate(losses) if not torch.isfinite(loss))
+    at = step - len(losses) + 1 + bad
+    raise NonFiniteLoss(
+        f"the loss of step {at} is {losses[bad].item()}: lower the learning rate or lengthen the warm-up. "
+        "The last checkpoint before it is kept"
+    )
+
+
+def _restore(objective: Objective, optimizers: Optimizers, tensors: dict[str, Tensor], record: dict[str, Any]) -> Trained:
+    """Takes up the state of a checkpoint."""
+    named = {name: {} for name in ("objective", "optimizer")}
+    for name, tensor in tensors.items():
+        kind, key = name.split(".", 1)
+        named[kind][key] = tensor
+    load_state(objective, named["objective"])
+    optimizers.load_tensors(named["optimizer"].items())
+    return Trained(steps=record["steps"], curve=record["curve"], seconds=record["seconds"])
+
+
+def load_state(objective: Objective, tensors: dict[str, Tensor]) -> None:
+    """Loads what `state_tensors` gave.
+
+    Raises:
+        LookaheadError: the tensors are another model's.
+    """
+    own = state_tensors(objective)
+    wrong = [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]
+    if wrong or len(tensors) != len(own):
+        raise LookaheadError(f"these weights belong to another model: {(wrong or sorted(set(tensors) - set(own)))[0]} does not fit")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+

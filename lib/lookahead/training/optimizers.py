@@ -1,0 +1,63 @@
+"""AdamW, and Muon for the hidden matrices."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from lookahead.training.settings import Settings
+
+
+class Optimizers:
+    """One or two optimisers that step together.
+
+    Args:
+        module: what is trained. Matrices inside a block are "hidden"; embeddings and vectors are not.
+    """
+
+    def __init__(self, module: nn.Module, settings: Settings) -> None:
+        named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        hidden = [p for name, p in named.items() if p.ndim == 2 and "embedding" not in name]
+        if settings.optimizer == "adamw":
+            hidden = []
+        taken = {id(p) for p in hidden}
+        matrices = [p for p in named.values() if id(p) not in taken and p.ndim >= 2]
+        vectors = [p for p in named.values() if p.ndim < 2]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+                lr=settings.learning_rate,
+                betas=(0.9, settings.beta2),
+                fused=True,
+            )
+        ]
+        if hidden:
+            rate = settings.matrix_learning_rate or 10 * settings.learning_rate
+            self.parts.append(torch.optim.Muon(hidden, lr=rate, weight_decay=settings.weight_decay))
+        self.rates = [[group["lr"] for group in part.param_groups] for part in self.parts]
+
+    def step(self, rate: float) -> None:
+        """One step at a share `rate` of the full learning rate; then the gradients are gone."""
+        for part, rates in zip(self.parts, self.rates, strict=True):
+            for group, full in zip(part.param_groups, rates, strict=True):
+                group["lr"] = full * rate
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The state as named tensors."""
+        return {
+            f"{i}.{index}.{key}": value
+            for i, part in enumerate(self.parts)
+            for index, state in part.state_dict()["state"].items()
+            for key, value in state.items()
+        }
+
+    def load_tensors(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Takes up a state that `tensors` gave."""
+        states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in self.parts]
+        for name, value in tensors:
+            i, index, key = name.split(".", 2)
+            states[int(i)].setdefault(int(index), {})[key] = value
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict({**part.state_dict(), "state": state})

@@ -1,0 +1,68 @@
+"""What determines a training, apart from task, model, objective and seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from lookahead.errors import LookaheadError
+
+CHOICES = {
+    "optimizer": ("adamw", "muon"),
+    "schedule": ("constant", "cosine"),
+    "precision": ("float32", "bfloat16"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything is counted in steps; a step is one batch."""
+
+    steps: int = 2000
+    batch_size: int = 128
+    train_examples: int | None = None
+    """None: every batch is fresh. n: the first n training examples, shuffled anew every epoch."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """"muon" takes the hidden matrices; all else stays with AdamW."""
+    learning_rate: float = 2e-3
+    """AdamW's."""
+    matrix_learning_rate: float | None = None
+    """Muon's; ten times `learning_rate` if None."""
+    weight_decay: float = 0.01
+    beta2: float = 0.999
+    """AdamW's second; the first is 0.9."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: constant, or a cosine down to 0 at the last step."""
+    warmup: int = 50
+    clip: float | None = 1.0
+    """Largest norm of the gradient; None: any."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """"bfloat16": mixed, by autocast."""
+    evaluate_every: int = 100
+    stop_at: float | None = None
+    """Stops at the first evaluation whose autoregressive accuracy on validation data reaches this."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise LookaheadError(f"{name} is one of {', '.join(allowed)}; not {getattr(self, name)!r}")
+        for name in ("steps", "batch_size", "evaluate_every", "train_examples"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise LookaheadError(f"{name} must be at least 1, not {value}")
+        for name in ("learning_rate", "matrix_learning_rate", "clip"):
+            if (value := getattr(self, name)) is not None and not (value > 0 and math.isfinite(value)):
+                raise LookaheadError(f"{name} must be a positive number, not {value}")
+        if self.weight_decay < 0 or self.warmup < 0:
+            raise LookaheadError("weight_decay and warmup cannot be negative")
+        if not 0 < self.beta2 < 1:
+            raise LookaheadError(f"beta2 lies between 0 and 1, not {self.beta2}")
+        if self.stop_at is not None and not 0 < self.stop_at <= 1:
+            raise LookaheadError(f"stop_at is an accuracy in (0, 1], not {self.stop_at}")
+
+    def rate(self, step: int) -> float:
+        """The share of the full learning rate at a step (0 ... steps - 1)."""
+        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        if self.schedule == "constant" or step < self.warmup:
+            return warm
+        return 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup)))
