@@ -1,0 +1,62 @@
+# make book       the site with every chapter executed; nothing is done twice
+# make serve      the site on this machine's port 8000 (make serve PORT=...)
+# make chapters   executes the chapters in place: renews the committed outputs
+# make test       every check, as in CI
+# make clean      removes what was built (not .venv)
+
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+BUILD := $(BIN)/python -m lookahead.chapter.build
+STAMPS := build/stamps
+
+LIBRARY := $(shell find lib -name '*.py')
+TESTS := $(shell find tests -type f -not -path '*/__pycache__/*')
+DATA := _toc.yml $(shell find chapters results -type f -not -path 'results/runs/*' -not -path '*/.*')
+INSTALLED := .venv/installed
+
+.NOTPARALLEL:
+.PHONY: book serve chapters test compare test-site clean
+
+book: $(INSTALLED)
+	@$(BUILD) chapters
+	@$(BUILD) site
+
+serve: book
+	@echo "http://localhost:$(PORT)/  (Ctrl-C stops it)"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory build/site/html
+
+chapters: $(INSTALLED)
+	@$(BUILD) chapters --in-place
+
+test: $(STAMPS)/ruff $(STAMPS)/pyright $(STAMPS)/unit compare test-site
+	@echo "all checks passed"
+
+$(STAMPS)/ruff: $(INSTALLED) $(LIBRARY) $(TESTS) pyproject.toml
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/pyright: $(INSTALLED) $(LIBRARY) pyproject.toml
+	$(BIN)/pyright
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/unit: $(INSTALLED) $(LIBRARY) $(TESTS) $(DATA) pyproject.toml
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests -n 2 --dist loadfile
+	@mkdir -p $(STAMPS) && touch $@
+
+compare: $(INSTALLED)
+	@$(BUILD) compare
+
+test-site: $(INSTALLED)
+	@$(BUILD) site --committed --output build/test-site
+
+# The stamp is written last: after an installation that failed, the next call installs again.
+$(INSTALLED): requirements.txt pyproject.toml
+	@rm -f $@
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+clean:
+	rm -rf build
