@@ -1,0 +1,45 @@
+"""Why can teacher-forced next-token training fail to learn a task that is easy to learn?
+
+The library under the book. What is named here is the public surface; names load what they need on
+first use, so that a chapter can choose instruction set and threads before torch is loaded.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lookahead.contracts import Loss, Model, Needs, Objective, Task
+    from lookahead.errors import CannotContinue, LookaheadError
+    from lookahead.evaluation import evaluate, gradient_signal, proportion
+    from lookahead.harness import run
+    from lookahead.models import Transformer
+    from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
+    from lookahead.results import Result, pack, read_packed, trained
+    from lookahead.runs import Run
+    from lookahead.tasks import PathStar
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "lookahead.contracts": ("Loss", "Model", "Needs", "Objective", "Task"),
+    "lookahead.errors": ("CannotContinue", "LookaheadError"),
+    "lookahead.evaluation": ("evaluate", "gradient_signal", "proportion"),
+    "lookahead.harness": ("run",),
+    "lookahead.models": ("Transformer",),
+    "lookahead.objectives": ("Hints", "Reversed", "TeacherForcing", "Teacherless"),
+    "lookahead.results": ("Result", "pack", "read_packed", "trained"),
+    "lookahead.runs": ("Run",),
+    "lookahead.tasks": ("PathStar",),
+}
+_WHERE = {name: module for module, names in _HOME.items() for name in names}
+__all__ = [  # noqa: PLE0604
+    "CannotContinue", "Hints", "LookaheadError", "Loss", "Model", "Needs", "Objective", "PathStar", "Result",
+    "Reversed", "Run", "Task", "TeacherForcing", "Teacherless", "Transformer", "evaluate", "gradient_signal",
+    "pack", "proportion", "read_packed", "run", "trained",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'lookahead' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

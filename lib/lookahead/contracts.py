@@ -23,6 +23,8 @@ from lookahead.errors import LookaheadError
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
+REQUIRED = inspect.Parameter.empty
+
 RESERVED_TOKENS = ("$", "<1>", "<2>", "<3>")
 """Ids that every model keeps after the task's own, whatever the objective, so that weights taught one
 way load into another. The first is the dummy `$` of teacherless training (published vocabulary: N + 4)."""
@@ -33,6 +35,8 @@ class Named(ABC):
 
     name: ClassVar[str]
     known: ClassVar[dict[str, type[Any]]]
+    supplied: ClassVar[frozenset[str]]
+    """Constructor arguments that the harness supplies; all others are options."""
 
     def __init_subclass__(cls, name: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -56,9 +60,9 @@ class Named(ABC):
 
     @classmethod
     def options(cls) -> dict[str, Any]:
-        """What may be set by keyword in the constructor, with its default."""
+        """What a run's configuration may set, with the defaults (`REQUIRED` where there is none)."""
         parameters = inspect.signature(cls).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        return {p.name: p.default for p in parameters if p.name not in cls.supplied}
 
 
 class Task(Named):
@@ -68,6 +72,7 @@ class Task(Named):
     device. Train, validation and test share no example, whatever the seed.
     """
 
+    supplied = frozenset({"seed"})
     seed: int
 
     @property
@@ -128,13 +133,14 @@ class Needs:
 class Model(Named, nn.Module):
     """Tokens in, logits out; knows its sizes, nothing of tasks."""
 
+    supplied = frozenset({"vocab_size", "longest"})
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Named sets of options."""
     vocab_size: int
     longest: int
 
     @abstractmethod
-    def forward(
-        self, inputs: Tensor, positions: Tensor | None = None, attention: str | Tensor = "causal"
-    ) -> Tensor:
+    def forward(self, inputs: Tensor, positions: Tensor | None = None, attention: str | Tensor = "causal") -> Tensor:
         """The residual stream before the final norm.
 
         Args:
@@ -184,9 +190,11 @@ class Loss:
 class Objective(Named, nn.Module):
     """How a model is taught and how it answers. Only it knows the layout of its sequences.
 
-    `forward` has no side effect and never waits for the device. Keyword-only arguments of the
-    constructor are the objective's options; they are part of a run's identity.
+    `forward` has no side effect and never waits for the device. What the constructor takes beside model
+    and task are the objective's options; they are part of a run's identity.
     """
+
+    supplied = frozenset({"model", "task"})
 
     def __init__(self, model: Model, task: Task) -> None:
         super().__init__()
@@ -202,11 +210,7 @@ class Objective(Named, nn.Module):
 
     @abstractmethod
     def forward(
-        self,
-        prompts: Tensor,
-        answers: Tensor,
-        noise: Tensor | None = None,
-        progress: Tensor | None = None,
+        self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
         """Teaches: prompts [B, P], answers [B, A] -> Loss.
 

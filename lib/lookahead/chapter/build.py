@@ -57,7 +57,9 @@ def listed(root: Path) -> list[Path]:
     """The chapters of `_toc.yml`, in its order."""
     contents = root / "_toc.yml"
     if not contents.is_file():
-        raise LookaheadError(f"there is no {contents.name} in {root.resolve()}: run this at the root of the book")
+        raise LookaheadError(
+            f"there is no {contents.name} in {root.resolve()}: run this at the root of the book"
+        )
 
     def files(node: Any) -> Iterable[str]:
         if isinstance(node, list):
@@ -70,10 +72,19 @@ def listed(root: Path) -> list[Path]:
                 else:
                     yield from files(value)
 
-    names = [name.removesuffix(".ipynb") for name in files(yaml.safe_load(contents.read_text(encoding="utf-8")))]
-    chapters = [root / f"{name}.ipynb" for name in names if name.startswith("chapters/")]
-    if missing := [str(chapter.relative_to(root)) for chapter in chapters if not chapter.is_file()]:
-        raise LookaheadError(f"{contents.name} lists what is not there: {', '.join(missing)}")
+    names = [
+        name.removesuffix(".ipynb")
+        for name in files(yaml.safe_load(contents.read_text(encoding="utf-8")))
+    ]
+    chapters = [
+        root / f"{name}.ipynb" for name in names if name.startswith("chapters/")
+    ]
+    if missing := [
+        str(chapter.relative_to(root)) for chapter in chapters if not chapter.is_file()
+    ]:
+        raise LookaheadError(
+            f"{contents.name} lists what is not there: {', '.join(missing)}"
+        )
     return chapters
 
 
@@ -100,7 +111,9 @@ def fingerprint(root: Path, chapter: Path) -> str:
     """Changes when the outputs of a chapter may change."""
     cells = [cell for cell in read(chapter).cells if cell.cell_type == "code"]
     code = [[cell.source, sorted(cell.metadata.get("tags", []))] for cell in cells]
-    return digest(root, inputs(root), f"Python {sys.version_info[:2]}", json.dumps(code))
+    return digest(
+        root, inputs(root), f"Python {sys.version_info[:2]}", json.dumps(code)
+    )
 
 
 def record(root: Path, chapter: Path) -> Path:
@@ -135,10 +148,15 @@ def read(path: Path) -> Any:
 
 def finished(source: Path, executed: Path) -> str:
     """The text of the notebook at `source` with the outputs of its execution, without volatile metadata."""
-    notebook, outputs = read(source), [cell for cell in read(executed).cells if cell.cell_type == "code"]
+    notebook, outputs = (
+        read(source),
+        [cell for cell in read(executed).cells if cell.cell_type == "code"],
+    )
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if [cell.source for cell in code] != [cell.source for cell in outputs]:
-        raise LookaheadError(f"{source.name} was edited while it was executed: run it again")
+        raise LookaheadError(
+            f"{source.name} was edited while it was executed: run it again"
+        )
     for cell, done in zip(code, outputs, strict=True):
         cell.outputs, cell.execution_count = joined(done.outputs), done.execution_count
     for metadata in [notebook.metadata, *(cell.metadata for cell in notebook.cells)]:
@@ -146,7 +164,11 @@ def finished(source: Path, executed: Path) -> str:
             metadata.pop(name, None)
         if "tags" in metadata and not metadata["tags"]:
             del metadata["tags"]
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
     notebook.metadata["language_info"] = {"name": "python"}
     return nbformat.writes(notebook) + "\n"
 
@@ -156,7 +178,11 @@ def joined(outputs: list[Any]) -> list[Any]:
     result: list[Any] = []
     for output in outputs:
         last = result[-1] if result else None
-        if output.output_type == "stream" and last is not None and last.get("name") == output.name:
+        if (
+            output.output_type == "stream"
+            and last is not None
+            and last.get("name") == output.name
+        ):
             last.text += output.text
         else:
             result.append(output)
@@ -186,7 +212,9 @@ def write_back(root: Path, chapter: Path) -> bool:
 
 def environment(progress: Path | None = None) -> dict[str, str]:
     """What a chapter's process runs in; without a file for progress it reports none."""
-    inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "MPLBACKEND"
+    }
     return {**inherited, **PINNED, "LOOKAHEAD_PROGRESS": str(progress or "")}
 
 
@@ -198,18 +226,35 @@ class Execution:
         self.fingerprint, self.begun = fingerprint(root, chapter), time.monotonic()
         self.copy = record(root, chapter).with_suffix(".ipynb")
         self.copy.parent.mkdir(parents=True, exist_ok=True)
-        self.log, self.progress = self.copy.with_suffix(".log"), self.copy.with_suffix(".progress")
+        self.log, self.progress = (
+            self.copy.with_suffix(".log"),
+            self.copy.with_suffix(".progress"),
+        )
         self.part = self.copy.with_name(f"{chapter.stem}.unfinished.ipynb")
         self.cells, self.said = len(read(chapter).cells), self.begun
         self.bar = None
         if sys.stderr.isatty():
             form = "{desc} |{bar:20}| {n_fmt}/{total_fmt} cells, {elapsed}{postfix}"
             self.bar = tqdm(
-                total=self.cells, desc=chapter.stem, position=slot, leave=False, dynamic_ncols=True, bar_format=form
+                total=self.cells,
+                desc=chapter.stem,
+                position=slot,
+                leave=False,
+                dynamic_ncols=True,
+                bar_format=form,
             )
         else:
             say(f"{chapter.stem}: {self.cells} cells")
-        command = [sys.executable, "-m", "papermill", chapter, self.part, "--cwd", chapter.parent, "--progress-bar"]
+        command = [
+            sys.executable,
+            "-m",
+            "papermill",
+            chapter,
+            self.part,
+            "--cwd",
+            chapter.parent,
+            "--progress-bar",
+        ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*map(str, command)],
@@ -234,7 +279,10 @@ class Execution:
             self.bar.refresh()
         elif time.monotonic() - self.said > 60:
             self.said = time.monotonic()
-            say(f"{self.chapter.stem}: {done}/{self.cells} cells" + (f", {training}" if training else ""))
+            say(
+                f"{self.chapter.stem}: {done}/{self.cells} cells"
+                + (f", {training}" if training else "")
+            )
 
     def ended(self) -> bool:
         """Whether the process is gone; then `usage` holds what it and its kernel used."""
@@ -268,7 +316,9 @@ class Execution:
         write_text(record(self.root, self.chapter), json.dumps(done, indent=2) + "\n")
         for rest in (self.part, self.progress):
             rest.unlink(missing_ok=True)
-        say(f"{self.chapter.stem}: done in {seconds:.0f} s, at most {memory / 2**20:.0f} MB")
+        say(
+            f"{self.chapter.stem}: done in {seconds:.0f} s, at most {memory / 2**20:.0f} MB"
+        )
         return True
 
     def stop(self) -> None:
@@ -299,7 +349,10 @@ class Execution:
                         f"  code cell {cells.index(cell) + 1} raised {output.ename}: {output.evalue}\n{code}\n"
                         f"  the notebook up to there: {self.part}\n{where}"
                     )
-        return "\n".join(f"    {line}" for line in self.tail().splitlines()[-15:]) + f"\n{where}"
+        return (
+            "\n".join(f"    {line}" for line in self.tail().splitlines()[-15:])
+            + f"\n{where}"
+        )
 
 
 def execute(root: Path, chapters: list[Path], jobs: int = 2) -> list[Path]:
@@ -344,15 +397,33 @@ def compare(root: Path, jobs: int = 2) -> None:
     Raises:
         LookaheadError: an output differs, or a cell raised.
     """
-    chapters, rules, stamp = listed(root), root / "tests" / "sanitize.cfg", root / "build" / "stamps" / "compare"
+    chapters, rules, stamp = (
+        listed(root),
+        root / "tests" / "sanitize.cfg",
+        root / "build" / "stamps" / "compare",
+    )
     state = digest(root, [*chapters, *inputs(root), rules])
     if stamp.is_file() and stamp.read_text() == state:
         say(f"{len(chapters)} chapters, all compared already")
         return
     options = ["-p", "no:cacheprovider", "-n", str(jobs), "--dist", "loadfile", "-q"]
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-sanitize-with", rules, *options, *chapters]
-    if subprocess.run([*map(str, command)], cwd=root, env=environment()).returncode != 0:
-        raise LookaheadError("the outputs of a fresh execution are not those committed (`make chapters` renews them)")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "--nbval-sanitize-with",
+        rules,
+        *options,
+        *chapters,
+    ]
+    if (
+        subprocess.run([*map(str, command)], cwd=root, env=environment()).returncode
+        != 0
+    ):
+        raise LookaheadError(
+            "the outputs of a fresh execution are not those committed (`make chapters` renews them)"
+        )
     write_text(stamp, state)
 
 
@@ -366,15 +437,24 @@ def stage(root: Path, source: Path, committed: bool) -> None:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, source)
     if (root / "book").is_dir():
-        shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        shutil.copytree(
+            root / "book",
+            source / "book",
+            ignore=shutil.ignore_patterns("__pycache__", ".*"),
+        )
     for chapter in listed(root):
         target = source / "chapters" / chapter.name
         if committed:
             shutil.copy(chapter, target)
         elif current(root, chapter):
-            target.write_text(finished(chapter, record(root, chapter).with_suffix(".ipynb")), encoding="utf-8")
+            target.write_text(
+                finished(chapter, record(root, chapter).with_suffix(".ipynb")),
+                encoding="utf-8",
+            )
         else:
-            raise LookaheadError(f"{chapter.stem} is not executed, or not since it or the library changed")
+            raise LookaheadError(
+                f"{chapter.stem} is not executed, or not since it or the library changed"
+            )
 
 
 def site(root: Path, output: Path, committed: bool = False) -> Path:
@@ -383,17 +463,29 @@ def site(root: Path, output: Path, committed: bool = False) -> Path:
     Raises:
         LookaheadError: there was a warning.
     """
-    source, html, work, stamp = (output / name for name in ("source", "html", "work", "stamp"))
+    source, html, work, stamp = (
+        output / name for name in ("source", "html", "work", "stamp")
+    )
     stage(root, source, committed)
     versions = [file for file in [root / "requirements.txt"] if file.is_file()]
-    state = digest(source, (file for file in source.rglob("*") if file.is_file())) + digest(root, versions)
+    state = digest(
+        source, (file for file in source.rglob("*") if file.is_file())
+    ) + digest(root, versions)
     page = html / "index.html"
     if page.is_file() and stamp.is_file() and stamp.read_text() == state:
         return page
     for old in (html, work):
         shutil.rmtree(old, ignore_errors=True)
     command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
-    options = ["build", source.resolve(), "--path-output", work.resolve(), "-n", "-W", "--keep-going"]
+    options = [
+        "build",
+        source.resolve(),
+        "--path-output",
+        work.resolve(),
+        "-n",
+        "-W",
+        "--keep-going",
+    ]
     say("building the site ...")
     built = subprocess.run(
         [sys.executable, "-c", command, *map(str, options)],
@@ -409,11 +501,19 @@ def site(root: Path, output: Path, committed: bool = False) -> Path:
     made = work / "_build" / "html"
     if built.returncode != 0 or not (made / "index.html").is_file():
         lines = log.read_text(encoding="utf-8").splitlines()
-        told = [line for line in lines if re.search("WARNING|ERROR|Error|CRITICAL", line)] or lines[-20:]
+        told = [
+            line for line in lines if re.search("WARNING|ERROR|Error|CRITICAL", line)
+        ] or lines[-20:]
         message = "\n  ".join(line.replace(f"{source.resolve()}/", "") for line in told)
         raise LookaheadError(f"the site was not built; {log} says all\n  {message}")
     made.replace(html)
     shutil.rmtree(work)
+    # This first page only leads to the book's; without an icon the browser asks for one that is not there.
+    page.write_text(
+        '<!doctype html>\n<link rel="icon" href="data:,">\n'
+        + page.read_text(encoding="utf-8"),
+        encoding="utf-8",
+    )
     write_text(stamp, state)
     return page
 
@@ -429,18 +529,38 @@ def say(text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; the exit code."""
-    parser = argparse.ArgumentParser(prog="lookahead.chapter.build", description="Executes the chapters, builds the site.")
-    parser.add_argument("--root", type=Path, default=Path(), help="the root of the book (default: here)")
+    parser = argparse.ArgumentParser(
+        prog="lookahead.chapter.build",
+        description="Executes the chapters, builds the site.",
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(), help="the root of the book (default: here)"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     chapters = commands.add_parser("chapters", help="execute what is out of date")
-    chapters.add_argument("--in-place", action="store_true", help="write the outputs into chapters/")
-    chapters.add_argument("--force", action="store_true", help="execute what is up to date, too")
-    comparing = commands.add_parser("compare", help="execute again and compare with the committed outputs")
+    chapters.add_argument(
+        "--in-place", action="store_true", help="write the outputs into chapters/"
+    )
+    chapters.add_argument(
+        "--force", action="store_true", help="execute what is up to date, too"
+    )
+    comparing = commands.add_parser(
+        "compare", help="execute again and compare with the committed outputs"
+    )
     for command in (chapters, comparing):
-        command.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: 2)")
+        command.add_argument(
+            "--jobs", type=int, default=2, help="chapters at a time (default: 2)"
+        )
     building = commands.add_parser("site", help="build the site")
-    building.add_argument("--committed", action="store_true", help="from the committed outputs")
-    building.add_argument("--output", type=Path, default=None, help="folder to build in (default: build/site)")
+    building.add_argument(
+        "--committed", action="store_true", help="from the committed outputs"
+    )
+    building.add_argument(
+        "--output",
+        type=Path,
+        default=None,
+        help="folder to build in (default: build/site)",
+    )
     asked = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -448,14 +568,22 @@ def main(arguments: list[str] | None = None) -> int:
             try:
                 execute_stale(asked.root, asked.jobs, asked.force)
             finally:
-                done = [chapter for chapter in listed(asked.root) if asked.in_place and current(asked.root, chapter)]
+                done = [
+                    chapter
+                    for chapter in listed(asked.root)
+                    if asked.in_place and current(asked.root, chapter)
+                ]
                 for chapter in done:
                     if write_back(asked.root, chapter):
                         say(f"{chapter} has new outputs")
         elif asked.command == "compare":
             compare(asked.root, asked.jobs)
         else:
-            page = site(asked.root, asked.output or asked.root / "build" / "site", asked.committed)
+            page = site(
+                asked.root,
+                asked.output or asked.root / "build" / "site",
+                asked.committed,
+            )
             print(f"the site: {page.resolve()}")
     except LookaheadError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -6,6 +6,7 @@
 | `teacher_forced_accuracy` | answers right as a whole, every token predicted from what training shows |
 | `autoregressive_token_accuracy` | tokens right, by position, without a teacher |
 | `teacher_forced_token_accuracy` | tokens right, by position, from what training shows |
+| `decision_accuracy` | decision tokens right, from what training shows; chance is 1/d on path-star |
 | `cheat_accuracy` | wrong arms finished once put on them; NaN where the objective cannot be put on an arm |
 | `loss` | mean loss by position, nats; NaN where nothing is taught |
 | `examples` | how many examples stand behind each |
@@ -22,7 +23,9 @@ from lookahead.errors import CannotContinue, LookaheadError
 Measures = dict[str, float | int | list[float]]
 
 
-def batches(task: Task, split: Split, count: int, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    task: Task, split: Split, count: int, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
     """The first `count` examples of a split, in batches of prompts [b, P], answers [b, A]."""
     for first in range(0, count, batch_size):
         yield task.sample(split, torch.arange(first, min(first + batch_size, count), device=device))
@@ -55,6 +58,7 @@ def _measure(objective: Objective, task: Task, prompts: Tensor, answers: Tensor)
         "teacher_forced_accuracy": task.correct(prompts, answers, taught.predictions),
         "autoregressive_token_accuracy": given == answers,
         "teacher_forced_token_accuracy": taught.predictions == answers,
+        "decision_accuracy": (taught.predictions == answers)[:, task.decision],
         "cheat_accuracy": _follows_decoy(objective, task, prompts, answers),
         "loss": taught.tokens,
     }

@@ -241,17 +241,23 @@ class PathStar(Task, name="path_star"):
             return cls.parse(file, num_nodes, str(path))
 
     @classmethod
-    def parse(cls, lines: Iterable[str], num_nodes: int | None = None, origin: str = "text") -> tuple[PathStar, Tensor, Tensor]:
+    def parse(
+        cls, lines: Iterable[str], num_nodes: int | None = None, origin: str = "text"
+    ) -> tuple[PathStar, Tensor, Tensor]:
         """Like `read`, from lines."""
         graphs = []
         for number, line in enumerate(lines, 1):
             try:
                 graphs.append(_parse_line(line.rstrip("\r\n")))
                 if _size(graphs[-1]) != _size(graphs[0]):
-                    raise ValueError("a G({},{}), but the first line holds a G({},{})".format(*_size(graphs[-1]), *_size(graphs[0])))
+                    raise ValueError(
+                        "a G({},{}), but the first line holds a G({},{})".format(*_size(graphs[-1]), *_size(graphs[0]))
+                    )
                 largest = max(max(edge) for edge in graphs[-1][0])
                 if num_nodes is not None and largest >= num_nodes:
-                    raise ValueError(f"label {largest}, but num_nodes is {num_nodes}: labels run from 0 to {num_nodes - 1}")
+                    raise ValueError(
+                        f"label {largest}, but num_nodes is {num_nodes}: labels run from 0 to {num_nodes - 1}"
+                    )
             except ValueError as fault:
                 raise LookaheadError(f"{origin}, line {number}: {fault}") from None
         if not graphs:

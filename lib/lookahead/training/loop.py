@@ -12,7 +12,7 @@ from math import gcd
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
@@ -23,7 +23,7 @@ from lookahead.training.progress import Progress
 from lookahead.training.settings import Settings
 
 Measure = Callable[[Objective], dict[str, Any]]
-"""What is measured at every evaluation; it must hold `autoregressive_accuracy`."""
+"""What is measured at every evaluation; it must hold the measure that `Settings.judged_by` names."""
 
 
 @dataclass
@@ -33,7 +33,8 @@ class Trained:
     steps: int = 0
     """Steps done."""
     curve: list[dict[str, Any]] = field(default_factory=list)
-    """One row an evaluation: `step` (steps done by then), `training_loss` (mean since the last row), the measures."""
+    """One row an evaluation, the first before any step: `step` (steps done by then), `training_loss` (mean since
+    the last row), the measures."""
     stopped_early: bool = False
     seconds: float = 0.0
     """Time spent training and measuring, over all sittings."""
@@ -103,7 +104,7 @@ def train(
 
     Args:
         task: gives the training examples.
-        measure: called every `settings.evaluate_every` steps and at the end.
+        measure: called before the first step, every `settings.evaluate_every` steps and at the end.
         seed: of the order of a fixed training set.
         checkpoints: where to save and resume; nothing is saved if None.
         checkpoint_every: in steps; Ctrl-C saves as well.
@@ -126,7 +127,7 @@ def train(
     progress = Progress(settings.steps, state.steps, label)
     begun = time.monotonic() - state.seconds
     losses: list[Tensor] = []
-    accuracy = state.curve[-1]["autoregressive_accuracy"] if state.curve else None
+    accuracy = state.curve[-1][settings.judged_by] if state.curve else None
 
     def save() -> None:
         state.seconds = time.monotonic() - begun
@@ -134,11 +135,15 @@ def train(
             tensors = {f"objective.{k}": v for k, v in state_tensors(objective).items()}
             tensors |= {f"optimizer.{k}": v for k, v in optimizers.tensors().items()}
             pending = [loss.item() for loss in losses]
-            checkpoints.save(tensors, {"steps": state.steps, "curve": state.curve, "seconds": state.seconds, "losses": pending})
+            checkpoints.save(
+                tensors, {"steps": state.steps, "curve": state.curve, "seconds": state.seconds, "losses": pending}
+            )
 
     if checkpoints is not None and state.steps:
         losses = [torch.tensor(loss, device=device) for loss in found[1]["losses"]]  # type: ignore[index]
 
+    if not state.curve:
+        state.curve.append({"step": 0, "training_loss": None, **measure(objective)})
     with postponed_interrupt() as interrupted:
         try:
             while state.steps < settings.steps and not state.stopped_early:
@@ -146,7 +151,9 @@ def train(
                 indices = training_indices(step, settings.batch_size, settings.train_examples, seed)
                 prompts, answers = task.sample("train", indices.to(device))
                 with autocast:
-                    loss = objective(prompts, answers, progress=torch.tensor(step / settings.steps, device=device)).total
+                    loss = objective(
+                        prompts, answers, progress=torch.tensor(step / settings.steps, device=device)
+                    ).total
                 loss.backward()
                 losses.append(loss.detach())
                 if device.type == "cpu" or step % 10 == 0:
@@ -159,14 +166,20 @@ def train(
                     progress.update(state.steps, losses[-1].item(), accuracy)
                 if state.steps % settings.evaluate_every == 0 or state.steps == settings.steps:
                     _check_finite(losses, step)
-                    row = {"step": state.steps, "training_loss": torch.stack(losses).mean().item(), **measure(objective)}
+                    row = {
+                        "step": state.steps,
+                        "training_loss": torch.stack(losses).mean().item(),
+                        **measure(objective),
+                    }
                     losses.clear()
-                    accuracy = row["autoregressive_accuracy"]
+                    accuracy = row[settings.judged_by]
                     state.curve.append(row)
                     state.stopped_early = settings.stop_at is not None and accuracy >= settings.stop_at
                 if interrupted():
                     save()
-                    raise Interrupted(f"stopped after step {state.steps} of {settings.steps}; the same call goes on from there")
+                    raise Interrupted(
+                        f"stopped after step {state.steps} of {settings.steps}; the same call goes on from there"
+                    )
                 if state.steps % checkpoint_every == 0:
                     _check_finite(losses, step)
                     save()
@@ -188,7 +201,9 @@ def _check_finite(losses: list[Tensor], step: int) -> None:
     )
 
 
-def _restore(objective: Objective, optimizers: Optimizers, tensors: dict[str, Tensor], record: dict[str, Any]) -> Trained:
+def _restore(
+    objective: Objective, optimizers: Optimizers, tensors: dict[str, Tensor], record: dict[str, Any]
+) -> Trained:
     """Takes up the state of a checkpoint."""
     named = {name: {} for name in ("objective", "optimizer")}
     for name, tensor in tensors.items():
@@ -199,18 +214,18 @@ def _restore(objective: Objective, optimizers: Optimizers, tensors: dict[str, Te
     return Trained(steps=record["steps"], curve=record["curve"], seconds=record["seconds"])
 
 
-def load_state(objective: Objective, tensors: dict[str, Tensor]) -> None:
+def load_state(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Loads what `state_tensors` gave.
 
     Raises:
         LookaheadError: the tensors are another model's.
     """
-    own = state_tensors(objective)
+    own = state_tensors(module)
     wrong = [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]
     if wrong or len(tensors) != len(own):
-        raise LookaheadError(f"these weights belong to another model: {(wrong or sorted(set(tensors) - set(own)))[0]} does not fit")
+        raise LookaheadError(
+            f"these weights belong to another model: {(wrong or sorted(set(tensors) - set(own)))[0]} does not fit"
+        )
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
-
-

@@ -8,11 +8,7 @@ from typing import Literal
 
 from lookahead.errors import LookaheadError
 
-CHOICES = {
-    "optimizer": ("adamw", "muon"),
-    "schedule": ("constant", "cosine"),
-    "precision": ("float32", "bfloat16"),
-}
+CHOICES = {"optimizer": ("adamw", "muon"), "schedule": ("constant", "cosine"), "precision": ("float32", "bfloat16")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +37,9 @@ class Settings:
     """"bfloat16": mixed, by autocast."""
     evaluate_every: int = 100
     stop_at: float | None = None
-    """Stops at the first evaluation whose autoregressive accuracy on validation data reaches this."""
+    """Stops at the first evaluation on validation data whose judging measure reaches this."""
+    judged_by: Literal["autoregressive_accuracy", "decision_accuracy"] = "autoregressive_accuracy"
+    """The measure that decides about stopping and success; the decision's where nothing else is taught."""
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():

@@ -1,0 +1,115 @@
+"""The experiments behind the chapters, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lookahead.contracts import Objective, Task
+from lookahead.errors import LookaheadError
+from lookahead.evaluation.gradients import gradient_signal
+from lookahead.runs import Run
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "quick": {"seeds": 1, "num_nodes": 10, "run": {"model": "tiny", "batch_size": 128}},
+    "census": {"seeds": 10, "num_nodes": 10, "run": {"model": "tiny", "batch_size": 128}},
+    "paper": {
+        "seeds": 3,
+        "num_nodes": 50,
+        "run": {
+            "model": "mini",
+            "batch_size": 256,
+            "train_examples": 200_000,
+            "steps": 40_000,
+            "learning_rate": 5e-4,
+            "evaluate_every": 1000,
+            "precision": "bfloat16",
+        },
+    },
+}
+"""`quick`: one seed on a CPU. `census`: the same size, many seeds. `paper`: Bachmann and Nagarajan's GPT-Mini,
+200,000 graphs with labels from 50 (their 500 epochs at batch 256 would be 390,000 steps)."""
+
+HINTS: dict[str, dict[str, Any]] = {
+    "start shown, later shown": {"name": "hints", "start": True, "later": True},
+    "start shown, later hidden": {"name": "hints", "start": True, "later": False},
+    "start hidden, later shown": {"name": "hints", "start": False, "later": True},
+    "start hidden, later hidden": {"name": "hints", "start": False, "later": False},
+    "decision alone, start shown": {"name": "hints", "start": True, "taught": "decision"},
+    "decision alone, start hidden": {"name": "hints", "start": False, "taught": "decision"},
+}
+"""Which of the teacher's hints are shown, and the decision taught alone."""
+
+
+def gradients(objective: Objective, task: Task) -> dict[str, Any]:
+    """What reaches each token: signal, noise and help to the decision, on 512 examples."""
+    return {"gradient": gradient_signal(objective, task, "validation", 512)}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A grid: graphs x cells x seeds."""
+
+    name: str
+    question: str
+    graphs: tuple[tuple[int, int], ...]
+    """(degree, path_length) of each."""
+    cells: Mapping[str, Mapping[str, Any]]
+    """Label -> fields of the run."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that all runs share, before the profile's."""
+    probe: Any = None
+
+    def runs(self, profile: str) -> Iterator[tuple[str, Run]]:
+        """Every cell's label with its run, all cells of a seed before the next seed.
+
+        Raises:
+            LookaheadError: no such profile.
+        """
+        if profile not in PROFILES:
+            raise LookaheadError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+        size = PROFILES[profile]
+        for seed in range(size["seeds"]):
+            for degree, path_length in self.graphs:
+                task = {
+                    "name": "path_star",
+                    "degree": degree,
+                    "path_length": path_length,
+                    "num_nodes": size["num_nodes"],
+                }
+                for label, fields in self.cells.items():
+                    yield (label, Run(**{"task": task, "seed": seed, **self.fields, **size["run"], **fields}))
+
+
+EXPERIMENTS = {
+    e.name: e
+    for e in (
+        Experiment(
+            name="direction",
+            question="With a teacher, forward or backward: who learns the first step?",
+            graphs=((2, 4),),
+            cells={name: {"objective": name} for name in ("teacher_forcing", "reversed")},
+            fields={"steps": 600, "optimizer": "muon", "evaluate_every": 20, "stop_at": 0.98},
+        ),
+        Experiment(
+            name="hints",
+            question="Which of the teacher's hints keeps the first step from being learnt?",
+            graphs=((2, 3), (2, 4)),
+            cells={label: {"objective": objective} for label, objective in HINTS.items()},
+            fields={"steps": 1000, "optimizer": "muon", "stop_at": 0.98, "judged_by": "decision_accuracy"},
+            probe=gradients,
+        ),
+    )
+}
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises:
+        LookaheadError: there is none; the message lists those there are.
+    """
+    if name not in EXPERIMENTS:
+        raise LookaheadError(f"unknown experiment {name!r}; known: {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]

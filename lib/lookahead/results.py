@@ -1,0 +1,280 @@
+"""Results: written whole with what made them, found again by their run, packed one file an experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from lookahead.contracts import Model, Objective, Task
+from lookahead.currency import is_current
+from lookahead.errors import LookaheadError
+from lookahead.files import replacing, write_text
+from lookahead.runs import Run
+from lookahead.training.checkpoints import load, save, state_tensors
+from lookahead.training.loop import load_state
+
+STORE = "LOOKAHEAD_RESULTS"
+"""Environment variable: where the results lie."""
+
+SUCCESS = 0.95
+"""A run succeeds if the measure that judges it is at least this on test data."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run measured."""
+
+    run: Run
+    curve: list[dict[str, Any]]
+    """A row an evaluation, on validation data: `step`, `training_loss` and the measures of `evaluate`."""
+    measures: dict[str, Any]
+    """The measures at the end, on test data that stopped nothing."""
+    manifest: dict[str, Any]
+    """Where, when and with which versions; `steps` done, `seconds`."""
+    stamp: str
+    replay: list[float]
+    arrays: dict[str, Any] = field(default_factory=dict)
+    """Small named arrays, as nested lists."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the measure that judges the run reached `SUCCESS` on test data."""
+        return self.measures[self.run.judged_by] >= SUCCESS
+
+    @property
+    def step_of_success(self) -> int | None:
+        """The first evaluation on validation data that reached `SUCCESS`; None if none did."""
+        return next((row["step"] for row in self.curve if row[self.run.judged_by] >= SUCCESS), None)
+
+    @property
+    def current(self) -> bool:
+        """Whether today's code would give it (see `lookahead.currency`)."""
+        return is_current(self.run, self.stamp, self.replay)
+
+    def series(self, name: str, position: int | None = None) -> tuple[list[int], list[float]]:
+        """Steps and values of one measure of the curve, at one answer position where it has several."""
+        values = [row[name] if position is None else row[name][position] for row in self.curve]
+        return [row["step"] for row in self.curve], values
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        data = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return {**data, "run": self.run.config, "id": self.run.id}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], origin: str = "result") -> Result:
+        """From plain data.
+
+        Raises:
+            LookaheadError: no result, or the configuration is not the one its id says.
+        """
+        names = [item.name for item in dataclasses.fields(cls)]
+        if not isinstance(data, Mapping) or set(data) != {*names, "id"}:
+            raise LookaheadError(f"{origin}: not a result")
+        run = Run.of(data["run"])
+        if run.id != data["id"]:
+            raise LookaheadError(f"{origin}: says it is run {data['id']}, but its configuration is that of {run.id}")
+        return cls(**{name: data[name] for name in names if name != "run"}, run=run)
+
+
+def store_folder() -> Path:
+    """Where results lie: `LOOKAHEAD_RESULTS`, else `results/` in the checkout, never the working directory.
+
+    Raises:
+        LookaheadError: the library is not in a checkout and the variable is not set.
+    """
+    if named := os.environ.get(STORE):
+        return Path(named).expanduser().absolute()
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / "pyproject.toml").exists():
+        raise LookaheadError(f"set the environment variable {STORE} to a folder for results (there is no checkout)")
+    return checkout / "results"
+
+
+def run_folder(run_id: str) -> Path:
+    """Where the working files of one run lie: result, weights, checkpoints."""
+    return store_folder() / "runs" / run_id
+
+
+def write_result(result: Result, objective: Objective) -> None:
+    """Weights, then the result: where there is a result, it is whole."""
+    folder = run_folder(result.run.id)
+    save(folder / "weights.safetensors", state_tensors(objective), {"run": result.run.id})
+    write_text(folder / "result.json", json.dumps(result.to_dict()))
+
+
+def read_result(run: Run) -> Result | None:
+    """The working result of a run, None where there is none.
+
+    Raises:
+        LookaheadError: the file is corrupt or another configuration's.
+    """
+    path = run_folder(run.id) / "result.json"
+    if not path.exists():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LookaheadError(f"{path} is corrupt ({error}): remove it to run again") from error
+    result = Result.from_dict(data, str(path))
+    if result.run.id != run.id:
+        raise LookaheadError(f"{path} is the result of run {result.run.id}, not of {run.id}")
+    return result
+
+
+def trained(run: Run) -> tuple[Task, Objective]:
+    """Task and objective with the weights at the end of a run that was done here.
+
+    Raises:
+        LookaheadError: no weights, or another run's.
+    """
+    task, objective = run.build()
+    load_state(objective, _weights(run.id))
+    return task, objective
+
+
+def load_weights(model: Model, run_id: str) -> None:
+    """Gives a model the final weights of another run's model; the objectives may differ.
+
+    Raises:
+        LookaheadError: no weights, or of another shape.
+    """
+    prefix = "model."
+    load_state(model, {k[len(prefix) :]: v for k, v in _weights(run_id).items() if k.startswith(prefix)})
+
+
+def _weights(run_id: str) -> dict[str, Tensor]:
+    tensors, record = load(run_folder(run_id) / "weights.safetensors")
+    if record["run"] != run_id:
+        raise LookaheadError(f"these weights belong to run {record['run']}, not to {run_id}")
+    return tensors
+
+
+# -- packed: one Parquet file an experiment ------------------------------------------------------------
+
+JSON_COLUMNS = ("run", "curve", "measures", "manifest", "arrays")
+
+
+def pack(name: str, results: Iterable[Result]) -> Path:
+    """Merges results into the store's file of an experiment: one row a run, readable by pandas.
+
+    The configuration and the scalar measures are columns; curve, manifest and the rest are JSON.
+    A result of a run that is there already takes its place.
+
+    Returns:
+        the file.
+    """
+    path = packed_path(name)
+    merged = {r.run.id: r for r in [*(read_packed(name) if path.exists() else []), *results]}
+    rows = [_row(result) for result in sorted(merged.values(), key=lambda r: (json.dumps(r.run.config), r.run.id))]
+    columns = {key: None for row in rows for key in row}
+    table = pa.table({key: [row.get(key) for row in rows] for key in columns})
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return path
+
+
+def read_packed(name: str) -> list[Result]:
+    """All results of an experiment.
+
+    Raises:
+        LookaheadError: no such file, or corrupt.
+    """
+    path = packed_path(name)
+    if not path.exists():
+        raise LookaheadError(f"no stored results of {name!r}: {path} is missing")
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LookaheadError(f"{path} is corrupt ({error})") from error
+    wanted = [item.name for item in dataclasses.fields(Result)] + ["id"]
+    results = []
+    for row in rows:
+        data = {key: json.loads(row[key]) if key in JSON_COLUMNS else row[key] for key in wanted}
+        results.append(Result.from_dict(data, str(path)))
+    return results
+
+
+def packed_path(name: str) -> Path:
+    """The file of an experiment."""
+    return store_folder() / f"{name}.parquet"
+
+
+def _row(result: Result) -> dict[str, Any]:
+    """One run as a row: scalars for people, JSON for the rest."""
+    data = result.to_dict()
+    for key in JSON_COLUMNS:
+        data[key] = json.dumps(data[key])
+    config = result.run.config
+    for kind in ("task", "model", "objective"):
+        spec = getattr(result.run, kind)
+        data[kind] = spec["name"]
+        data |= {f"{kind}.{k}": v for k, v in spec.items() if k != "name"}
+    data |= {k: v for k, v in config.items() if k not in ("task", "model", "objective")}
+    data["seed"] = result.run.seed
+    data |= {k: v for k, v in result.measures.items() if isinstance(v, int | float)}
+    return {**data, "step_of_success": result.step_of_success}
+
+
+# -- manifest ------------------------------------------------------------------------------------------
+
+
+def manifest(device: torch.device, steps: int, seconds: float) -> dict[str, Any]:
+    """Where, when and with what a run was done."""
+    commit, dirty = _commit()
+    return {
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "commit": commit,
+        "uncommitted_changes": dirty,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_cpu()}, {os.cpu_count()} cores"
+
+
+@functools.cache
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+@functools.cache
+def _commit() -> tuple[str | None, bool | None]:
+    """The checkout's commit and whether the library differs from it."""
+
+    def git(*words: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "."))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None

@@ -1,0 +1,150 @@
+"""One frozen configuration, and what it builds."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+import lookahead.models
+import lookahead.objectives
+import lookahead.tasks  # noqa: F401 (the three register what they hold)
+from lookahead.contracts import REQUIRED, RESERVED_TOKENS, Model, Named, Objective, Task
+from lookahead.errors import LookaheadError
+from lookahead.training.settings import Settings
+
+KINDS: dict[str, type[Named]] = {"task": Task, "model": Model, "objective": Objective}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Settings):
+    """What determines the weights: task, model, objective, the settings of the training, the seed.
+
+    `task`, `model` and `objective` are given by name, as a mapping with a name and options, or (the task)
+    as an object; a model also by the name of a preset. Where and how it ran is not in here.
+
+        Run(task=PathStar(2, 4, 10), model="tiny", objective="reversed", steps=1000, seed=1)
+
+    Raises:
+        LookaheadError: an unknown name, option or value, or sizes that cannot be.
+    """
+
+    task: Mapping[str, Any] | Task
+    model: Mapping[str, Any] | str = "tiny"
+    objective: Mapping[str, Any] | str = "teacher_forcing"
+    seed: int = 0
+    start_from: str | None = None
+    """The id of a run whose final weights it starts from."""
+    id: str = field(init=False, repr=False, compare=False)
+    """Twelve hexadecimal digits; a hash of `config`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for kind, base in KINDS.items():
+            object.__setattr__(self, kind, _spec(base, getattr(self, kind)))
+        text = json.dumps(self.config, sort_keys=True, separators=(",", ":"))
+        object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:12])
+        self.build_task()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """As plain data; what stands at its default is left out, so that a new field changes no id."""
+        data: dict[str, Any] = {}
+        for item in dataclasses.fields(self):
+            if item.name in KINDS:
+                spec = dict(getattr(self, item.name))
+                defaults = KINDS[item.name].named(spec["name"]).options()
+                data[item.name] = {k: v for k, v in spec.items() if k == "name" or v != defaults[k]}
+            elif item.init and (value := getattr(self, item.name)) != item.default:
+                data[item.name] = _number(value)
+        return data
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Run:
+        """From plain data, as `config` gives it.
+
+        Raises:
+            LookaheadError: an unknown key; the message lists the known ones.
+        """
+        known = [item.name for item in dataclasses.fields(cls) if item.init]
+        if unknown := [key for key in config if key not in known]:
+            raise LookaheadError(f"unknown in a run: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        if "task" not in config:
+            raise LookaheadError("a run needs a task")
+        return cls(**config)
+
+    def to_json(self) -> str:
+        """The configuration as JSON; `from_json` gives the same run back."""
+        return json.dumps(self.config, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Run:
+        """The run that `to_json` wrote."""
+        return cls.of(json.loads(text))
+
+    def build_task(self) -> Task:
+        """The task, its data drawn by the run's seed."""
+        options = {k: v for k, v in self.task.items() if k != "name"}  # type: ignore[union-attr]
+        return Task.named(self.task["name"])(**options, seed=self.seed)  # type: ignore[index]
+
+    def build(self) -> tuple[Task, Objective]:
+        """Task and freshly initialised objective, on the CPU: the same on every machine."""
+        task = self.build_task()
+        model, objective = dict(self.model), dict(self.objective)  # type: ignore[arg-type]
+        kind = Objective.named(objective.pop("name"))
+        needs = kind.needs(task.prompt_length, task.answer_length, **objective)
+        if needs.extra_tokens > len(RESERVED_TOKENS):
+            raise LookaheadError(
+                f"{kind.name} needs {needs.extra_tokens} extra tokens; {len(RESERVED_TOKENS)} are reserved"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            built = Model.named(model.pop("name"))(
+                vocab_size=task.vocab_size + len(RESERVED_TOKENS), longest=needs.longest, **model
+            )
+            return task, kind(built, task, **objective)
+
+
+def _number(value: Any) -> Any:
+    """2.0 and 2 are one number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _spec(base: type[Named], given: Any) -> dict[str, Any]:
+    """A name and all its options, defaults filled in, checked."""
+    kind = base.__name__.lower()
+    if isinstance(given, base):
+        options = {name: getattr(given, name) for name in given.options()}
+        given = {"name": given.name, **options}
+    if isinstance(given, str):
+        given = _preset(base, given)
+    if not isinstance(given, Mapping) or "name" not in given:
+        raise LookaheadError(f"a {kind} is given by its name or as a mapping with a name, not {given!r}")
+    found = base.named(given["name"])
+    allowed = found.options()
+    if unknown := [key for key in given if key != "name" and key not in allowed]:
+        raise LookaheadError(
+            f"unknown option of {kind} {found.name!r}: {', '.join(unknown)}; known: {', '.join(allowed) or 'none'}"
+        )
+    spec = {"name": found.name, **allowed, **{k: _number(v) for k, v in given.items()}}
+    if missing := [key for key, value in spec.items() if value is REQUIRED]:
+        raise LookaheadError(f"{kind} {found.name!r} needs {', '.join(missing)}")
+    return spec
+
+
+def _preset(base: type[Named], name: str) -> dict[str, Any]:
+    """The name of a preset or of a class, as a mapping."""
+    presets = {}
+    for found in base.known.values():
+        presets |= {
+            preset: {"name": found.name, **options} for preset, options in getattr(found, "presets", {}).items()
+        }
+    if name not in presets and name not in base.known:
+        known = ", ".join(sorted({*presets, *base.known}))
+        raise LookaheadError(f"unknown {base.__name__.lower()} {name!r}; known: {known}")
+    return presets.get(name, {"name": name})
