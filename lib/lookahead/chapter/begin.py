@@ -1,0 +1,165 @@
+"""A chapter's first call: checks its parameters, fills in what the profile implies, pins the machine."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from lookahead.errors import LookaheadError
+
+PROFILES = ("quick", "census", "paper")
+COMMON = {"profile": "quick", "seed": 0, "device": None}
+"""Parameters of every chapter, with their defaults."""
+
+PINS = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+}
+"""One thread and one instruction set, so that a quick run ends in the same weights on most machines."""
+
+LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
+MARK = "_lookahead_begun"
+
+
+def begin(
+    namespace: dict[str, Any],
+    *,
+    quick: dict[str, Any],
+    census: dict[str, Any],
+    paper: dict[str, Any],
+) -> Chapter:
+    """Starts a chapter.
+
+    Must come before torch is loaded.
+
+    Args:
+        namespace: the notebook's `globals()`; what its parameters cell set is read from there.
+        quick: every size parameter of the chapter with its value at the quick profile.
+        census, paper: what differs at the other profiles.
+
+    Returns:
+        the chapter; its parameters are attributes.
+
+    Raises:
+        LookaheadError: an unknown parameter (papermill passes those on without a word), profile, or a value
+            of the wrong type.
+    """
+    allowed = {**COMMON, **dict.fromkeys(quick)}
+    if MARK not in namespace:
+        _refuse_unknown(namespace, allowed)
+    namespace[MARK] = True
+    given = {name: namespace.get(name, default) for name, default in allowed.items()}
+    if given["profile"] not in PROFILES:
+        raise LookaheadError(
+            f"unknown profile {given['profile']!r}; known: {', '.join(PROFILES)}"
+        )
+    sizes = {
+        **quick,
+        **{"quick": {}, "census": census, "paper": paper}[given["profile"]],
+    }
+    for name, implied in quick.items():
+        value = given[name]
+        if value is not None and not _fits(value, implied):
+            raise LookaheadError(
+                f"{name} is {type(implied).__name__}, such as {implied!r}; not {value!r}"
+            )
+    explicit = {name: given[name] for name in quick if given[name] is not None}
+    default = (
+        given["profile"] == "quick"
+        and given["seed"] == COMMON["seed"]
+        and all(value == quick[name] for name, value in explicit.items())
+    )
+    values = {**sizes, **explicit}
+    if {"degree", "path_length", "num_nodes"} <= set(
+        values
+    ) and "num_nodes" not in explicit:
+        needed = values["degree"] * (values["path_length"] - 1) + 1
+        values["num_nodes"] = max(values["num_nodes"], needed)
+    if given["device"] is None:
+        given["device"] = "cpu" if given["profile"] == "quick" else "auto"
+    if given["profile"] == "quick":
+        pin()
+    return Chapter({**{name: given[name] for name in COMMON}, **values}, default)
+
+
+def pin() -> None:
+    """One thread, one instruction set. After torch is loaded only the threads can still be set."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+        return
+    os.environ.update(PINS)
+
+
+def _refuse_unknown(namespace: Mapping[str, Any], allowed: Mapping[str, Any]) -> None:
+    """Names in the notebook before its first call are parameters: none may be unknown."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    hidden = set(getattr(shell, "user_ns_hidden", ())) | {"In", "Out"}
+    for name, value in namespace.items():
+        if (
+            name.startswith("_")
+            or name in hidden
+            or name in allowed
+            or not isinstance(value, LITERALS)
+        ):
+            continue
+        raise LookaheadError(
+            f"unknown parameter {name!r}; this chapter takes {', '.join(allowed)}"
+        )
+
+
+def _fits(value: Any, implied: Any) -> bool:
+    """Whether a value can stand where `implied` does."""
+    if isinstance(implied, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(implied)
+
+
+class Chapter:
+    """The parameters of a chapter as attributes, and what it says of them.
+
+    With parameters other than the committed defaults, claims are reported, not enforced.
+    """
+
+    def __init__(self, parameters: dict[str, Any], default: bool) -> None:
+        self.parameters, self.default = parameters, default
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["parameters"][name]
+        except KeyError:
+            raise AttributeError(f"this chapter has no parameter {name!r}") from None
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{name:12} {value}" for name, value in self.parameters.items()
+        )
+
+    def glue(self, name: str, value: float) -> None:
+        """Stores a number for the prose: written there as {glue:text}`name:.2f`.
+
+        Raises:
+            LookaheadError: not a finite number.
+        """
+        from myst_nb import glue
+
+        number = float(value)
+        if not math.isfinite(number):
+            raise LookaheadError(f"{name} is {number}: the prose needs a finite number")
+        glue(name, number, display=False)
+
+    def claim(self, text: str, holds: bool) -> None:
+        """Asserts what the text claims; with other parameters than the defaults, says whether it holds.
+
+        Raises:
+            AssertionError: the claim does not hold at the default parameters.
+        """
+        if not holds and self.default:
+            raise AssertionError(f"the chapter claims: {text}")
+        print(f"{'holds' if holds else 'does not hold'}: {text}")
