@@ -90,14 +90,14 @@ EXPERIMENTS = {
             question="With a teacher, forward or backward: who learns the first step?",
             graphs=((2, 4),),
             cells={name: {"objective": name} for name in ("teacher_forcing", "reversed")},
-            fields={"steps": 600, "optimizer": "muon", "evaluate_every": 20, "stop_at": 0.98},
+            fields={"steps": 600, "optimizer": "muon", "learning_rate": 1e-3, "evaluate_every": 20, "stop_at": 0.98},
         ),
         Experiment(
             name="hints",
             question="Which of the teacher's hints keeps the first step from being learnt?",
             graphs=((2, 3), (2, 4)),
             cells={label: {"objective": objective} for label, objective in HINTS.items()},
-            fields={"steps": 1000, "optimizer": "muon", "stop_at": 0.98, "judged_by": "decision_accuracy"},
+            fields={"steps": 1000, "optimizer": "muon", "learning_rate": 1e-3, "stop_at": 0.98, "judged_by": "decision_accuracy"},
             probe=gradients,
         ),
     )
