@@ -57,9 +57,7 @@ def listed(root: Path) -> list[Path]:
     """The chapters of `_toc.yml`, in its order."""
     contents = root / "_toc.yml"
     if not contents.is_file():
-        raise LookaheadError(
-            f"there is no {contents.name} in {root.resolve()}: run this at the root of the book"
-        )
+        raise LookaheadError(f"there is no {contents.name} in {root.resolve()}: run this at the root of the book")
 
     def files(node: Any) -> Iterable[str]:
         if isinstance(node, list):
@@ -72,19 +70,10 @@ def listed(root: Path) -> list[Path]:
                 else:
                     yield from files(value)
 
-    names = [
-        name.removesuffix(".ipynb")
-        for name in files(yaml.safe_load(contents.read_text(encoding="utf-8")))
-    ]
-    chapters = [
-        root / f"{name}.ipynb" for name in names if name.startswith("chapters/")
-    ]
-    if missing := [
-        str(chapter.relative_to(root)) for chapter in chapters if not chapter.is_file()
-    ]:
-        raise LookaheadError(
-            f"{contents.name} lists what is not there: {', '.join(missing)}"
-        )
+    names = [name.removesuffix(".ipynb") for name in files(yaml.safe_load(contents.read_text(encoding="utf-8")))]
+    chapters = [root / f"{name}.ipynb" for name in names if name.startswith("chapters/")]
+    if missing := [str(chapter.relative_to(root)) for chapter in chapters if not chapter.is_file()]:
+        raise LookaheadError(f"{contents.name} lists what is not there: {', '.join(missing)}")
     return chapters
 
 
@@ -101,19 +90,16 @@ def digest(root: Path, files: Iterable[Path], *more: str) -> str:
 
 def inputs(root: Path) -> list[Path]:
     """The files, apart from its own, that determine a chapter's outputs."""
-    results = [file for file in (root / "results").rglob("*") if file.is_file()]
-    kept = [file for file in results if file.relative_to(root).parts[1] != "runs"]
-    requirements = [file for file in [root / "requirements.txt"] if file.is_file()]
-    return [*(root / "lib" / "lookahead").rglob("*.py"), *kept, *requirements]
+    places = [*(root / "lib" / "lookahead").rglob("*"), *(root / "results").rglob("*"), root / "requirements.txt"]
+    aside = {"__pycache__", root / "results" / "runs"}
+    return [file for file in places if file.is_file() and not aside & {*file.parts, *file.parents}]
 
 
 def fingerprint(root: Path, chapter: Path) -> str:
     """Changes when the outputs of a chapter may change."""
     cells = [cell for cell in read(chapter).cells if cell.cell_type == "code"]
     code = [[cell.source, sorted(cell.metadata.get("tags", []))] for cell in cells]
-    return digest(
-        root, inputs(root), f"Python {sys.version_info[:2]}", json.dumps(code)
-    )
+    return digest(root, inputs(root), f"Python {sys.version_info[:2]}", json.dumps(code))
 
 
 def record(root: Path, chapter: Path) -> Path:
@@ -154,9 +140,7 @@ def finished(source: Path, executed: Path) -> str:
     )
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if [cell.source for cell in code] != [cell.source for cell in outputs]:
-        raise LookaheadError(
-            f"{source.name} was edited while it was executed: run it again"
-        )
+        raise LookaheadError(f"{source.name} was edited while it was executed: run it again")
     for cell, done in zip(code, outputs, strict=True):
         cell.outputs, cell.execution_count = joined(done.outputs), done.execution_count
     for metadata in [notebook.metadata, *(cell.metadata for cell in notebook.cells)]:
@@ -178,11 +162,7 @@ def joined(outputs: list[Any]) -> list[Any]:
     result: list[Any] = []
     for output in outputs:
         last = result[-1] if result else None
-        if (
-            output.output_type == "stream"
-            and last is not None
-            and last.get("name") == output.name
-        ):
+        if output.output_type == "stream" and last is not None and last.get("name") == output.name:
             last.text += output.text
         else:
             result.append(output)
@@ -212,9 +192,7 @@ def write_back(root: Path, chapter: Path) -> bool:
 
 def environment(progress: Path | None = None) -> dict[str, str]:
     """What a chapter's process runs in; without a file for progress it reports none."""
-    inherited = {
-        name: value for name, value in os.environ.items() if name != "MPLBACKEND"
-    }
+    inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     return {**inherited, **PINNED, "LOOKAHEAD_PROGRESS": str(progress or "")}
 
 
@@ -279,10 +257,7 @@ class Execution:
             self.bar.refresh()
         elif time.monotonic() - self.said > 60:
             self.said = time.monotonic()
-            say(
-                f"{self.chapter.stem}: {done}/{self.cells} cells"
-                + (f", {training}" if training else "")
-            )
+            say(f"{self.chapter.stem}: {done}/{self.cells} cells" + (f", {training}" if training else ""))
 
     def ended(self) -> bool:
         """Whether the process is gone; then `usage` holds what it and its kernel used."""
@@ -316,9 +291,7 @@ class Execution:
         write_text(record(self.root, self.chapter), json.dumps(done, indent=2) + "\n")
         for rest in (self.part, self.progress):
             rest.unlink(missing_ok=True)
-        say(
-            f"{self.chapter.stem}: done in {seconds:.0f} s, at most {memory / 2**20:.0f} MB"
-        )
+        say(f"{self.chapter.stem}: done in {seconds:.0f} s, at most {memory / 2**20:.0f} MB")
         return True
 
     def stop(self) -> None:
@@ -349,10 +322,7 @@ class Execution:
                         f"  code cell {cells.index(cell) + 1} raised {output.ename}: {output.evalue}\n{code}\n"
                         f"  the notebook up to there: {self.part}\n{where}"
                     )
-        return (
-            "\n".join(f"    {line}" for line in self.tail().splitlines()[-15:])
-            + f"\n{where}"
-        )
+        return "\n".join(f"    {line}" for line in self.tail().splitlines()[-15:]) + f"\n{where}"
 
 
 def execute(root: Path, chapters: list[Path], jobs: int = 2) -> list[Path]:
@@ -417,13 +387,8 @@ def compare(root: Path, jobs: int = 2) -> None:
         *options,
         *chapters,
     ]
-    if (
-        subprocess.run([*map(str, command)], cwd=root, env=environment()).returncode
-        != 0
-    ):
-        raise LookaheadError(
-            "the outputs of a fresh execution are not those committed (`make chapters` renews them)"
-        )
+    if subprocess.run([*map(str, command)], cwd=root, env=environment()).returncode != 0:
+        raise LookaheadError("the outputs of a fresh execution are not those committed (`make chapters` renews them)")
     write_text(stamp, state)
 
 
@@ -452,9 +417,7 @@ def stage(root: Path, source: Path, committed: bool) -> None:
                 encoding="utf-8",
             )
         else:
-            raise LookaheadError(
-                f"{chapter.stem} is not executed, or not since it or the library changed"
-            )
+            raise LookaheadError(f"{chapter.stem} is not executed, or not since it or the library changed")
 
 
 def site(root: Path, output: Path, committed: bool = False) -> Path:
@@ -463,14 +426,10 @@ def site(root: Path, output: Path, committed: bool = False) -> Path:
     Raises:
         LookaheadError: there was a warning.
     """
-    source, html, work, stamp = (
-        output / name for name in ("source", "html", "work", "stamp")
-    )
+    source, html, work, stamp = (output / name for name in ("source", "html", "work", "stamp"))
     stage(root, source, committed)
     versions = [file for file in [root / "requirements.txt"] if file.is_file()]
-    state = digest(
-        source, (file for file in source.rglob("*") if file.is_file())
-    ) + digest(root, versions)
+    state = digest(source, (file for file in source.rglob("*") if file.is_file())) + digest(root, versions)
     page = html / "index.html"
     if page.is_file() and stamp.is_file() and stamp.read_text() == state:
         return page
@@ -501,17 +460,14 @@ def site(root: Path, output: Path, committed: bool = False) -> Path:
     made = work / "_build" / "html"
     if built.returncode != 0 or not (made / "index.html").is_file():
         lines = log.read_text(encoding="utf-8").splitlines()
-        told = [
-            line for line in lines if re.search("WARNING|ERROR|Error|CRITICAL", line)
-        ] or lines[-20:]
+        told = [line for line in lines if re.search("WARNING|ERROR|Error|CRITICAL", line)] or lines[-20:]
         message = "\n  ".join(line.replace(f"{source.resolve()}/", "") for line in told)
         raise LookaheadError(f"the site was not built; {log} says all\n  {message}")
     made.replace(html)
     shutil.rmtree(work)
     # This first page only leads to the book's; without an icon the browser asks for one that is not there.
     page.write_text(
-        '<!doctype html>\n<link rel="icon" href="data:,">\n'
-        + page.read_text(encoding="utf-8"),
+        '<!doctype html>\n<link rel="icon" href="data:,">\n' + page.read_text(encoding="utf-8"),
         encoding="utf-8",
     )
     write_text(stamp, state)
@@ -533,28 +489,16 @@ def main(arguments: list[str] | None = None) -> int:
         prog="lookahead.chapter.build",
         description="Executes the chapters, builds the site.",
     )
-    parser.add_argument(
-        "--root", type=Path, default=Path(), help="the root of the book (default: here)"
-    )
+    parser.add_argument("--root", type=Path, default=Path(), help="the root of the book (default: here)")
     commands = parser.add_subparsers(dest="command", required=True)
     chapters = commands.add_parser("chapters", help="execute what is out of date")
-    chapters.add_argument(
-        "--in-place", action="store_true", help="write the outputs into chapters/"
-    )
-    chapters.add_argument(
-        "--force", action="store_true", help="execute what is up to date, too"
-    )
-    comparing = commands.add_parser(
-        "compare", help="execute again and compare with the committed outputs"
-    )
+    chapters.add_argument("--in-place", action="store_true", help="write the outputs into chapters/")
+    chapters.add_argument("--force", action="store_true", help="execute what is up to date, too")
+    comparing = commands.add_parser("compare", help="execute again and compare with the committed outputs")
     for command in (chapters, comparing):
-        command.add_argument(
-            "--jobs", type=int, default=2, help="chapters at a time (default: 2)"
-        )
+        command.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: 2)")
     building = commands.add_parser("site", help="build the site")
-    building.add_argument(
-        "--committed", action="store_true", help="from the committed outputs"
-    )
+    building.add_argument("--committed", action="store_true", help="from the committed outputs")
     building.add_argument(
         "--output",
         type=Path,
@@ -568,11 +512,7 @@ def main(arguments: list[str] | None = None) -> int:
             try:
                 execute_stale(asked.root, asked.jobs, asked.force)
             finally:
-                done = [
-                    chapter
-                    for chapter in listed(asked.root)
-                    if asked.in_place and current(asked.root, chapter)
-                ]
+                done = [chapter for chapter in listed(asked.root) if asked.in_place and current(asked.root, chapter)]
                 for chapter in done:
                     if write_back(asked.root, chapter):
                         say(f"{chapter} has new outputs")
