@@ -134,10 +134,7 @@ def read(path: Path) -> Any:
 
 def finished(source: Path, executed: Path) -> str:
     """The text of the notebook at `source` with the outputs of its execution, without volatile metadata."""
-    notebook, outputs = (
-        read(source),
-        [cell for cell in read(executed).cells if cell.cell_type == "code"],
-    )
+    notebook, outputs = (read(source), [cell for cell in read(executed).cells if cell.cell_type == "code"])
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if [cell.source for cell in code] != [cell.source for cell in outputs]:
         raise LookaheadError(f"{source.name} was edited while it was executed: run it again")
@@ -148,11 +145,7 @@ def finished(source: Path, executed: Path) -> str:
             metadata.pop(name, None)
         if "tags" in metadata and not metadata["tags"]:
             del metadata["tags"]
-    notebook.metadata["kernelspec"] = {
-        "display_name": "Python 3",
-        "language": "python",
-        "name": "python3",
-    }
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}
     return nbformat.writes(notebook) + "\n"
 
@@ -204,35 +197,18 @@ class Execution:
         self.fingerprint, self.begun = fingerprint(root, chapter), time.monotonic()
         self.copy = record(root, chapter).with_suffix(".ipynb")
         self.copy.parent.mkdir(parents=True, exist_ok=True)
-        self.log, self.progress = (
-            self.copy.with_suffix(".log"),
-            self.copy.with_suffix(".progress"),
-        )
+        self.log, self.progress = (self.copy.with_suffix(".log"), self.copy.with_suffix(".progress"))
         self.part = self.copy.with_name(f"{chapter.stem}.unfinished.ipynb")
         self.cells, self.said = len(read(chapter).cells), self.begun
         self.bar = None
         if sys.stderr.isatty():
             form = "{desc} |{bar:20}| {n_fmt}/{total_fmt} cells, {elapsed}{postfix}"
             self.bar = tqdm(
-                total=self.cells,
-                desc=chapter.stem,
-                position=slot,
-                leave=False,
-                dynamic_ncols=True,
-                bar_format=form,
+                total=self.cells, desc=chapter.stem, position=slot, leave=False, dynamic_ncols=True, bar_format=form
             )
         else:
             say(f"{chapter.stem}: {self.cells} cells")
-        command = [
-            sys.executable,
-            "-m",
-            "papermill",
-            chapter,
-            self.part,
-            "--cwd",
-            chapter.parent,
-            "--progress-bar",
-        ]
+        command = [sys.executable, "-m", "papermill", chapter, self.part, "--cwd", chapter.parent, "--progress-bar"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*map(str, command)],
@@ -367,26 +343,13 @@ def compare(root: Path, jobs: int = 2) -> None:
     Raises:
         LookaheadError: an output differs, or a cell raised.
     """
-    chapters, rules, stamp = (
-        listed(root),
-        root / "tests" / "sanitize.cfg",
-        root / "build" / "stamps" / "compare",
-    )
+    chapters, rules, stamp = (listed(root), root / "tests" / "sanitize.cfg", root / "build" / "stamps" / "compare")
     state = digest(root, [*chapters, *inputs(root), rules])
     if stamp.is_file() and stamp.read_text() == state:
         say(f"{len(chapters)} chapters, all compared already")
         return
     options = ["-p", "no:cacheprovider", "-n", str(jobs), "--dist", "loadfile", "-q"]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--nbval",
-        "--nbval-sanitize-with",
-        rules,
-        *options,
-        *chapters,
-    ]
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-sanitize-with", rules, *options, *chapters]
     if subprocess.run([*map(str, command)], cwd=root, env=environment()).returncode != 0:
         raise LookaheadError("the outputs of a fresh execution are not those committed (`make chapters` renews them)")
     write_text(stamp, state)
@@ -402,20 +365,13 @@ def stage(root: Path, source: Path, committed: bool) -> None:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, source)
     if (root / "book").is_dir():
-        shutil.copytree(
-            root / "book",
-            source / "book",
-            ignore=shutil.ignore_patterns("__pycache__", ".*"),
-        )
+        shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for chapter in listed(root):
         target = source / "chapters" / chapter.name
         if committed:
             shutil.copy(chapter, target)
         elif current(root, chapter):
-            target.write_text(
-                finished(chapter, record(root, chapter).with_suffix(".ipynb")),
-                encoding="utf-8",
-            )
+            target.write_text(finished(chapter, record(root, chapter).with_suffix(".ipynb")), encoding="utf-8")
         else:
             raise LookaheadError(f"{chapter.stem} is not executed, or not since it or the library changed")
 
@@ -436,15 +392,7 @@ def site(root: Path, output: Path, committed: bool = False) -> Path:
     for old in (html, work):
         shutil.rmtree(old, ignore_errors=True)
     command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
-    options = [
-        "build",
-        source.resolve(),
-        "--path-output",
-        work.resolve(),
-        "-n",
-        "-W",
-        "--keep-going",
-    ]
+    options = ["build", source.resolve(), "--path-output", work.resolve(), "-n", "-W", "--keep-going"]
     say("building the site ...")
     built = subprocess.run(
         [sys.executable, "-c", command, *map(str, options)],
@@ -467,8 +415,7 @@ def site(root: Path, output: Path, committed: bool = False) -> Path:
     shutil.rmtree(work)
     # This first page only leads to the book's; without an icon the browser asks for one that is not there.
     page.write_text(
-        '<!doctype html>\n<link rel="icon" href="data:,">\n' + page.read_text(encoding="utf-8"),
-        encoding="utf-8",
+        '<!doctype html>\n<link rel="icon" href="data:,">\n' + page.read_text(encoding="utf-8"), encoding="utf-8"
     )
     write_text(stamp, state)
     return page
@@ -486,8 +433,7 @@ def say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; the exit code."""
     parser = argparse.ArgumentParser(
-        prog="lookahead.chapter.build",
-        description="Executes the chapters, builds the site.",
+        prog="lookahead.chapter.build", description="Executes the chapters, builds the site."
     )
     parser.add_argument("--root", type=Path, default=Path(), help="the root of the book (default: here)")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -499,12 +445,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: 2)")
     building = commands.add_parser("site", help="build the site")
     building.add_argument("--committed", action="store_true", help="from the committed outputs")
-    building.add_argument(
-        "--output",
-        type=Path,
-        default=None,
-        help="folder to build in (default: build/site)",
-    )
+    building.add_argument("--output", type=Path, default=None, help="folder to build in (default: build/site)")
     asked = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -519,11 +460,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif asked.command == "compare":
             compare(asked.root, asked.jobs)
         else:
-            page = site(
-                asked.root,
-                asked.output or asked.root / "build" / "site",
-                asked.committed,
-            )
+            page = site(asked.root, asked.output or asked.root / "build" / "site", asked.committed)
             print(f"the site: {page.resolve()}")
     except LookaheadError as error:
         print(f"error: {error}", file=sys.stderr)
