@@ -11,6 +11,7 @@ Shapes: B examples, P prompt tokens, A answer tokens, T tokens in a sequence, D 
 from __future__ import annotations
 
 import inspect
+import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
@@ -231,6 +232,16 @@ class Objective(Named, nn.Module):
         """
 
 
+def whole_number(name: str, value: Any) -> int:
+    """An int, from an int of any kind or a float that holds one; else a LookaheadError that says `name`."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise LookaheadError(f"{name} must be a whole number, not {value!r}") from None
+
+
 def parameters(module: nn.Module) -> int:
     """Trainable numbers in a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
@@ -240,4 +251,10 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """`"auto"` is the GPU where there is one, else the CPU."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise LookaheadError(f"unknown device {device!r}: take auto, cpu or cuda") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise LookaheadError(f"no GPU for device {str(device)!r} that torch {torch.__version__} can use")
+    return found

@@ -8,6 +8,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import marshal
 import math
 from pathlib import Path
 
@@ -25,10 +26,13 @@ REPLAY_TOLERANCE = 1e-4
 def stamp(run: Run) -> str:
     """A hash of the syntax of all code a run goes through; comments and docstrings do not count."""
     roots = [Task.named(run.task["name"]), Model.named(run.model["name"]), Objective.named(run.objective["name"])]  # type: ignore[index]
-    modules = {kind.__module__ for kind in roots} | {"lookahead.training.loop"}
+    modules = {kind.__module__ for kind in roots if _file(kind.__module__)} | {"lookahead.training.loop"}
     digest = hashlib.sha256()
     for name in sorted(_with_imports(frozenset(modules))):
         digest.update(_syntax(name).encode())
+    for kind in roots:
+        if not _file(kind.__module__):
+            digest.update(_compiled(kind))
     return digest.hexdigest()[:16]
 
 
@@ -47,15 +51,17 @@ def replay(run: Run) -> list[float]:
 
 
 @functools.cache
-def _replay_of(config: str) -> list[float]:
+def _replay_of(config: str, stamped: str) -> list[float]:
+    """The replay by the code with that stamp, which is today's: in a notebook it may change under way."""
     return replay(Run.from_json(config))
 
 
 def is_current(run: Run, stamped: str, replayed: list[float]) -> bool:
     """Whether a result with this stamp and these replayed losses is what today's code would give."""
-    if stamped == stamp(run):
+    today = stamp(run)
+    if stamped == today:
         return True
-    now = _replay_of(run.to_json())
+    now = _replay_of(run.to_json(), today)
     return len(now) == len(replayed) and all(
         math.isclose(a, b, rel_tol=REPLAY_TOLERANCE) for a, b in zip(now, replayed, strict=True)
     )
@@ -73,15 +79,31 @@ def _with_imports(modules: frozenset[str]) -> frozenset[str]:
         for node in ast.walk(_tree(name)):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lookahead."):
                 waiting.append(node.module)
+            elif isinstance(node, ast.Import):
+                waiting += [item.name for item in node.names if item.name.startswith("lookahead.")]
     return frozenset(found)
 
 
 @functools.cache
+def _file(module: str) -> Path | None:
+    """Where a module's code is; None if it is in no file, as in a notebook."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # a notebook is a `__main__` without a spec
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin is not None else None
+
+
+def _compiled(kind: type) -> bytes:
+    """The bytecode of a class that is in no file: another cell, or another session, is worth a replay."""
+    parts = [getattr(part, "__func__", part) for _, part in sorted(vars(kind).items())]
+    return b"".join(marshal.dumps(part.__code__) for part in parts if hasattr(part, "__code__"))
+
+
+@functools.cache
 def _tree(module: str) -> ast.Module:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:  # defined in a notebook: its code is not in a file
-        return ast.Module(body=[], type_ignores=[])
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    path = _file(module)
+    return ast.Module(body=[], type_ignores=[]) if path is None else ast.parse(path.read_text(encoding="utf-8"))
 
 
 @functools.cache

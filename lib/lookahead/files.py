@@ -37,6 +37,20 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: str | Path) -> Path:
+    """Makes a folder, and those above it, where missing.
+
+    Raises:
+        LookaheadError: it cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LookaheadError(f"the folder {path} could not be made ({error.strerror or error})") from error
+    return path
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     with replacing(path) as temporary:

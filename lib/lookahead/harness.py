@@ -11,7 +11,7 @@ from filelock import FileLock
 from lookahead.contracts import Objective, Task, resolve_device
 from lookahead.currency import replay, stamp
 from lookahead.evaluation.measures import evaluate
-from lookahead.results import Result, load_weights, manifest, read_result, run_folder, write_result
+from lookahead.results import Result, load_weights, manifest, open_run_folder, read_result, run_folder, write_result
 from lookahead.runs import Run
 from lookahead.training.checkpoints import Checkpoints
 from lookahead.training.loop import train
@@ -51,9 +51,7 @@ def run(
         config = Run.of(fields)
     elif fields:
         raise TypeError(f"a run and also its fields were given: {', '.join(fields)}")
-    folder = run_folder(config.id)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with FileLock(open_run_folder(config.id) / ".lock"):
         stored = None if again else read_result(config)
         if stored is not None and stored.current:
             return stored

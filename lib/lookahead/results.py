@@ -17,13 +17,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from lookahead.contracts import Model, Objective, Task
 from lookahead.currency import is_current
 from lookahead.errors import LookaheadError
-from lookahead.files import replacing, write_text
-from lookahead.runs import Run
+from lookahead.files import make_folder, replacing, write_text
+from lookahead.runs import KINDS, Run
 from lookahead.training.checkpoints import load, save, state_tensors
 from lookahead.training.loop import load_state
 
@@ -110,6 +111,18 @@ def run_folder(run_id: str) -> Path:
     return store_folder() / "runs" / run_id
 
 
+def open_run_folder(run_id: str) -> Path:
+    """The folder of one run, made if missing.
+
+    Raises:
+        LookaheadError: it cannot be made.
+    """
+    try:
+        return make_folder(run_folder(run_id))
+    except LookaheadError as error:
+        raise LookaheadError(f"{error}: the environment variable {STORE} names another place for results") from error
+
+
 def write_result(result: Result, objective: Objective) -> None:
     """Weights, then the result: where there is a result, it is whole."""
     folder = run_folder(result.run.id)
@@ -158,7 +171,10 @@ def load_weights(model: Model, run_id: str) -> None:
 
 
 def _weights(run_id: str) -> dict[str, Tensor]:
-    tensors, record = load(run_folder(run_id) / "weights.safetensors")
+    path = run_folder(run_id) / "weights.safetensors"
+    if not path.exists():
+        raise LookaheadError(f"no weights of run {run_id} in {store_folder()}: do that run first")
+    tensors, record = load(path)
     if record["run"] != run_id:
         raise LookaheadError(f"these weights belong to run {record['run']}, not to {run_id}")
     return tensors
@@ -172,19 +188,20 @@ JSON_COLUMNS = ("run", "curve", "measures", "manifest", "arrays")
 def pack(name: str, results: Iterable[Result]) -> Path:
     """Merges results into the store's file of an experiment: one row a run, readable by pandas.
 
-    The configuration and the scalar measures are columns; curve, manifest and the rest are JSON.
+    The whole configuration (defaults too) and the scalar measures are columns; curve, manifest and the rest are JSON.
     A result of a run that is there already takes its place.
 
     Returns:
         the file.
     """
     path = packed_path(name)
-    merged = {r.run.id: r for r in [*(read_packed(name) if path.exists() else []), *results]}
-    rows = [_row(result) for result in sorted(merged.values(), key=lambda r: (json.dumps(r.run.config), r.run.id))]
-    columns = {key: None for row in rows for key in row}
-    table = pa.table({key: [row.get(key) for row in rows] for key in columns})
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    with FileLock(make_folder(store_folder() / "runs") / f".{name}.lock"):  # two that merge at once would lose rows
+        merged = {r.run.id: r for r in [*(read_packed(name) if path.exists() else []), *results]}
+        rows = [_row(result) for result in sorted(merged.values(), key=lambda r: (json.dumps(r.run.config), r.run.id))]
+        columns = {key: None for row in rows for key in row}
+        table = pa.table({key: [row.get(key) for row in rows] for key in columns})
+        with replacing(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
     return path
 
 
@@ -219,13 +236,13 @@ def _row(result: Result) -> dict[str, Any]:
     data = result.to_dict()
     for key in JSON_COLUMNS:
         data[key] = json.dumps(data[key])
-    config = result.run.config
-    for kind in ("task", "model", "objective"):
-        spec = getattr(result.run, kind)
-        data[kind] = spec["name"]
-        data |= {f"{kind}.{k}": v for k, v in spec.items() if k != "name"}
-    data |= {k: v for k, v in config.items() if k not in ("task", "model", "objective")}
-    data["seed"] = result.run.seed
+    for item in dataclasses.fields(Run):
+        value = getattr(result.run, item.name)
+        if item.name in KINDS:
+            data[item.name] = value["name"]
+            data |= {f"{item.name}.{k}": v for k, v in value.items() if k != "name"}
+        else:
+            data[item.name] = value
     data |= {k: v for k, v in result.measures.items() if isinstance(v, int | float)}
     return {**data, "step_of_success": result.step_of_success}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 import lookahead.models
 import lookahead.objectives
 import lookahead.tasks  # noqa: F401 (the three register what they hold)
-from lookahead.contracts import REQUIRED, RESERVED_TOKENS, Model, Named, Objective, Task
+from lookahead.contracts import REQUIRED, RESERVED_TOKENS, Model, Named, Objective, Task, whole_number
 from lookahead.errors import LookaheadError
 from lookahead.training.settings import Settings
 
@@ -45,6 +46,7 @@ class Run(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "seed", whole_number("seed", self.seed))
         for kind, base in KINDS.items():
             object.__setattr__(self, kind, _spec(base, getattr(self, kind)))
         text = json.dumps(self.config, sort_keys=True, separators=(",", ":"))
@@ -85,7 +87,13 @@ class Run(Settings):
     @classmethod
     def from_json(cls, text: str) -> Run:
         """The run that `to_json` wrote."""
-        return cls.of(json.loads(text))
+        try:
+            config = json.loads(text)
+        except ValueError as error:
+            raise LookaheadError(f"no JSON: {error}") from error
+        if not isinstance(config, dict):
+            raise LookaheadError(f"a run is a JSON object, not {text!r}")
+        return cls.of(config)
 
     def build_task(self) -> Task:
         """The task, its data drawn by the run's seed."""
@@ -95,7 +103,8 @@ class Run(Settings):
     def build(self) -> tuple[Task, Objective]:
         """Task and freshly initialised objective, on the CPU: the same on every machine."""
         task = self.build_task()
-        model, objective = dict(self.model), dict(self.objective)  # type: ignore[arg-type]
+        model: dict[str, Any] = dict(self.model)  # type: ignore[arg-type]
+        objective: dict[str, Any] = dict(self.objective)  # type: ignore[arg-type]
         kind = Objective.named(objective.pop("name"))
         needs = kind.needs(task.prompt_length, task.answer_length, **objective)
         if needs.extra_tokens > len(RESERVED_TOKENS):
@@ -111,8 +120,10 @@ class Run(Settings):
 
 
 def _number(value: Any) -> Any:
-    """2.0 and 2 are one number."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """2.0 and 2 are one number, and so is numpy's 2."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else float(value)
+    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
 
 
 def _spec(base: type[Named], given: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import torch
 
 from lookahead.contracts import Objective, Split, Task
+from lookahead.errors import LookaheadError
 
 
 def gradient_signal(objective: Objective, task: Task, split: Split, count: int) -> dict[str, list[float]]:
@@ -19,7 +20,12 @@ def gradient_signal(objective: Objective, task: Task, split: Split, count: int) 
         `signal` and `noise`: squared norms by position [A], NaN where nothing is taught, and
         `help`: by position, the product of that token's gradient with the decision's (from the other half);
         where it is positive, a step on that token also teaches the decision.
+
+    Raises:
+        LookaheadError: fewer than two examples.
     """
+    if count < 2:
+        raise LookaheadError(f"cannot halve {count} examples: at least 2")
     device = next(objective.parameters()).device
     trained = [p for p in objective.parameters() if p.requires_grad]
     halves = []

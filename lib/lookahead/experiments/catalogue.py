@@ -97,7 +97,13 @@ EXPERIMENTS = {
             question="Which of the teacher's hints keeps the first step from being learnt?",
             graphs=((2, 3), (2, 4)),
             cells={label: {"objective": objective} for label, objective in HINTS.items()},
-            fields={"steps": 1000, "optimizer": "muon", "learning_rate": 1e-3, "stop_at": 0.98, "judged_by": "decision_accuracy"},
+            fields={
+                "steps": 1000,
+                "optimizer": "muon",
+                "learning_rate": 1e-3,
+                "stop_at": 0.98,
+                "judged_by": "decision_accuracy",
+            },
             probe=gradients,
         ),
     )

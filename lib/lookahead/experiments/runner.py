@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from lookahead.errors import LookaheadError
 from lookahead.experiments.catalogue import Experiment
 from lookahead.harness import run
-from lookahead.results import Result, pack, read_result, run_folder
+from lookahead.results import Result, open_run_folder, pack, read_result
 
 
 def run_experiment(
@@ -31,28 +31,34 @@ def run_experiment(
 
     Returns:
         the results that are there now.
+
+    Raises:
+        LookaheadError: no such profile or no folder; or, at the end, some runs failed.
     """
     grid = list(experiment.runs(profile))
-    begun, longest = time.monotonic(), 0.0
+    begun, longest, failed = time.monotonic(), 0.0, set()
     for number, (label, config) in enumerate(grid, 1):
         if time_limit is not None and time.monotonic() - begun + longest > time_limit:
             say("time limit: the same call goes on from here")
             break
-        folder = run_folder(config.id)
-        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(open_run_folder(config.id) / ".grid.lock", timeout=0)
         started = time.monotonic()
         try:
-            with FileLock(folder / ".grid.lock", timeout=0):
+            with lock:
                 result = run(config, device=device, probe=experiment.probe)
         except Timeout:
             continue
         except LookaheadError as error:
             say(f"{number}/{len(grid)} {label}: failed: {error}")
+            failed.add(config.id)
             continue
         longest = max(longest, time.monotonic() - started)
         accuracy = result.measures[config.judged_by]
         say(f"{number}/{len(grid)} {config.task['path_length']} {label} seed {config.seed}: {accuracy:.3f}")  # type: ignore[index]
-    results = [result for _, config in grid if (result := read_result(config)) is not None]
+    there = [config for _, config in grid if config.id not in failed]
+    results = [result for config in there if (result := read_result(config)) is not None]
     if results:
         pack(f"{experiment.name}-{profile}", results)
+    if failed:
+        raise LookaheadError(f"{len(failed)} of {len(grid)} runs failed; the others are stored")
     return results

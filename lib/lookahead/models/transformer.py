@@ -8,6 +8,7 @@ that scaling looks for a layer name that does not exist and never happens.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -81,7 +82,7 @@ class Transformer(Model, name="transformer"):
         implementation: "sdpa" (torch's fused attention) or "plain" (the readable one; equal, and tested so).
 
     Raises:
-        LookaheadError: the width does not split into the heads.
+        LookaheadError: sizes below 1, or a width that does not split into the heads.
     """
 
     presets: ClassVar = {
@@ -89,6 +90,7 @@ class Transformer(Model, name="transformer"):
         "mini": {"layers": 12, "width": 384, "heads": 6},  # Bachmann and Nagarajan's GPT-Mini
     }
     implementations: ClassVar = ("sdpa", "plain")
+    blocks: Sequence[Block]
 
     def __init__(
         self,
@@ -101,6 +103,8 @@ class Transformer(Model, name="transformer"):
         implementation: Literal["sdpa", "plain"] = "sdpa",
     ) -> None:
         super().__init__()
+        if min(layers, width, heads) < 1:
+            raise LookaheadError(f"layers, width and heads must be at least 1, not {layers}, {width} and {heads}")
         if width % heads:
             raise LookaheadError(f"width {width} does not split into {heads} heads: take a multiple of {heads}")
         if implementation not in self.implementations:
@@ -110,7 +114,7 @@ class Transformer(Model, name="transformer"):
         self.implementation = implementation
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.position_embedding = nn.Embedding(longest, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))  # type: ignore[assignment]
         self.final_norm = nn.LayerNorm(width)
         self.initialise()
 

@@ -21,6 +21,9 @@ class Hints(Objective, name="hints"):
         taught: "all" answer tokens, or the "decision" alone.
     """
 
+    shown: Tensor
+    taught: Tensor | None
+
     def __init__(
         self,
         model: Any,
@@ -36,7 +39,7 @@ class Hints(Objective, name="hints"):
         steps = torch.arange(self.answer_length)
         shown = torch.where(steps[:-1] < task.decision, start, later)
         self.register_buffer("shown", shown, persistent=False)
-        self.register_buffer("taught", steps == task.decision if taught == "decision" else None, persistent=False)
+        self.register_buffer("taught", steps[[task.decision]] if taught == "decision" else None, persistent=False)
 
     @classmethod
     def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookahead.contracts import Loss, Model
+from lookahead.errors import LookaheadError
 
 
 def read(model: Model, prompts: Tensor, hints: Tensor) -> Tensor:
@@ -28,12 +29,14 @@ def answer_loss(logits: Tensor, answers: Tensor, taught: Tensor | None = None) -
     Args:
         logits: [B, A, V].
         answers: [B, A].
-        taught: bool [A], which tokens to teach; all if not given.
+        taught: indices of the tokens to teach; all if not given.
     """
     tokens = F.cross_entropy(logits.float().flatten(0, 1), answers.flatten(), reduction="none").view_as(answers)
-    total = tokens.mean() if taught is None else tokens[:, taught].mean()
+    total = tokens.mean()
     if taught is not None:
-        tokens = tokens.masked_fill(~taught, torch.nan)
+        chosen = tokens.index_select(1, taught)
+        total = chosen.mean()
+        tokens = torch.full_like(tokens, torch.nan).index_copy(1, taught, chosen)
     return Loss(total, tokens, logits.argmax(dim=-1))
 
 
@@ -55,6 +58,8 @@ def generate(
     known = 0
     if given is not None:
         known = given.shape[1]
+        if known > length:
+            raise LookaheadError(f"{known} forced tokens, but an answer has {length}")
         answers[:, :known] = given
     unread = torch.cat([prompts, hint(answers)[:, :known]], dim=1)
     cache = None

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split, Task
+from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split, Task, whole_number
 from lookahead.errors import LookaheadError
 from lookahead.files import write_text
 from lookahead.tasks.counter import distinct, integers, mix, words
@@ -54,6 +54,8 @@ class PathStar(Task, name="path_star"):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("degree", "path_length", "num_nodes", "seed"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         d, n = self.degree, self.num_nodes
         if d < 2:
             raise LookaheadError(f"degree must be at least 2, not {d}: with one arm there is nothing to choose")
@@ -237,8 +239,11 @@ class PathStar(Task, name="path_star"):
         Raises:
             LookaheadError: a malformed line; the message names file, line and fault.
         """
-        with Path(path).open(encoding="utf-8") as file:
-            return cls.parse(file, num_nodes, str(path))
+        try:
+            with Path(path).open(encoding="utf-8") as file:
+                return cls.parse(file, num_nodes, str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise LookaheadError(f"{path} cannot be read as text ({error})") from error
 
     @classmethod
     def parse(
@@ -262,10 +267,12 @@ class PathStar(Task, name="path_star"):
                 raise LookaheadError(f"{origin}, line {number}: {fault}") from None
         if not graphs:
             raise LookaheadError(f"{origin}: no examples in it")
-        if num_nodes is None:
-            num_nodes = 1 + max(max(edge) for edges, _ in graphs for edge in edges)
-        task = cls(*_size(graphs[0]), num_nodes)
-        between, question, equals = (num_nodes + mark for mark in (EDGE_MARK, QUESTION_MARK, ANSWER_MARK))
+        drawn_from = num_nodes or 1 + max(max(edge) for edges, _ in graphs for edge in edges)
+        try:
+            task = cls(*_size(graphs[0]), drawn_from)
+        except LookaheadError as error:
+            raise LookaheadError(f"{origin}: {error}") from None
+        between, question, equals = (drawn_from + mark for mark in (EDGE_MARK, QUESTION_MARK, ANSWER_MARK))
         prompts = []
         for edges, path in graphs:
             row = [token for edge in edges for token in (*edge, between)]
@@ -301,7 +308,7 @@ def _parse_line(line: str) -> Graph:
         ValueError: what is wrong with it.
     """
     if line.count("/") != 1 or line.count("=") != 1 or line.index("/") > line.index("="):
-        raise ValueError("no 'edges/start,goal=path' with one '/' and one '='")
+        raise ValueError("not of the form 'edges/start,goal=path' with one '/' and one '='")
     graph, rest = line.split("/")
     question, answer = rest.split("=")
     edges = [(u, v) for u, v in (_labels(edge, 2, "edge") for edge in graph.split("|"))]
@@ -310,7 +317,9 @@ def _parse_line(line: str) -> Graph:
     targets = [v for _, v in edges]
     children = {u: v for u, v in edges if u != start}
     if len(set(targets)) != len(targets) or start in targets:
-        raise ValueError("a node has two parents, or the start has one")
+        twice = sorted({v for v in targets if targets.count(v) > 1})
+        fault = f"node {twice[0]} has two parents" if twice else f"the start {start} has a parent"
+        raise ValueError(fault)
     if len(children) != sum(u != start for u, _ in edges):
         raise ValueError("a node other than the start has two children")
     lengths, ends = set(), {}

@@ -93,6 +93,8 @@ class Checkpoints:
         Raises:
             LookaheadError: it is corrupt (the message offers the previous one) or another run's.
         """
+        if previous and self.latest.exists() and not self.previous.exists():
+            raise LookaheadError(f"there is no checkpoint before {self.latest}: start anew with resume='never'")
         path = self.previous if previous or not self.latest.exists() else self.latest
         if not path.exists():
             return None

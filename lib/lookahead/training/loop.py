@@ -115,6 +115,8 @@ def train(
         Interrupted: Ctrl-C.
         LookaheadError: a checkpoint that cannot be used.
     """
+    if resume not in ("latest", "previous", "never"):
+        raise LookaheadError(f"resume is 'latest', 'previous' or 'never', not {resume!r}")
     device = next(objective.parameters()).device
     optimizers = Optimizers(objective, settings)
     state = Trained()
@@ -128,6 +130,10 @@ def train(
     begun = time.monotonic() - state.seconds
     losses: list[Tensor] = []
     accuracy = state.curve[-1][settings.judged_by] if state.curve else None
+    if (
+        accuracy is not None and len(state.curve) > 1 and settings.stop_at is not None
+    ):  # interrupted between its last step and its result
+        state.stopped_early = accuracy >= settings.stop_at
 
     def save() -> None:
         state.seconds = time.monotonic() - begun
@@ -176,6 +182,7 @@ def train(
                     state.curve.append(row)
                     state.stopped_early = settings.stop_at is not None and accuracy >= settings.stop_at
                 if interrupted():
+                    _check_finite(losses, step)
                     save()
                     raise Interrupted(
                         f"stopped after step {state.steps} of {settings.steps}; the same call goes on from there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -57,7 +58,8 @@ class Progress:
         if self.file is not None:
             speed = (done - self.first) / max(1e-9, now - self.begun)
             report = {"label": self.label, "step": done, "steps": self.steps, "speed": speed, "loss": loss}
-            self.file.write_text(json.dumps({**report, "accuracy": accuracy}))
+            with contextlib.suppress(OSError):  # a full disk is no reason to stop training
+                self.file.write_text(json.dumps({**report, "accuracy": accuracy}))
 
     def close(self) -> None:
         """Takes the bar away."""

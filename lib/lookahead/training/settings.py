@@ -6,9 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from lookahead.contracts import whole_number
 from lookahead.errors import LookaheadError
 
-CHOICES = {"optimizer": ("adamw", "muon"), "schedule": ("constant", "cosine"), "precision": ("float32", "bfloat16")}
+CHOICES = {
+    "optimizer": ("adamw", "muon"),
+    "schedule": ("constant", "cosine"),
+    "precision": ("float32", "bfloat16"),
+    "judged_by": ("autoregressive_accuracy", "decision_accuracy"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +51,21 @@ class Settings:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise LookaheadError(f"{name} is one of {', '.join(allowed)}; not {getattr(self, name)!r}")
-        for name in ("steps", "batch_size", "evaluate_every", "train_examples"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise LookaheadError(f"{name} must be at least 1, not {value}")
+        for name, least in {"steps": 1, "batch_size": 1, "evaluate_every": 1, "train_examples": 1, "warmup": 0}.items():
+            if getattr(self, name) is None and name == "train_examples":
+                continue
+            value = whole_number(name, getattr(self, name))
+            object.__setattr__(self, name, value)
+            if value < least:
+                raise LookaheadError(f"{name} must be at least {least}, not {value}")
         for name in ("learning_rate", "matrix_learning_rate", "clip"):
-            if (value := getattr(self, name)) is not None and not (value > 0 and math.isfinite(value)):
+            value = getattr(self, name)
+            if value is None and name != "learning_rate":
+                continue
+            if not (isinstance(value, int | float) and value > 0 and math.isfinite(value)):
                 raise LookaheadError(f"{name} must be a positive number, not {value}")
-        if self.weight_decay < 0 or self.warmup < 0:
-            raise LookaheadError("weight_decay and warmup cannot be negative")
+        if not 0 <= self.weight_decay < math.inf:
+            raise LookaheadError(f"weight_decay must be a number from 0, not {self.weight_decay}")
         if not 0 < self.beta2 < 1:
             raise LookaheadError(f"beta2 lies between 0 and 1, not {self.beta2}")
         if self.stop_at is not None and not 0 < self.stop_at <= 1:

@@ -1,0 +1,51 @@
+"""What all tests share: one thread, a store of their own, tiny objectives."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded; for the processes that tests start, too
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lookahead.contracts import Objective, Task
+from lookahead.runs import Run
+
+torch.set_num_threads(1)
+
+TASK = {"name": "path_star", "degree": 2, "path_length": 3, "num_nodes": 10}
+MODEL = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty store of results for one test, and silence."""
+    folder = tmp_path / "store"
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(folder))
+    monkeypatch.setenv("LOOKAHEAD_PROGRESS", "")
+    return folder
+
+
+@pytest.fixture
+def tiny_run() -> Callable[..., Run]:
+    """Makes a run that takes well under a second, with the fields that are given."""
+
+    def make(**fields: Any) -> Run:
+        fields = {"steps": 6, "batch_size": 8, "evaluate_every": 3, "warmup": 2, **fields}
+        return Run(**{"task": TASK, "model": MODEL, **fields})
+
+    return make
+
+
+@pytest.fixture
+def build(tiny_run: Callable[..., Run]) -> Callable[..., tuple[Task, Objective]]:
+    """Makes a tiny task and objective, in float64, so that tolerances can be tight."""
+
+    def make(objective: Any = "teacher_forcing", **fields: Any) -> tuple[Task, Objective]:
+        task, built = tiny_run(objective=objective, **fields).build()
+        return task, built.double()
+
+    return make
