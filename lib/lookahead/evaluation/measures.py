@@ -7,7 +7,8 @@
 | `autoregressive_token_accuracy` | tokens right, by position, without a teacher |
 | `teacher_forced_token_accuracy` | tokens right, by position, from what training shows |
 | `decision_accuracy` | decision tokens right, from what training shows; chance is 1/d on path-star |
-| `cheat_accuracy` | wrong arms finished once put on them; NaN where the objective cannot be put on an arm |
+| `cheat_accuracy` | wrong arms finished, to the last node, once put on them; NaN where that cannot be done |
+| `cheat_token_accuracy` | tokens that are the wrong arm's, by position, once put on it; NaN likewise |
 | `loss` | mean loss by position, nats; NaN where nothing is taught |
 | `examples` | how many examples stand behind each |
 """
@@ -53,23 +54,25 @@ def _measure(objective: Objective, task: Task, prompts: Tensor, answers: Tensor)
     """Each measure for each example: [b] or [b, A]."""
     taught = objective(prompts, answers)
     given = objective.answer(prompts)
+    followed = _follows_decoy(objective, task, prompts, answers)
     return {
         "autoregressive_accuracy": task.correct(prompts, answers, given),
         "teacher_forced_accuracy": task.correct(prompts, answers, taught.predictions),
         "autoregressive_token_accuracy": given == answers,
         "teacher_forced_token_accuracy": taught.predictions == answers,
         "decision_accuracy": (taught.predictions == answers)[:, task.decision],
-        "cheat_accuracy": _follows_decoy(objective, task, prompts, answers),
+        "cheat_accuracy": followed.prod(dim=1),
+        "cheat_token_accuracy": followed,
         "loss": taught.tokens,
     }
 
 
 def _follows_decoy(objective: Objective, task: Task, prompts: Tensor, answers: Tensor) -> Tensor:
-    """Whether the answer, put on a wrong arm by its forced first tokens, finishes that arm, [b]."""
+    """Where the answer, put on a wrong arm by its forced first tokens, goes on along it: 0 or 1, [b, A]."""
     decoys = task.decoys(prompts, answers)
     forced = decoys[:, : task.decision + 1]
     try:
         given = objective.answer(prompts, given=forced)
     except CannotContinue:
-        return torch.full(prompts.shape[:1], torch.nan, device=prompts.device)
-    return (given == decoys).all(dim=1)
+        return torch.full(answers.shape, torch.nan, device=prompts.device)
+    return (given == decoys).float()

@@ -90,7 +90,14 @@ EXPERIMENTS = {
             question="With a teacher, forward or backward: who learns the first step?",
             graphs=((2, 4),),
             cells={name: {"objective": name} for name in ("teacher_forcing", "reversed")},
-            fields={"steps": 600, "optimizer": "muon", "learning_rate": 1e-3, "evaluate_every": 20, "stop_at": 0.98},
+            fields={
+                "steps": 600,
+                "optimizer": "muon",
+                "learning_rate": 1e-3,
+                "schedule": "cosine",
+                "evaluate_every": 20,
+                "stop_at": 0.98,
+            },
         ),
         Experiment(
             name="hints",
