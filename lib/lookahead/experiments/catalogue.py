@@ -105,7 +105,7 @@ EXPERIMENTS = {
             graphs=((2, 3), (2, 4)),
             cells={label: {"objective": objective} for label, objective in HINTS.items()},
             fields={
-                "steps": 1000,
+                "steps": 600,
                 "optimizer": "muon",
                 "learning_rate": 1e-3,
                 "stop_at": 0.98,
