@@ -11,8 +11,8 @@ BUILD := $(BIN)/python -m lookahead.chapter.build
 STAMPS := build/stamps
 
 LIBRARY := $(shell find lib -name '*.py')
-TESTS := $(shell find tests -type f -not -path '*/__pycache__/*')
-DATA := _toc.yml $(shell find chapters results -type f -not -path 'results/runs/*' -not -path '*/.*')
+TESTS := $(shell find $(wildcard tests) -type f -not -path '*/__pycache__/*')
+DATA := _toc.yml $(shell find $(wildcard chapters results) -type f -not -path 'results/runs/*' -not -path '*/.*')
 INSTALLED := .venv/installed
 
 .NOTPARALLEL:
