@@ -314,6 +314,8 @@ def _parse_line(line: str) -> Graph:
     edges = [(u, v) for u, v in (_labels(edge, 2, "edge") for edge in graph.split("|"))]
     start, goal = _labels(question, 2, "question")
     path = _labels(answer, None, "path")
+    if start not in (u for u, _ in edges):
+        raise ValueError(f"no edge leaves the start {start}")
     targets = [v for _, v in edges]
     children = {u: v for u, v in edges if u != start}
     if len(set(targets)) != len(targets) or start in targets:
@@ -329,8 +331,6 @@ def _parse_line(line: str) -> Graph:
             arm.append(children[arm[-1]])
         lengths.add(len(arm))
         ends[arm[-1]] = arm
-    if not ends:
-        raise ValueError(f"no edge leaves the start {start}")
     if len(lengths) != 1:
         raise ValueError(f"arms of unequal length ({', '.join(map(str, sorted(lengths)))} nodes)")
     if len(ends) * (lengths.pop() - 1) != len(edges):

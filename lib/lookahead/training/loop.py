@@ -130,10 +130,8 @@ def train(
     begun = time.monotonic() - state.seconds
     losses: list[Tensor] = []
     accuracy = state.curve[-1][settings.judged_by] if state.curve else None
-    if (
-        accuracy is not None and len(state.curve) > 1 and settings.stop_at is not None
-    ):  # interrupted between its last step and its result
-        state.stopped_early = accuracy >= settings.stop_at
+    if accuracy is not None and settings.stop_at is not None and len(state.curve) > 1:
+        state.stopped_early = accuracy >= settings.stop_at  # interrupted after its last step
 
     def save() -> None:
         state.seconds = time.monotonic() - begun
