@@ -118,6 +118,7 @@ def train(
     if resume not in ("latest", "previous", "never"):
         raise LookaheadError(f"resume is 'latest', 'previous' or 'never', not {resume!r}")
     device = next(objective.parameters()).device
+    objective.zero_grad(set_to_none=True)
     optimizers = Optimizers(objective, settings)
     state = Trained()
     if checkpoints is not None and resume != "never":

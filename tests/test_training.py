@@ -1,0 +1,507 @@
+"""The training loop: counted in steps, the options used, and resumed as if nothing had happened."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lookahead import harness
+from lookahead.contracts import Objective, Task
+from lookahead.errors import LookaheadError
+from lookahead.evaluation import evaluate
+from lookahead.runs import Run
+from lookahead.training import Settings, Trained, train
+from lookahead.training.checkpoints import Checkpoints, load, state_tensors
+from lookahead.training.loop import Interrupted, NonFiniteLoss, training_indices
+from lookahead.training.optimizers import Optimizers
+
+MakeRun = Callable[..., Run]
+
+
+def no_measure(objective: Objective) -> dict[str, Any]:
+    """For trainings that are judged by nothing."""
+    return {"autoregressive_accuracy": 0.0}
+
+
+def weights(objective: Objective) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in state_tensors(objective).items()}
+
+
+def assert_same_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    """Bit for bit."""
+    assert one.keys() == other.keys()
+    assert [name for name, tensor in one.items() if not torch.equal(tensor, other[name])] == []
+
+
+# -- counted in steps ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 512])
+def test_the_schedule_counts_steps(batch_size: int) -> None:
+    """Whatever the batch: a horizon counted in samples would end 512 times too early."""
+    constant = Settings(steps=100, warmup=10, batch_size=batch_size)
+    assert [constant.rate(step) for step in (0, 4, 9, 10, 99)] == [0.1, 0.5, 1, 1, 1]
+    cosine = Settings(steps=110, warmup=10, schedule="cosine", batch_size=batch_size)
+    assert [cosine.rate(step) for step in (0, 9, 10)] == [0.1, 1, 1]
+    assert cosine.rate(60) == pytest.approx(0.5)
+    assert cosine.rate(35) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+    assert cosine.rate(110) == 0
+    assert 0 < cosine.rate(109) < 1e-3
+    falling = [cosine.rate(step) for step in range(10, 111)]
+    assert falling == sorted(falling, reverse=True)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("warmup", [0, 50])
+def test_a_schedule_shorter_or_longer_than_the_training_stays_a_share(schedule: Any, warmup: int) -> None:
+    settings = Settings(steps=20, warmup=warmup, schedule=schedule)
+    assert all(0 < settings.rate(step) <= 1 for step in range(20))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_schedule_reaches_the_optimiser(optimizer: str, tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny_run(steps=8, warmup=3, schedule="cosine", optimizer=optimizer, learning_rate=0.004)
+    used: list[list[float]] = []
+    step = Optimizers.step
+
+    def watched(self: Optimizers, rate: float) -> None:
+        step(self, rate)
+        used.append([group["lr"] for part in self.parts for group in part.param_groups])
+
+    monkeypatch.setattr(Optimizers, "step", watched)
+    task, objective = run.build()
+    train(objective, task, run, no_measure)
+    full = [0.004, 0.004] + ([0.04] if optimizer == "muon" else [])  # Muon's is ten times AdamW's
+    assert used == [pytest.approx([rate * run.rate(k) for rate in full]) for k in range(8)]
+
+
+def test_the_interval_of_evaluation_is_in_steps(tiny_run: MakeRun) -> None:
+    run = tiny_run(steps=11, evaluate_every=4, batch_size=16)
+    task, objective = run.build()
+    measured: list[int] = []
+
+    def measure(objective: Objective) -> dict[str, Any]:
+        measured.append(1)
+        return no_measure(objective)
+
+    done = train(objective, task, run, measure)
+    assert [row["step"] for row in done.curve] == [0, 4, 8, 11]
+    assert len(measured) == 4
+    assert (done.steps, done.stopped_early) == (11, False)
+
+
+def test_the_training_loss_is_the_mean_since_the_last_row(tiny_run: MakeRun) -> None:
+    run = tiny_run(steps=5, evaluate_every=2)
+    task, objective = run.build()
+    losses = []
+    objective.register_forward_hook(lambda *given: losses.append(given[2].total.item()))
+    curve = train(objective, task, run, no_measure).curve
+    expected = [None, sum(losses[0:2]) / 2, sum(losses[2:4]) / 2, losses[4]]
+    assert curve[0]["training_loss"] is None
+    assert [row["training_loss"] for row in curve[1:]] == pytest.approx(expected[1:], rel=1e-6)
+
+
+def test_each_step_sees_the_batch_of_its_number(tiny_run: MakeRun) -> None:
+    run = tiny_run(steps=3, batch_size=4)
+    task, objective = run.build()
+    seen = []
+    objective.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    train(objective, task, run, no_measure)
+    assert torch.equal(torch.cat(seen), task.sample("train", torch.arange(12))[0])
+
+
+# -- data ----------------------------------------------------------------------------------------------------
+
+
+def test_fresh_examples_are_consecutive() -> None:
+    seen = torch.cat([training_indices(step, 7, None, seed=1) for step in range(5)])
+    assert seen.tolist() == list(range(35))
+
+
+@pytest.mark.parametrize(("examples", "batch_size"), [(10, 10), (10, 3), (7, 20), (1, 4), (2, 3), (12, 5), (97, 8)])
+def test_a_fixed_training_set_is_seen_once_an_epoch(examples: int, batch_size: int) -> None:
+    epochs = 12
+    steps = -(-examples * epochs // batch_size)
+    seen = torch.cat([training_indices(step, batch_size, examples, seed=1) for step in range(steps)])
+    orders = seen[: examples * epochs].view(epochs, examples)
+    assert all(sorted(order) == list(range(examples)) for order in orders.tolist())
+    if examples > 5:
+        assert orders.unique(dim=0).shape[0] > epochs // 2, "the order does not change"
+        other = torch.cat([training_indices(step, batch_size, examples, seed=2) for step in range(steps)])
+        assert not torch.equal(seen, other)
+
+
+# -- the optimisers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_weight_decay_is_used(optimizer: Any, tiny_run: MakeRun) -> None:
+    """With no gradient nothing moves a weight but its decay: 1 - rate * decay of every matrix, no vector."""
+    run = tiny_run(optimizer=optimizer, weight_decay=0.5, learning_rate=0.01, matrix_learning_rate=0.02)
+    objective = run.build()[1]
+    before = weights(objective)
+    optimizers = Optimizers(objective, run)
+    for parameter in objective.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizers.step(0.5)
+    for name, weight in weights(objective).items():
+        hidden = optimizer == "muon" and "embedding" not in name
+        rate = 0 if weight.ndim < 2 else 0.02 if hidden else 0.01
+        torch.testing.assert_close(weight, before[name] * (1 - 0.5 * rate * 0.5), msg=name)
+
+
+def test_muon_takes_the_hidden_matrices_alone(tiny_run: MakeRun) -> None:
+    run = tiny_run(optimizer="muon")
+    objective = run.build()[1]
+    adamw, muon = Optimizers(objective, run).parts
+    assert isinstance(muon, torch.optim.Muon)
+    names = {id(p): name for name, p in objective.named_parameters()}
+    taken = [{names[id(p)] for group in part.param_groups for p in group["params"]} for part in (adamw, muon)]
+    layers = ("query_key_value", "attention_out", "mlp_in", "mlp_out")
+    assert taken[1] == {f"model.blocks.0.{name}.weight" for name in layers}
+    assert taken[0] | taken[1] == set(names.values())
+    assert taken[0].isdisjoint(taken[1])
+
+
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_clipping_bounds_the_gradient(clip: float | None, tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms = []
+    step = Optimizers.step
+
+    def watched(self: Optimizers, rate: float) -> None:
+        norms.append(torch.cat([p.grad.flatten() for p in objective.parameters()]).norm().item())  # type: ignore[union-attr]
+        step(self, rate)
+
+    monkeypatch.setattr(Optimizers, "step", watched)
+    run = tiny_run(clip=clip, steps=3)
+    task, objective = run.build()
+    train(objective, task, run, no_measure)
+    assert len(norms) == 3
+    assert all(norm > 0.01 for norm in norms) if clip is None else norms == pytest.approx([1e-3] * 3, rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_loss_falls(optimizer: str, tiny_run: MakeRun) -> None:
+    """The start of the answer stands in the prompt; to copy it takes the mean loss down fast."""
+    run = tiny_run(steps=60, evaluate_every=20, batch_size=32, optimizer=optimizer, learning_rate=0.01, warmup=5)
+    task, objective = run.build()
+    curve = train(objective, task, run, no_measure).curve
+    assert curve[-1]["training_loss"] < 0.9 * curve[1]["training_loss"]
+
+
+def test_bfloat16_is_used_and_learns(tiny_run: MakeRun) -> None:
+    ended = {}
+    for precision in ("float32", "bfloat16"):
+        run = tiny_run(steps=60, evaluate_every=20, batch_size=32, learning_rate=0.01, precision=precision)
+        task, objective = run.build()
+        curve = train(objective, task, run, no_measure).curve
+        assert curve[-1]["training_loss"] < 0.9 * curve[1]["training_loss"]
+        assert all(p.dtype == torch.float32 for p in objective.parameters())
+        ended[precision] = weights(objective)
+    name = "model.blocks.0.mlp_in.weight"
+    assert not torch.equal(ended["float32"][name], ended["bfloat16"][name])
+
+
+# -- stopping and going on -----------------------------------------------------------------------------------
+
+
+def rising(task: Task) -> Callable[[Objective], dict[str, Any]]:
+    """A measure that says how many steps of ten are done, read off the weights' own history: 0.1, 0.2, ..."""
+    calls = iter(range(1000))
+
+    def measure(objective: Objective) -> dict[str, Any]:
+        return {"autoregressive_accuracy": next(calls) / 10}
+
+    return measure
+
+
+def test_early_stop(tiny_run: MakeRun) -> None:
+    run = tiny_run(steps=30, evaluate_every=3, stop_at=0.4)
+    task, objective = run.build()
+    done = train(objective, task, run, rising(task))
+    assert (done.steps, done.stopped_early) == (12, True)
+    assert [row["step"] for row in done.curve] == [0, 3, 6, 9, 12]
+
+
+def test_a_judge_may_be_another_measure(tiny_run: MakeRun) -> None:
+    run = tiny_run(steps=30, evaluate_every=3, stop_at=0.4, judged_by="decision_accuracy")
+    task, objective = run.build()
+    done = train(objective, task, run, lambda _: {"autoregressive_accuracy": 0.0, "decision_accuracy": 0.5})
+    assert done.steps == 3  # the row before any step stops nothing
+
+
+RESUMED = {
+    "adamw": {},
+    "muon, cosine, a fixed set, no clip": {
+        "optimizer": "muon",
+        "schedule": "cosine",
+        "train_examples": 37,
+        "clip": None,
+    },
+    "bfloat16, reversed": {"precision": "bfloat16", "objective": "reversed"},
+    "hints": {"objective": {"name": "hints", "start": False, "taught": "decision"}},
+}
+
+
+@pytest.mark.parametrize("fields", RESUMED.values(), ids=RESUMED)
+def test_a_training_that_was_interrupted_ends_as_one_that_was_not(
+    fields: dict[str, Any], tiny_run: MakeRun, tmp_path: Path
+) -> None:
+    """Interrupted twice, in steps that are no evaluation and no checkpoint: weights and curve bit for bit."""
+    run = tiny_run(steps=17, evaluate_every=5, **fields)
+
+    def trained(stops: list[int], folder: Path) -> tuple[Trained, dict[str, Tensor]]:
+        task, objective = run.build()
+        steps = [0]
+
+        def stop(*_: object) -> None:
+            steps[0] += 1
+            if steps[0] in stops:
+                signal.raise_signal(signal.SIGINT)
+
+        def measure(objective: Objective) -> dict[str, Any]:
+            hook.remove()  # count training steps alone
+            found = evaluate(objective, task, "validation", 16)
+            register()
+            return found
+
+        def register() -> None:
+            nonlocal hook
+            hook = objective.register_forward_pre_hook(stop)
+
+        hook = objective.register_forward_pre_hook(stop)
+        checkpoints = Checkpoints(folder, run.id)
+        done = train(objective, task, run, measure, seed=run.seed, checkpoints=checkpoints, checkpoint_every=6)
+        return done, weights(objective)
+
+    undisturbed, expected = trained([], tmp_path / "one")
+    with pytest.raises(Interrupted, match="stopped after step 4 of 17; the same call goes on from there"):
+        trained([4], tmp_path / "two")
+    with pytest.raises(Interrupted, match="stopped after step 13 of 17"):
+        trained([9], tmp_path / "two")
+    resumed, found = trained([], tmp_path / "two")
+    assert_same_weights(found, expected)
+    assert json.dumps(resumed.curve) == json.dumps(undisturbed.curve)  # NaN is equal to NaN as text
+    assert resumed.steps == undisturbed.steps == 17
+
+
+def test_ctrl_c_in_the_step_of_the_early_stop_does_not_train_on(tiny_run: MakeRun, tmp_path: Path) -> None:
+    run = tiny_run(steps=30, evaluate_every=3, stop_at=0.2)
+    checkpoints = Checkpoints(tmp_path, run.id)
+    task, objective = run.build()
+    measure = rising(task)
+
+    def interrupt(objective: Objective) -> dict[str, Any]:
+        found = measure(objective)
+        if found["autoregressive_accuracy"] == 0.2:
+            signal.raise_signal(signal.SIGINT)
+        return found
+
+    with pytest.raises(Interrupted, match="stopped after step 6"):
+        train(objective, task, run, interrupt, checkpoints=checkpoints)
+    ended = weights(objective)
+    task, objective = run.build()
+    done = train(objective, task, run, measure, checkpoints=checkpoints)
+    assert (done.steps, done.stopped_early) == (6, True)
+    assert_same_weights(weights(objective), ended)
+
+
+def test_a_second_ctrl_c_does_not_wait(tiny_run: MakeRun) -> None:
+    run = tiny_run()
+    task, objective = run.build()
+
+    def impatient(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    objective.register_forward_pre_hook(impatient)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        train(objective, task, run, no_measure)
+    assert raised.type is KeyboardInterrupt
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_finished_training_is_not_begun_again(tiny_run: MakeRun, tmp_path: Path) -> None:
+    run = tiny_run(steps=6)
+    checkpoints = Checkpoints(tmp_path, run.id)
+    for _ in range(2):
+        task, objective = run.build()
+        steps: list[int] = []
+        objective.register_forward_pre_hook(lambda *_, steps=steps: steps.append(1))
+        train(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=3)
+    assert steps == []
+    task, objective = run.build()
+    objective.register_forward_pre_hook(lambda *_: steps.append(1))
+    train(objective, task, run, no_measure, checkpoints=checkpoints, resume="never")
+    assert len(steps) == 6
+
+
+def test_an_unknown_way_to_resume_is_refused(tiny_run: MakeRun) -> None:
+    run = tiny_run()
+    task, objective = run.build()
+    with pytest.raises(LookaheadError, match="resume is 'latest', 'previous' or 'never', not 'last'"):
+        train(objective, task, run, no_measure, resume="last")  # type: ignore[arg-type]
+
+
+# -- signals from outside ------------------------------------------------------------------------------------
+
+SLOWED = """
+import sys, time
+from lookahead import harness
+from lookahead.runs import Run
+from lookahead.tasks import PathStar
+sample = PathStar.sample
+def slow(self, *given):
+    time.sleep(0.01)
+    return sample(self, *given)
+PathStar.sample = slow
+harness.run(Run.from_json(sys.argv[1]), device="cpu", checkpoint_every=10)
+"""
+
+
+def start(run: Run, store: Path) -> "subprocess.Popen[str]":
+    """The run in a process of its own, at most a hundred steps a second."""
+    environment = {**os.environ, "LOOKAHEAD_RESULTS": str(store), "LOOKAHEAD_PROGRESS": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SLOWED, run.to_json()]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(there: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    for _ in range(6000):
+        if there():
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    process.kill()
+    raise AssertionError("nothing came in a minute")
+
+
+def test_killed_and_interrupted_a_run_ends_as_an_undisturbed_one(
+    tiny_run: MakeRun, store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """SIGKILL, then SIGINT, in processes of their own; then to the end, here."""
+    run = tiny_run(steps=150, evaluate_every=40, optimizer="muon", seed=4)
+    folder = store / "runs" / run.id
+    latest = folder / "checkpoint.safetensors"
+
+    def saved_at() -> int:
+        """Milliseconds; 0 while there is none."""
+        return latest.stat().st_mtime_ns if latest.exists() else 0
+
+    for wanted in (signal.SIGKILL, signal.SIGINT):
+        before = saved_at()
+        process = start(run, store)
+        wait_for(lambda before=before: saved_at() > before, process)
+        process.send_signal(wanted)
+        errors = process.communicate(timeout=120)[1]
+        assert process.returncode != 0
+        assert not (folder / "result.json").exists()
+        if wanted is signal.SIGINT:
+            assert "of 150; the same call goes on from there" in errors
+    done = load(latest)[1]["steps"]
+    assert 20 <= done < 150
+    resumed = harness.run(run, device="cpu")
+    assert not latest.exists()
+    tensors, _ = load(folder / "weights.safetensors")
+
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path / "undisturbed"))
+    undisturbed = harness.run(run, device="cpu")
+    expected, _ = load(tmp_path / "undisturbed" / "runs" / run.id / "weights.safetensors")
+    assert_same_weights(tensors, expected)
+    assert json.dumps(resumed.curve) == json.dumps(undisturbed.curve)
+    assert json.dumps(resumed.measures) == json.dumps(undisturbed.measures)
+
+
+# -- losses that are no numbers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_named_and_the_last_good_state_kept(
+    bad: float, tiny_run: MakeRun, tmp_path: Path
+) -> None:
+    run = tiny_run(steps=20, evaluate_every=5)
+    checkpoints = Checkpoints(tmp_path, run.id)
+    task, objective = run.build()
+    steps = iter(range(100))
+
+    def spoil(module: Any, given: Any, loss: Any) -> None:
+        if next(steps) == 11:
+            loss.total = loss.total * bad
+
+    hook = objective.register_forward_hook(spoil)
+    with pytest.raises(NonFiniteLoss, match=f"the loss of step 11 is {bad}: lower the learning rate"):
+        train(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=4)
+    tensors, record = checkpoints.load()  # type: ignore[misc]
+    assert record["steps"] == 8
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+    hook.remove()
+    assert train(objective, task, run, no_measure, checkpoints=checkpoints).steps == 20
+
+
+# -- progress ------------------------------------------------------------------------------------------------
+
+
+def test_progress_goes_to_a_file(tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "progress.json"
+    monkeypatch.setenv("LOOKAHEAD_PROGRESS", str(path))
+    run = tiny_run(steps=4)
+    task, objective = run.build()
+    train(objective, task, run, no_measure, label="this one")
+    report = json.loads(path.read_text())
+    assert {key: report[key] for key in ("label", "step", "steps")} == {"label": "this one", "step": 4, "steps": 4}
+    assert report["loss"] > 0
+    assert report["speed"] > 0
+
+
+def test_a_training_outlives_its_progress_file(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOKAHEAD_PROGRESS", str(tmp_path / "no folder" / "progress.json"))
+    run = tiny_run(steps=4)
+    task, objective = run.build()
+    assert train(objective, task, run, no_measure).steps == 4
+
+
+# -- settings ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"optimizer": "sgd"}, "optimizer is one of adamw, muon; not 'sgd'"),
+        ({"schedule": "linear"}, "schedule is one of constant, cosine; not 'linear'"),
+        ({"precision": "fp16"}, "precision is one of float32, bfloat16; not 'fp16'"),
+        ({"judged_by": "loss"}, "judged_by is one of autoregressive_accuracy, decision_accuracy; not 'loss'"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"steps": 2.5}, "steps must be a whole number, not 2.5"),
+        ({"steps": None}, "steps must be a whole number, not None"),
+        ({"batch_size": "8"}, "batch_size must be a whole number, not '8'"),
+        ({"evaluate_every": -1}, "evaluate_every must be at least 1"),
+        ({"train_examples": 0}, "train_examples must be at least 1"),
+        ({"warmup": -1}, "warmup must be at least 0"),
+        ({"learning_rate": 0}, "learning_rate must be a positive number, not 0"),
+        ({"learning_rate": None}, "learning_rate must be a positive number, not None"),
+        ({"learning_rate": math.nan}, "learning_rate must be a positive number, not nan"),
+        ({"matrix_learning_rate": -1.0}, "matrix_learning_rate must be a positive number"),
+        ({"clip": 0}, "clip must be a positive number"),
+        ({"weight_decay": -0.1}, "weight_decay must be a number from 0, not -0.1"),
+        ({"weight_decay": math.nan}, "weight_decay must be a number from 0, not nan"),
+        ({"beta2": 1}, "beta2 lies between 0 and 1"),
+        ({"stop_at": 0}, r"stop_at is an accuracy in \(0, 1\]"),
+        ({"stop_at": 95}, r"stop_at is an accuracy in \(0, 1\], not 95"),
+    ],
+)
+def test_settings_that_cannot_be(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(LookaheadError, match=message):
+        Settings(**fields)
