@@ -21,7 +21,8 @@ def test_the_objective_it_shows_is_the_librarys() -> None:
 
 def test_the_call_it_shows_is_a_run() -> None:
     shown = next(block for block in blocks("python") if "lookahead.run(" in block)
-    call = next(node for node in ast.walk(ast.parse(shown)) if isinstance(node, ast.Call) and any(k.arg == "objective" for k in node.keywords))
+    calls = [node for node in ast.walk(ast.parse(shown)) if isinstance(node, ast.Call)]
+    call = next(node for node in calls if any(k.arg == "objective" for k in node.keywords))
     fields = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg != "task"}
     Run(task={"name": "path_star", "degree": 2, "path_length": 4, "num_nodes": 10}, **fields)
 

@@ -8,8 +8,11 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from lookahead.contracts import Task
 from lookahead.results import Result
@@ -42,7 +45,7 @@ def use_style() -> None:
             "axes.edgecolor": FAINT,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": mpl.cycler(color=COLORS),
+            "axes.prop_cycle": cycler(color=COLORS),
             "axes.grid": True,
             "axes.grid.axis": "y",
             "grid.color": "#00000018",
@@ -207,8 +210,8 @@ def draw_tokens(
     """A row of tokens as cells, one unit wide, from x = 0."""
     for x, (symbol, color) in enumerate(zip(symbols, colors, strict=True)):
         ax.add_patch(
-            plt.Rectangle((x + 0.04, y - 0.42), 0.92, 0.84, color=color, linewidth=0)
+            Rectangle((x + 0.04, y - 0.42), 0.92, 0.84, color=color, linewidth=0)
         )
-        dark = mpl.colors.to_rgb(color)
+        dark = to_rgb(color)
         ink = "white" if 0.3 * dark[0] + 0.6 * dark[1] + 0.1 * dark[2] < 0.55 else INK
         ax.text(x + 0.5, y, symbol, ha="center", va="center", fontsize=9, color=ink)
