@@ -36,4 +36,5 @@ def proportion(share: float, n: int, z: float = Z95) -> Interval:
         raise ValueError(f"a share in [0, 1] of at least one trial, not {share} of {n}")
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Interval(share, max(0.0, middle - reach), min(1.0, middle + reach))
+    low, high = min(share, middle - reach), max(share, middle + reach)  # rounding must not shut out a share of 0 or 1
+    return Interval(share, max(0.0, low), min(1.0, high))

@@ -1,0 +1,272 @@
+"""Every measure, on answerers whose values are known beforehand."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lookahead.contracts import Loss, Needs, Objective, Task
+from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.evaluation import evaluate, gradient_signal, proportion
+from lookahead.tasks import PathStar
+
+Build = Callable[..., tuple[Task, Objective]]
+
+
+class Stub(Objective):
+    """Answers by a rule; a parameter, so that it lies on a device."""
+
+    def __init__(self, task: PathStar) -> None:
+        super().__init__(torch.nn.Linear(1, 1), task)  # type: ignore[arg-type]
+        self.task = task
+
+    @classmethod
+    def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
+        return Needs(longest=1)
+
+    def path(self, prompts: Tensor, arm: Tensor) -> Tensor:
+        """Start and the arm of that number of each graph, in the order of `PathStar.arms`."""
+        arms = self.task.arms(prompts)
+        chosen = arms[torch.arange(len(prompts)), arm]
+        return torch.cat([prompts[:, -3:-2], chosen], dim=1)
+
+    def teach(self, answers: Tensor, predictions: Tensor) -> Loss:
+        return Loss(torch.zeros(()), (predictions != answers).float() * 2, predictions)
+
+    def forward(self, prompts: Tensor, answers: Tensor, noise: Any = None, progress: Any = None) -> Loss:
+        return self.teach(answers, self.answer(prompts))
+
+
+class Solver(Stub):
+    """Always right; put on a wrong arm it still ends at the goal."""
+
+    def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+        path = self.path(prompts, torch.zeros(len(prompts), dtype=torch.long))
+        if given is not None:
+            path[:, : given.shape[1]] = given
+        return path
+
+
+class Cheat(Stub):
+    """Takes any arm (by a hash of the prompt) and follows it; with a teacher it is right but for that choice."""
+
+    def guess(self, prompts: Tensor) -> Tensor:
+        return (prompts * torch.arange(1, prompts.shape[1] + 1) ** 2).sum(dim=1) * 7919 % 10_007 % self.task.degree
+
+    def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+        if given is None or given.shape[1] < 2:
+            return self.path(prompts, self.guess(prompts))
+        on_it = (self.task.arms(prompts)[:, :, 0] == given[:, 1:2]).int().argmax(dim=1)
+        return self.path(prompts, on_it)
+
+    def forward(self, prompts: Tensor, answers: Tensor, noise: Any = None, progress: Any = None) -> Loss:
+        predictions = answers.clone()
+        predictions[:, 1] = self.answer(prompts)[:, 1]
+        return self.teach(answers, predictions)
+
+
+class Blind(Stub):
+    """Labels at random, the start among them; cannot go on from anything."""
+
+    def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+        if given is not None:
+            raise CannotContinue("blind")
+        generator = torch.Generator().manual_seed(int(prompts.sum()))
+        return torch.randint(self.task.num_nodes, (len(prompts), self.answer_length), generator=generator)
+
+    def forward(self, prompts: Tensor, answers: Tensor, noise: Any = None, progress: Any = None) -> Loss:
+        loss = super().forward(prompts, answers)
+        loss.tokens[:, 2:] = math.nan
+        return loss
+
+
+def flat(value: Any) -> list[float]:
+    return value if isinstance(value, list) else [value]
+
+
+# -- known values --------------------------------------------------------------------------------------------
+
+
+def test_a_perfect_solver() -> None:
+    task = PathStar(3, 4, 12)
+    found = evaluate(Solver(task), task, "test", 500, batch_size=128)
+    for name in ("autoregressive_accuracy", "teacher_forced_accuracy", "decision_accuracy"):
+        assert found[name] == 1
+    for name in ("autoregressive_token_accuracy", "teacher_forced_token_accuracy"):
+        assert found[name] == [1] * 4
+    assert found["cheat_accuracy"] == 0  # a solver does not finish a wrong arm
+    assert found["loss"] == [0] * 4
+    assert found["examples"] == 500
+
+
+@pytest.mark.parametrize("degree", [2, 5])
+def test_a_cheat_succeeds_in_one_of_d(degree: int) -> None:
+    """Everything right with a teacher but the decision, 1/d of the answers without, every arm finished."""
+    task = PathStar(degree, 4, 40)
+    found = evaluate(Cheat(task), task, "test", 3000)
+    # four standard errors: a right cheat fails this once in 16,000 times, and the examples are fixed
+    chance = proportion(1 / degree, 3000, z=4)
+    assert found["autoregressive_accuracy"] in chance
+    assert found["decision_accuracy"] == found["teacher_forced_accuracy"] == found["autoregressive_accuracy"]
+    forced = flat(found["teacher_forced_token_accuracy"])
+    assert forced == [1, found["decision_accuracy"], 1, 1]
+    assert found["autoregressive_token_accuracy"] == [1, *[found["autoregressive_accuracy"]] * 3]
+    assert found["cheat_accuracy"] == 1
+    assert found["loss"] == pytest.approx([0, 2 * (1 - forced[1]), 0, 0])
+
+
+def test_a_blind_one() -> None:
+    task = PathStar(2, 4, 10)
+    found = evaluate(Blind(task), task, "test", 4000)
+    for share in flat(found["autoregressive_token_accuracy"]):
+        assert share in proportion(0.1, 4000, z=4)
+    assert found["autoregressive_accuracy"] < 0.002
+    assert math.isnan(found["cheat_accuracy"])  # type: ignore[arg-type]
+    loss = flat(found["loss"])
+    assert [math.isnan(value) for value in loss] == [False, False, True, True]
+    assert loss[0] == pytest.approx(2 * (1 - flat(found["teacher_forced_token_accuracy"])[0]))
+
+
+def test_half_of_the_wrong_arms_finished_counts_half() -> None:
+    """And an arm counts only if it is finished to its last node."""
+
+    class Tired(Cheat):
+        def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+            answers = super().answer(prompts, given)
+            if given is not None:
+                answers[::2, -1] = answers[::2, 0]
+            return answers
+
+    task = PathStar(2, 4, 10)
+    assert evaluate(Tired(task), task, "test", 100)["cheat_accuracy"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "method", ["teacher_forcing", "reversed", "teacherless", {"name": "hints", "taught": "decision"}]
+)
+def test_measures_do_not_depend_on_the_batch(method: Any, build: Build) -> None:
+    task, objective = build(method)
+    whole = evaluate(objective, task, "validation", 150)
+    for batch_size in (1, 64, 149, 150, 4096):
+        parts = evaluate(objective, task, "validation", 150, batch_size)
+        assert parts.keys() == whole.keys()
+        for name, value in parts.items():
+            assert flat(value) == pytest.approx(flat(whole[name]), rel=1e-6, nan_ok=True), name
+
+
+def test_the_first_examples_of_the_named_split_are_measured() -> None:
+    seen = []
+
+    class Watching(Solver):
+        def forward(self, prompts: Tensor, answers: Tensor, noise: Any = None, progress: Any = None) -> Loss:
+            seen.append(prompts)
+            return super().forward(prompts, answers)
+
+    task = PathStar(2, 4, 10)
+    evaluate(Watching(task), task, "test", 25, batch_size=10)
+    assert [len(prompts) for prompts in seen] == [10, 10, 5]
+    assert torch.equal(torch.cat(seen), task.sample("test", torch.arange(25))[0])
+
+
+def test_measuring_changes_nothing(build: Build) -> None:
+    task, objective = build("reversed")
+    objective(*task.sample("train", torch.arange(4))).total.backward()
+    before = [(p.detach().clone(), p.grad.clone()) for p in objective.parameters()]  # type: ignore[union-attr]
+    evaluate(objective, task, "test", 20)
+    gradient_signal(objective, task, "test", 20)
+    for parameter, (value, grad) in zip(objective.parameters(), before, strict=True):
+        assert torch.equal(parameter, value)
+        assert torch.equal(parameter.grad, grad)  # type: ignore[arg-type]
+
+
+def test_nothing_to_measure_on_is_refused(build: Build) -> None:
+    task, objective = build()
+    with pytest.raises(LookaheadError, match="cannot measure on 0 examples"):
+        evaluate(objective, task, "test", 0)
+    with pytest.raises(LookaheadError, match="cannot halve 1 examples"):
+        gradient_signal(objective, task, "test", 1)
+
+
+# -- intervals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        (0, 10, 0.0, 0.2775),
+        (5, 10, 0.2366, 0.7634),
+        (10, 10, 0.7225, 1.0),
+        (81, 263, 0.2553, 0.3662),  # Newcombe (1998), table I, method 3
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilsons_interval(successes: int, n: int, low: float, high: float) -> None:
+    found = proportion(successes / n, n)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5.1e-5)
+    assert found.value == successes / n
+    assert found.value in found
+    assert high + 0.01 not in found
+    assert proportion(1 - successes / n, n).low == pytest.approx(1 - found.high, abs=1e-12)
+
+
+def test_an_interval_is_printed_shortly() -> None:
+    assert str(proportion(0.5, 10)) == "0.500 [0.237, 0.763]"
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.5, 0), (1.1, 10), (-0.1, 10), (math.nan, 10)])
+def test_a_share_of_nothing_is_refused(share: float, n: int) -> None:
+    with pytest.raises(ValueError, match="a share in \\[0, 1\\] of at least one trial"):
+        proportion(share, n)
+
+
+# -- gradients -----------------------------------------------------------------------------------------------
+
+
+def gradient_by_hand(objective: Objective, task: Task, first: int, count: int, position: int) -> Tensor:
+    prompts, answers = task.sample("train", torch.arange(first, first + count))
+    objective.zero_grad()
+    objective(prompts, answers).tokens[:, position].mean().backward()
+    return torch.cat(
+        [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in objective.parameters()]
+    ).double()
+
+
+@pytest.mark.parametrize("method", ["teacher_forcing", "reversed", "teacherless"])
+def test_gradient_signal_by_hand(method: str, build: Build) -> None:
+    task, objective = build(method)
+    found = gradient_signal(objective, task, "train", 40)
+    g = [gradient_by_hand(objective, task, 0, 20, position) for position in range(3)]
+    h = [gradient_by_hand(objective, task, 20, 20, position) for position in range(3)]
+    for position in range(3):
+        signal = (g[position] @ h[position]).item()
+        size = ((g[position] @ g[position] + h[position] @ h[position]) / 2).item()
+        helps = ((g[position] @ h[task.decision] + h[position] @ g[task.decision]) / 2).item()
+        assert found["signal"][position] == pytest.approx(signal, rel=1e-6)
+        assert found["noise"][position] == pytest.approx(size - signal, rel=1e-6)
+        assert found["help"][position] == pytest.approx(helps, rel=1e-6)
+    assert found["help"][task.decision] == pytest.approx(found["signal"][task.decision])
+
+
+def test_the_signal_is_what_a_large_batch_agrees_on(build: Build) -> None:
+    """Its mean over many halves is the squared gradient of all the examples, within four standard errors."""
+    task, objective = build()
+    halves = torch.stack([gradient_by_hand(objective, task, 8 * k, 8, 1) for k in range(120)])
+    products = (halves[::2] * halves[1::2]).sum(dim=1)
+    everything = halves.mean(dim=0)
+    # the square of a mean of m noisy gradients is too large by noise / m: taken off
+    unbiased = everything @ everything - (halves - everything).square().sum() / (120 * 119)
+    error = products.std() / math.sqrt(60)
+    assert abs(products.mean() - unbiased) < 4 * error
+    assert unbiased > 4 * error, "too much noise for a check that could fail"
+
+
+def test_where_nothing_is_taught_there_is_no_signal(build: Build) -> None:
+    task, objective = build({"name": "hints", "taught": "decision"})
+    found = gradient_signal(objective, task, "train", 16)
+    for values in found.values():
+        assert [math.isnan(value) for value in values] == [True, False, True]
