@@ -1,0 +1,98 @@
+"""Imports point one way, and the first import loads no torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lookahead
+
+LIBRARY = Path(lookahead.__file__).parent
+MODULES = {
+    ".".join(("lookahead", *path.relative_to(LIBRARY).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(LIBRARY.rglob("*.py"))
+}
+
+BASE = {"contracts", "errors", "files"}
+MAY_IMPORT = {
+    "errors": set(),
+    "files": {"errors"},
+    "contracts": {"errors"},
+    "tasks": BASE,
+    "models": BASE,
+    "objectives": BASE,
+    "training": {*BASE, "tasks"},
+    "evaluation": BASE,
+    "runs": {*BASE, "tasks", "models", "objectives", "training"},
+    "currency": {*BASE, "runs", "training"},
+    "results": {*BASE, "runs", "currency", "training"},
+    "harness": {*BASE, "runs", "currency", "results", "training", "evaluation"},
+    "experiments": {*BASE, "runs", "results", "harness", "evaluation"},
+    "cli": {"errors", "experiments"},
+}
+"""Which rooms a room may import, beside itself. `chapter` may import all; none may import `chapter`, except `cli`."""
+
+
+def room(module: str) -> str:
+    """The part of the library that a module lies in; `lookahead` itself for the front door."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of the library that a module imports anywhere, but for the front door's type checking."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {item.name for item in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides where it points"
+            assert node.module is not None
+            found.add(node.module)
+            found |= {f"{node.module}.{item.name}" for item in node.names if f"{node.module}.{item.name}" in MODULES}
+    return {name for name in found if name.split(".")[0] == "lookahead"}
+
+
+def test_the_library_was_found() -> None:
+    assert {room(name) for name in MODULES} >= {*MAY_IMPORT, "lookahead"}
+    assert imports(MODULES["lookahead.currency"]) >= {"lookahead.runs", "lookahead.contracts"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_one_way(module: str) -> None:
+    own = room(module)
+    if own == "chapter":
+        return
+    used = {room(name) for name in imports(MODULES[module])} - {own}
+    if own == "cli":
+        used -= {"chapter"}
+    allowed = MAY_IMPORT.get(own, set()) if own != "lookahead" else set()
+    assert used <= allowed, f"{module} must not import {', '.join(sorted(used - allowed))}"
+
+
+def test_a_new_room_states_what_it_may_import() -> None:
+    assert {room(name) for name in MODULES} - {"lookahead", "chapter"} == set(MAY_IMPORT)
+
+
+def test_importing_the_library_loads_no_torch() -> None:
+    """A chapter chooses instruction set and threads before torch is loaded."""
+    code = (
+        "import sys, lookahead, lookahead.cli, lookahead.errors; lookahead.LookaheadError; "
+        "heavy = {'torch', 'numpy', 'pandas', 'pyarrow'} & set(sys.modules); assert not heavy, heavy; "
+        "lookahead.PathStar; assert 'torch' in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_public_names_are_there() -> None:
+    for name in lookahead.__all__:
+        assert getattr(lookahead, name).__name__ == name
+    with pytest.raises(AttributeError, match="module 'lookahead' has no attribute 'nothing'"):
+        _ = lookahead.nothing
