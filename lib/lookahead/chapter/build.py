@@ -31,21 +31,12 @@ import nbformat
 import yaml
 from tqdm import tqdm
 
+from lookahead.chapter.begin import PINS
 from lookahead.errors import LookaheadError
 from lookahead.files import write_text
 
 LARGEST = 1_000_000
 """Bytes of a committed chapter."""
-PINNED = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "JUPYTER_PREFER_ENV_PATH": "1",
-}
-"""One thread and one instruction set: the same numbers on every x86 machine; the kernel is this environment's."""
 VOLATILE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "widgets")
 """Metadata that changes from run to run, or with the editor."""
 
@@ -186,7 +177,8 @@ def write_back(root: Path, chapter: Path) -> bool:
 def environment(progress: Path | None = None) -> dict[str, str]:
     """What a chapter's process runs in; without a file for progress it reports none."""
     inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
-    return {**inherited, **PINNED, "LOOKAHEAD_PROGRESS": str(progress or "")}
+    kernel_of_this_environment = {"JUPYTER_PREFER_ENV_PATH": "1"}
+    return {**inherited, **PINS, **kernel_of_this_environment, "LOOKAHEAD_PROGRESS": str(progress or "")}
 
 
 class Execution:

@@ -196,9 +196,8 @@ def draw_graph(
             color="white" if on else INK,
             zorder=4,
         )
-    ax.text(0, -0.42, "start", ha="center", va="top", fontsize=9, color=INK)
-    gx, gy = spots[goal]
-    ax.text(gx, gy - 0.42, "goal", ha="center", va="top", fontsize=9, color=INK)
+    for name, node in (("start", start), ("goal", goal)):
+        ax.annotate(name, spots[node], xytext=(0, -15), textcoords="offset points", ha="center", va="top", fontsize=9)
     ax.set_xlim(-0.5, task.path_length - 0.5)
     ax.set_ylim(-middle - 0.75, middle + 0.5)
     ax.axis("off")

@@ -37,7 +37,7 @@ def draw(path: str | Path) -> None:
     right.set_title("the same network, the same teacher")
     right.set_xlabel("training step")
     right.set_ylabel("whole path right")
-    right.legend(loc="center right", fontsize=9)
+    right.legend(loc="center right", bbox_to_anchor=(1, 0.74), fontsize=9)
     seeds = len({r.run.seed for r in results})
     figures.sign(fig, f"{task.graph}, {seeds} seeds each, stored results")
     with replacing(path) as temporary:
