@@ -42,6 +42,24 @@ HINTS: dict[str, dict[str, Any]] = {
 """Which of the teacher's hints are shown, and the decision taught alone."""
 
 
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    f"{objective['name']}, {optimizer} {rate:g}": {
+        "task": {"name": "path_star", "degree": 2, "path_length": length, "num_nodes": 10},
+        "objective": objective,
+        "optimizer": optimizer,
+        "learning_rate": rate,
+    }
+    for objective, length in (
+        ({"name": "teacher_forcing"}, 4),
+        ({"name": "reversed"}, 4),
+        ({"name": "teacherless"}, 3),
+    )
+    for optimizer, rates in (("adamw", (1e-3, 2e-3, 4e-3)), ("muon", (5e-4, 1e-3, 2e-3)))
+    for rate in rates
+}
+"""Two optimisers at three rates, each objective at the longest arms it learns in a minute."""
+
+
 def gradients(objective: Objective, task: Task) -> dict[str, Any]:
     """What reaches each token: signal, noise and help to the decision, on 512 examples."""
     return {"gradient": gradient_signal(objective, task, "validation", 512)}
@@ -60,6 +78,8 @@ class Experiment:
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields that all runs share, before the profile's."""
     probe: Any = None
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    """Profile -> how many, where not as many as the profile has."""
 
     def runs(self, profile: str) -> Iterator[tuple[str, Run]]:
         """Every cell's label with its run, all cells of a seed before the next seed.
@@ -70,7 +90,7 @@ class Experiment:
         if profile not in PROFILES:
             raise LookaheadError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
         size = PROFILES[profile]
-        for seed in range(size["seeds"]):
+        for seed in range(self.seeds.get(profile, size["seeds"])):
             for degree, path_length in self.graphs:
                 task = {
                     "name": "path_star",
@@ -112,6 +132,14 @@ EXPERIMENTS = {
                 "judged_by": "decision_accuracy",
             },
             probe=gradients,
+        ),
+        Experiment(
+            name="optimizers",
+            question="Which optimiser and rate learns soonest what each objective can learn?",
+            graphs=((2, 4),),
+            cells=OPTIMIZERS,
+            fields={"steps": 400, "evaluate_every": 20, "stop_at": 0.98},
+            seeds={"census": 3},
         ),
     )
 }
