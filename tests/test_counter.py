@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from lookahead.tasks.counter import distinct, integers, mix, words
+from lookahead.counter import distinct, integers, mix, words
 
 KEY = ("test", 1)
 

@@ -15,15 +15,16 @@ MODULES = {
     for path in sorted(LIBRARY.rglob("*.py"))
 }
 
-BASE = {"contracts", "errors", "files"}
+BASE = {"contracts", "counter", "errors", "files"}
 MAY_IMPORT = {
     "errors": set(),
+    "counter": set(),
     "files": {"errors"},
     "contracts": {"errors"},
     "tasks": BASE,
     "models": BASE,
     "objectives": BASE,
-    "training": {*BASE, "tasks"},
+    "training": BASE,
     "evaluation": BASE,
     "runs": {*BASE, "tasks", "models", "objectives", "training"},
     "currency": {*BASE, "runs", "training"},

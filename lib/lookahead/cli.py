@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 
 from lookahead.errors import LookaheadError
@@ -13,9 +14,12 @@ def duration(text: str) -> float:
     units = {"s": 1, "m": 60, "h": 3600}
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
     try:
-        return float(number) * unit
+        seconds = float(number) * unit
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90s, 9m or 2h") from None
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90s, 9m or 2h")
+    return seconds
 
 
 def main(arguments: list[str] | None = None) -> int:

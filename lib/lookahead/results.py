@@ -21,7 +21,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from lookahead.contracts import Model, Objective, Task
-from lookahead.currency import is_current
+from lookahead.currency import is_current, stamp
 from lookahead.errors import LookaheadError
 from lookahead.files import make_folder, replacing, write_text
 from lookahead.runs import KINDS, Run
@@ -189,7 +189,8 @@ def pack(name: str, results: Iterable[Result]) -> Path:
     """Merges results into the store's file of an experiment: one row a run, readable by pandas.
 
     The whole configuration (defaults too) and the scalar measures are columns; curve, manifest and the rest are JSON.
-    A result of a run that is there already takes its place.
+    A result of a run that is there already takes its place. What is current gets today's stamp, so that reading
+    it need not replay it.
 
     Returns:
         the file.
@@ -197,12 +198,25 @@ def pack(name: str, results: Iterable[Result]) -> Path:
     path = packed_path(name)
     with FileLock(make_folder(store_folder() / "runs") / f".{name}.lock"):  # two that merge at once would lose rows
         merged = {r.run.id: r for r in [*(read_packed(name) if path.exists() else []), *results]}
-        rows = [_row(result) for result in sorted(merged.values(), key=lambda r: (json.dumps(r.run.config), r.run.id))]
+        ordered = sorted(merged.values(), key=lambda r: (json.dumps({**r.run.config, "seed": None}), r.run.seed))
+        rows = [_row(_restamped(result)) for result in ordered]
         columns = {key: None for row in rows for key in row}
-        table = pa.table({key: [row.get(key) for row in rows] for key in columns})
+        table = pa.table({key: _column([row.get(key) for row in rows]) for key in columns})
         with replacing(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     return path
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """A column; as JSON where an option is a number in one run and a word in another."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if value is None else json.dumps(value) for value in values])
+
+
+def _restamped(result: Result) -> Result:
+    return dataclasses.replace(result, stamp=stamp(result.run)) if result.current else result
 
 
 def read_packed(name: str) -> list[Result]:
@@ -215,15 +229,12 @@ def read_packed(name: str) -> list[Result]:
     if not path.exists():
         raise LookaheadError(f"no stored results of {name!r}: {path} is missing")
     try:
-        rows = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise LookaheadError(f"{path} is corrupt ({error})") from error
-    wanted = [item.name for item in dataclasses.fields(Result)] + ["id"]
-    results = []
-    for row in rows:
-        data = {key: json.loads(row[key]) if key in JSON_COLUMNS else row[key] for key in wanted}
-        results.append(Result.from_dict(data, str(path)))
-    return results
+        rows = pq.read_table(path, page_checksum_verification=True).to_pylist()
+        wanted = [item.name for item in dataclasses.fields(Result)] + ["id"]
+        found = [{key: json.loads(row[key]) if key in JSON_COLUMNS else row[key] for key in wanted} for row in rows]
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+        raise LookaheadError(f"{path} is corrupt or holds no results ({error})") from error
+    return [Result.from_dict(data, str(path)) for data in found]
 
 
 def packed_path(name: str) -> Path:

@@ -56,9 +56,7 @@ def begin(
     namespace[MARK] = True
     given = {name: namespace.get(name, default) for name, default in allowed.items()}
     if given["profile"] not in PROFILES:
-        raise LookaheadError(
-            f"unknown profile {given['profile']!r}; known: {', '.join(PROFILES)}"
-        )
+        raise LookaheadError(f"unknown profile {given['profile']!r}; known: {', '.join(PROFILES)}")
     sizes = {
         **quick,
         **{"quick": {}, "census": census, "paper": paper}[given["profile"]],
@@ -66,9 +64,7 @@ def begin(
     for name, implied in quick.items():
         value = given[name]
         if value is not None and not _fits(value, implied):
-            raise LookaheadError(
-                f"{name} is {type(implied).__name__}, such as {implied!r}; not {value!r}"
-            )
+            raise LookaheadError(f"{name} is {type(implied).__name__}, such as {implied!r}; not {value!r}")
     explicit = {name: given[name] for name in quick if given[name] is not None}
     default = (
         given["profile"] == "quick"
@@ -76,9 +72,7 @@ def begin(
         and all(value == quick[name] for name, value in explicit.items())
     )
     values = {**sizes, **explicit}
-    if {"degree", "path_length", "num_nodes"} <= set(
-        values
-    ) and "num_nodes" not in explicit:
+    if {"degree", "path_length", "num_nodes"} <= set(values) and "num_nodes" not in explicit:
         needed = values["degree"] * (values["path_length"] - 1) + 1
         values["num_nodes"] = max(values["num_nodes"], needed)
     if given["device"] is None:
@@ -102,16 +96,9 @@ def _refuse_unknown(namespace: Mapping[str, Any], allowed: Mapping[str, Any]) ->
     shell = ipython.get_ipython() if ipython else None
     hidden = set(getattr(shell, "user_ns_hidden", ())) | {"In", "Out"}
     for name, value in namespace.items():
-        if (
-            name.startswith("_")
-            or name in hidden
-            or name in allowed
-            or not isinstance(value, LITERALS)
-        ):
+        if name.startswith("_") or name in hidden or name in allowed or not isinstance(value, LITERALS):
             continue
-        raise LookaheadError(
-            f"unknown parameter {name!r}; this chapter takes {', '.join(allowed)}"
-        )
+        raise LookaheadError(f"unknown parameter {name!r}; this chapter takes {', '.join(allowed)}")
 
 
 def _fits(value: Any, implied: Any) -> bool:
@@ -137,9 +124,7 @@ class Chapter:
             raise AttributeError(f"this chapter has no parameter {name!r}") from None
 
     def __repr__(self) -> str:
-        return "\n".join(
-            f"{name:12} {value}" for name, value in self.parameters.items()
-        )
+        return "\n".join(f"{name:12} {value}" for name, value in self.parameters.items())
 
     def glue(self, name: str, value: float) -> None:
         """Stores a number for the prose: written there as {glue:text}`name:.2f`.

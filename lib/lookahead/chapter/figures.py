@@ -66,9 +66,7 @@ def use_style() -> None:
     backend_inline.set_matplotlib_formats("retina", bbox_inches=None)
 
 
-def figure(
-    height: float, rows: int = 1, columns: int = 1, **options: Any
-) -> tuple[Figure, Any]:
+def figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     """A figure of the text's width, `height` inches high."""
     return plt.subplots(rows, columns, figsize=(WIDTH, height), **options)
 
@@ -81,7 +79,7 @@ def provenance(results: Sequence[Result], kind: str) -> str:
     """
     seeds = len({r.run.seed for r in results})
     hours = sum(r.manifest["seconds"] for r in results) / 3600
-    time = f"{hours:.1f} core-hours" if hours >= 1 else f"{60 * hours:.0f} core-minutes"
+    time = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
     devices = sorted({r.manifest["device"] for r in results})
     stale = sum(not r.current for r in results)
     mark = f"; {stale} OUT OF DATE" if stale else ""
@@ -141,14 +139,10 @@ def token_name(task: Task, position: int) -> str:
     last = task.answer_length - 1
     if position == task.decision:
         return "first step"
-    return (
-        "start" if position == 0 else "goal" if position == last else f"step {position}"
-    )
+    return "start" if position == 0 else "goal" if position == last else f"step {position}"
 
 
-def draw_graph(
-    ax: Axes, task: PathStar, prompt: Any, answer: Any | None = None
-) -> None:
+def draw_graph(ax: Axes, task: PathStar, prompt: Any, answer: Any | None = None) -> None:
     """A path-star graph: the start to the left, an arm a row, the answer's path in colour, the goal ringed.
 
     Args:
@@ -203,14 +197,10 @@ def draw_graph(
     ax.axis("off")
 
 
-def draw_tokens(
-    ax: Axes, symbols: Sequence[str], colors: Sequence[str], y: float = 0
-) -> None:
+def draw_tokens(ax: Axes, symbols: Sequence[str], colors: Sequence[str], y: float = 0) -> None:
     """A row of tokens as cells, one unit wide, from x = 0."""
     for x, (symbol, color) in enumerate(zip(symbols, colors, strict=True)):
-        ax.add_patch(
-            Rectangle((x + 0.04, y - 0.42), 0.92, 0.84, color=color, linewidth=0)
-        )
+        ax.add_patch(Rectangle((x + 0.04, y - 0.42), 0.92, 0.84, color=color, linewidth=0))
         dark = to_rgb(color)
         ink = "white" if 0.3 * dark[0] + 0.6 * dark[1] + 0.1 * dark[2] < 0.55 else INK
         ax.text(x + 0.5, y, symbol, ha="center", va="center", fontsize=9, color=ink)

@@ -1,6 +1,6 @@
 """The picture of the front page and the README, drawn from stored results.
 
-    python -m lookahead.chapter.overview book/static/overview.png
+python -m lookahead.chapter.overview book/static/overview.png
 """
 
 import sys

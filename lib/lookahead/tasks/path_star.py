@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split, Task, whole_number
+from lookahead.counter import distinct, integers, mix, words
 from lookahead.errors import LookaheadError
 from lookahead.files import write_text
-from lookahead.tasks.counter import distinct, integers, mix, words
 
 SMALLEST_TEST_SET = 100
 """Distinct test graphs below which a task is refused: no accuracy could be told from another."""

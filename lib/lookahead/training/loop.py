@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lookahead.contracts import Objective, Task
+from lookahead.counter import words
 from lookahead.errors import LookaheadError
-from lookahead.tasks.counter import words
 from lookahead.training.checkpoints import Checkpoints, state_tensors
 from lookahead.training.optimizers import Optimizers
 from lookahead.training.progress import Progress
