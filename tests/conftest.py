@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from lookahead import harness
 from lookahead.contracts import Objective, Task
 from lookahead.runs import Run
 
@@ -22,10 +23,11 @@ MODEL = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty store of results for one test, and silence."""
+    """An empty store of results for one test, silence, and few test examples."""
     folder = tmp_path / "store"
     monkeypatch.setenv("LOOKAHEAD_RESULTS", str(folder))
     monkeypatch.setenv("LOOKAHEAD_PROGRESS", "")
+    monkeypatch.setattr(harness, "TEST_EXAMPLES", 128)
     return folder
 
 
