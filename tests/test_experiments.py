@@ -132,6 +132,9 @@ def test_what_is_missing_is_done(grid: Experiment, store: Path, calls: list[str]
     (run_folder(missing.id) / "result.json").unlink()
     calls.clear()
     assert len(run_experiment(grid, "quick", device="cpu")) == 4
+    assert calls == []  # it is still packed
+    packed_path("tiny-quick").unlink()
+    assert len(run_experiment(grid, "quick", device="cpu")) == 4
     assert calls == [missing.id]
 
 

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from lookahead.errors import LookaheadError
 from lookahead.experiments.catalogue import Experiment
 from lookahead.harness import run
-from lookahead.results import Result, open_run_folder, pack, read_result
+from lookahead.results import Result, open_run_folder, pack, packed_path, read_packed, read_result
 
 
 def run_experiment(
@@ -36,11 +36,15 @@ def run_experiment(
         LookaheadError: no such profile or no folder; or, at the end, some runs failed.
     """
     grid = list(experiment.runs(profile))
+    name = packed_name(experiment, profile)
+    done = {result.run.id: result for result in (read_packed(name) if packed_path(name).exists() else [])}
     begun, longest, failed = time.monotonic(), 0.0, set()
     for number, (label, config) in enumerate(grid, 1):
         if time_limit is not None and time.monotonic() - begun + longest > time_limit:
             say("time limit: the same call goes on from here")
             break
+        if config.id in done and done[config.id].current:
+            continue
         lock = FileLock(open_run_folder(config.id) / ".grid.lock", timeout=0)
         started = time.monotonic()
         try:
@@ -58,7 +62,26 @@ def run_experiment(
     there = [config for _, config in grid if config.id not in failed]
     results = [result for config in there if (result := read_result(config)) is not None]
     if results:
-        pack(f"{experiment.name}-{profile}", results)
+        pack(name, results)
     if failed:
         raise LookaheadError(f"{len(failed)} of {len(grid)} runs failed; the others are stored")
-    return results
+    return list((done | {result.run.id: result for result in results}).values())
+
+
+def stored(experiment: Experiment, profile: str) -> dict[tuple[int, str], list[Result]]:
+    """What is packed of an experiment: (path length, cell's label) -> its results, a seed each.
+
+    Raises:
+        LookaheadError: nothing is packed.
+    """
+    found = {result.run.id: result for result in read_packed(packed_name(experiment, profile))}
+    cells: dict[tuple[int, str], list[Result]] = {}
+    for label, config in experiment.runs(profile):
+        if config.id in found:
+            cells.setdefault((config.task["path_length"], label), []).append(found[config.id])  # type: ignore[index]
+    return cells
+
+
+def packed_name(experiment: Experiment, profile: str) -> str:
+    """Under which name an experiment's results at a profile are packed."""
+    return f"{experiment.name}-{profile}"
