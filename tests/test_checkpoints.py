@@ -196,12 +196,11 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_who_reads_a_file_while_it_is_replaced_reads_the_old_one_whole(tmp_path: Path) -> None:
     """It is moved into place, never written over."""
-    write_text(tmp_path / "file", "old" * 1000)
+    write_text(tmp_path / "file", "old")
     with (tmp_path / "file").open() as reader:
-        assert reader.read(3) == "old"
-        write_text(tmp_path / "file", "new" * 1000)
-        assert reader.read() == "old" * 999
-    assert (tmp_path / "file").read_text() == "new" * 1000
+        write_text(tmp_path / "file", "new")
+        assert reader.read() == "old"
+    assert (tmp_path / "file").read_text() == "new"
 
 
 def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
