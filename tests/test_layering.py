@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "errors": set(),
     "counter": set(),
     "files": {"errors"},
-    "contracts": {"errors"},
+    "contracts": {"counter", "errors"},
     "tasks": BASE,
     "models": BASE,
     "objectives": BASE,

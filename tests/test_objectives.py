@@ -13,6 +13,7 @@ from lookahead.contracts import Loss, Model, Needs, Objective, Task
 from lookahead.errors import CannotContinue, LookaheadError
 from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
 from lookahead.runs import Run
+from lookahead.tasks import PathStar
 
 CLOSE = {"atol": 1e-10, "rtol": 1e-8}
 Build = Callable[..., tuple[Task, Objective]]
@@ -231,8 +232,11 @@ def test_answers_are_those_of_a_naive_reference(method: Any, sharp: Build) -> No
     assert torch.equal(answers[5:9], objective.answer(prompts[5:9]))
 
 
-@pytest.mark.parametrize("known", [1, 2, 3, 4])
-@pytest.mark.parametrize("method", [METHODS["teacher forcing"], {"name": "hints", "start": False}])
+@pytest.mark.parametrize(
+    ("method", "known"),
+    [(METHODS["teacher forcing"], known) for known in (1, 2, 3, 4)]
+    + [({"name": "hints", "start": False}, known) for known in (2, 3, 4)],
+)
 def test_an_answer_goes_on_from_what_is_given(method: Any, known: int, sharp: Build) -> None:
     task, objective = sharp(method)
     prompts, answers = data(task, count=20, split="test")
@@ -343,3 +347,50 @@ def test_a_new_objective_is_one_class(store: Path) -> None:
         assert isinstance(objective, GoalFirst)
     finally:
         del Objective.known["goal_first"]
+
+
+def test_hints_cannot_be_put_on_an_arm_that_they_hide() -> None:
+    task = PathStar(2, 4, 10)
+    prompts, answers = task.sample("test", torch.arange(4))
+    forced = task.decoys(prompts, answers)[:, : task.decision + 1]
+    for start in (True, False):
+        _, blind = Run(task=task, objective={"name": "hints", "start": start, "later": False}).build()
+        with pytest.raises(CannotContinue, match="would be hidden"):
+            blind.answer(prompts, given=forced)
+        _, seeing = Run(task=task, objective={"name": "hints", "start": start}).build()
+        assert torch.equal(seeing.answer(prompts, given=forced)[:, : task.decision + 1], forced)
+
+
+def test_noise_reaches_the_objective_that_asks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path))
+    heard: list[Tensor | None] = []
+
+    class Listening(TeacherForcing, name="listening"):
+        @classmethod
+        def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
+            return Needs(longest=prompt_length + answer_length - 1, noise=True)
+
+        def forward(
+            self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
+        ) -> Loss:
+            heard.append(noise)
+            return super().forward(prompts, answers, noise, progress)
+
+    try:
+        model = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
+        lookahead.run(
+            task=PathStar(2, 3, 10), model=model, objective="listening", steps=2, batch_size=4, evaluate_every=2
+        )
+    finally:
+        del Objective.known["listening"]
+    assert all(noise is not None and noise.shape[1] == 3 for noise in heard)
+    trained = [noise for noise in heard if noise is not None and len(noise) == 4]
+    assert len(trained) == 2
+    assert not torch.equal(*trained)
+    assert all(noise.min() >= 0 and noise.max() < 1 for noise in trained)
+
+
+def test_an_attention_that_the_model_cannot_do_is_refused_before_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookahead.Transformer, "attentions", ("full",))
+    with pytest.raises(LookaheadError, match="teacher_forcing needs causal attention, which a transformer cannot do"):
+        Run(task=PathStar(2, 3, 10)).build()

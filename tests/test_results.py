@@ -227,7 +227,7 @@ def test_a_stamp_follows_imports(
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "stamped_module.py").write_text(SOURCE)
     followed = currency._with_imports(frozenset({"stamped_module"}))
-    assert followed == {"stamped_module", "lookahead.errors", "lookahead.contracts"}
+    assert followed == {"stamped_module", "lookahead.errors", "lookahead.counter", "lookahead.contracts"}
     loop = currency._with_imports(frozenset({"lookahead.training.loop", "lookahead.objectives.hints"}))
     assert loop >= {f"lookahead.training.{name}" for name in ("loop", "optimizers", "settings", "checkpoints")}
     assert loop >= {"lookahead.objectives.sequences", "lookahead.counter", "lookahead.contracts"}

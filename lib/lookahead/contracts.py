@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from lookahead.counter import uniforms
 from lookahead.errors import LookaheadError
 
 Split = Literal["train", "validation", "test"]
@@ -137,6 +138,8 @@ class Model(Named, nn.Module):
     supplied = frozenset({"vocab_size", "longest"})
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     """Named sets of options."""
+    attentions: ClassVar[tuple[str, ...]] = ("causal",)
+    """The named kinds of attention it can do."""
     vocab_size: int
     longest: int
 
@@ -196,6 +199,8 @@ class Objective(Named, nn.Module):
     """
 
     supplied = frozenset({"model", "task"})
+    wants_noise = False
+    """Set from `needs` when it is built."""
 
     def __init__(self, model: Model, task: Task) -> None:
         super().__init__()
@@ -219,6 +224,10 @@ class Objective(Named, nn.Module):
             noise: uniform numbers in [0, 1), [B, A], where `needs` asks for them.
             progress: how much of the training is done, a scalar in [0, 1].
         """
+
+    def noise(self, key: tuple[object, ...], indices: Tensor) -> Tensor | None:
+        """The noise for examples `indices` [B], the same on every machine; None where `needs` asks for none."""
+        return uniforms(key, indices, self.answer_length) if self.wants_noise else None
 
     @abstractmethod
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:

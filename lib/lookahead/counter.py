@@ -55,6 +55,11 @@ def integers(key: tuple[object, ...], indices: Tensor, bounds: list[int]) -> Ten
     return draws
 
 
+def uniforms(key: tuple[object, ...], indices: Tensor, count: int) -> Tensor:
+    """`count` uniform numbers in [0, 1) for every index, in steps of 2^-24: [B, count], float32."""
+    return integers(key, indices, [2**24] * count).T.float() / 2**24
+
+
 def distinct(ranks: Tensor) -> Tensor:
     """Ordered samples without replacement from their Lehmer codes, in place.
 

@@ -16,6 +16,7 @@ import torch
 
 from lookahead.contracts import Model, Objective, Task
 from lookahead.runs import Run
+from lookahead.training.loop import teach
 from lookahead.training.optimizers import Optimizers
 
 REPLAY_STEPS, REPLAY_BATCH = 3, 8
@@ -43,7 +44,7 @@ def replay(run: Run) -> list[float]:
     losses = []
     for step in range(REPLAY_STEPS):
         prompts, answers = task.sample("train", torch.arange(step * REPLAY_BATCH, (step + 1) * REPLAY_BATCH))
-        loss = objective(prompts, answers, progress=torch.tensor(step / run.steps)).total
+        loss = teach(objective, prompts, answers, step, run.steps, run.seed).total
         loss.backward()
         optimizers.step(run.rate(step))
         losses.append(loss.item())

@@ -27,7 +27,8 @@ class Run(Settings):
     """What determines the weights: task, model, objective, the settings of the training, the seed.
 
     `task`, `model` and `objective` are given by name, as a mapping with a name and options, or (the task)
-    as an object; a model also by the name of a preset. Where and how it ran is not in here.
+    as an object (whose own seed does not count: the run's does); a model also by the name of a preset. Where and
+    how it ran is not in here.
 
         Run(task=PathStar(2, 4, 10), model="tiny", objective="reversed", steps=1000, seed=1)
 
@@ -111,12 +112,15 @@ class Run(Settings):
             raise LookaheadError(
                 f"{kind.name} needs {needs.extra_tokens} extra tokens; {len(RESERVED_TOKENS)} are reserved"
             )
+        model_kind = Model.named(model.pop("name"))
+        if needs.attention not in model_kind.attentions:
+            raise LookaheadError(f"{kind.name} needs {needs.attention} attention, which a {model_kind.name} cannot do")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            built = Model.named(model.pop("name"))(
-                vocab_size=task.vocab_size + len(RESERVED_TOKENS), longest=needs.longest, **model
-            )
-            return task, kind(built, task, **objective)
+            built = model_kind(vocab_size=task.vocab_size + len(RESERVED_TOKENS), longest=needs.longest, **model)
+            taught = kind(built, task, **objective)
+        taught.wants_noise = needs.noise
+        return task, taught
 
 
 def _number(value: Any) -> Any:

@@ -83,7 +83,8 @@ def provenance(results: Sequence[Result], kind: str) -> str:
     devices = sorted({r.manifest["device"] for r in results})
     stale = sum(not r.current for r in results)
     mark = f"; {stale} OUT OF DATE" if stale else ""
-    return f"{kind}: {len(results)} runs, {seeds} seed{'s' * (seeds > 1)}, {' / '.join(devices)}, {time}{mark}"
+    counts = f"{len(results)} run{'s' * (len(results) > 1)}, {seeds} seed{'s' * (seeds > 1)}"
+    return f"{kind}: {counts}, {' / '.join(devices)}, {time}{mark}"
 
 
 def sign(fig: Figure, text: str) -> None:

@@ -30,8 +30,9 @@ def gradient_signal(objective: Objective, task: Task, split: Split, count: int) 
     trained = [p for p in objective.parameters() if p.requires_grad]
     halves = []
     for first in (0, count // 2):
-        prompts, answers = task.sample(split, torch.arange(first, first + count // 2, device=device))
-        losses = objective(prompts, answers).tokens.mean(dim=0)
+        indices = torch.arange(first, first + count // 2, device=device)
+        prompts, answers = task.sample(split, indices)
+        losses = objective(prompts, answers, noise=objective.noise(("evaluation", split), indices)).tokens.mean(dim=0)
         rows = []
         for loss in losses:
             if loss.isnan():

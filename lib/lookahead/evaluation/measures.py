@@ -13,8 +13,6 @@
 | `examples` | how many examples stand behind each |
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -22,14 +20,6 @@ from lookahead.contracts import Objective, Split, Task
 from lookahead.errors import CannotContinue, LookaheadError
 
 Measures = dict[str, float | int | list[float]]
-
-
-def batches(
-    task: Task, split: Split, count: int, batch_size: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The first `count` examples of a split, in batches of prompts [b, P], answers [b, A]."""
-    for first in range(0, count, batch_size):
-        yield task.sample(split, torch.arange(first, min(first + batch_size, count), device=device))
 
 
 @torch.no_grad()
@@ -43,16 +33,18 @@ def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_s
         raise LookaheadError(f"cannot measure on {count} examples: at least 1")
     device = next(objective.parameters()).device
     sums: dict[str, Tensor] = {}
-    for prompts, answers in batches(task, split, count, batch_size, device):
-        for name, value in _measure(objective, task, prompts, answers).items():
+    for first in range(0, count, batch_size):
+        indices = torch.arange(first, min(first + batch_size, count), device=device)
+        for name, value in _measure(objective, task, split, indices).items():
             sums[name] = sums.get(name, 0) + value.double().sum(dim=0)
     means = {name: (total / count).tolist() for name, total in sums.items()}
     return {**means, "examples": count}
 
 
-def _measure(objective: Objective, task: Task, prompts: Tensor, answers: Tensor) -> dict[str, Tensor]:
-    """Each measure for each example: [b] or [b, A]."""
-    taught = objective(prompts, answers)
+def _measure(objective: Objective, task: Task, split: Split, indices: Tensor) -> dict[str, Tensor]:
+    """Each measure for each of the examples `indices` [b]: [b] or [b, A]."""
+    prompts, answers = task.sample(split, indices)
+    taught = objective(prompts, answers, noise=objective.noise(("evaluation", split), indices))
     given = objective.answer(prompts)
     followed = _follows_decoy(objective, task, prompts, answers)
     return {

@@ -22,6 +22,7 @@ PROFILES: dict[str, dict[str, Any]] = {
             "batch_size": 256,
             "train_examples": 200_000,
             "steps": 40_000,
+            "optimizer": "adamw",
             "learning_rate": 5e-4,
             "evaluate_every": 1000,
             "precision": "bfloat16",
@@ -74,7 +75,7 @@ class Experiment:
     graphs: tuple[tuple[int, int], ...]
     """(degree, path_length) of each."""
     cells: Mapping[str, Mapping[str, Any]]
-    """Label -> fields of the run."""
+    """Label -> fields of the run; its `task` says only what differs from the grid's graph."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields that all runs share, before the profile's."""
     probe: Any = None
@@ -98,8 +99,9 @@ class Experiment:
                     "path_length": path_length,
                     "num_nodes": size["num_nodes"],
                 }
-                for label, fields in self.cells.items():
-                    yield (label, Run(**{"task": task, "seed": seed, **self.fields, **size["run"], **fields}))
+                for label, cell in self.cells.items():
+                    fields = {"seed": seed, **self.fields, **size["run"], **cell}
+                    yield label, Run(**{**fields, "task": {**task, **cell.get("task", {})}})
 
 
 EXPERIMENTS = {

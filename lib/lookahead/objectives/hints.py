@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lookahead.contracts import Loss, Needs, Objective
-from lookahead.errors import LookaheadError
+from lookahead.errors import CannotContinue, LookaheadError
 from lookahead.objectives.sequences import answer_loss, generate, read
 
 
@@ -56,4 +56,6 @@ class Hints(Objective, name="hints"):
 
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """Autoregressive: the model reads its own tokens where hints are shown, dummies elsewhere."""
+        if given is not None and not self.shown[given.shape[1] - 1 : given.shape[1]].all():
+            raise CannotContinue("the last forced token would be hidden from the network: it cannot go on from it")
         return generate(self.model, prompts, self.answer_length, given, self.hints)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lookahead.contracts import Objective, Task
+from lookahead.contracts import Loss, Objective, Task
 from lookahead.counter import words
 from lookahead.errors import LookaheadError
 from lookahead.training.checkpoints import Checkpoints, state_tensors
@@ -156,9 +156,7 @@ def train(
                 indices = training_indices(step, settings.batch_size, settings.train_examples, seed)
                 prompts, answers = task.sample("train", indices.to(device))
                 with autocast:
-                    loss = objective(
-                        prompts, answers, progress=torch.tensor(step / settings.steps, device=device)
-                    ).total
+                    loss = teach(objective, prompts, answers, step, settings.steps, seed).total
                 loss.backward()
                 losses.append(loss.detach())
                 if device.type == "cpu" or step % 10 == 0:
@@ -193,6 +191,13 @@ def train(
             progress.close()
     state.seconds = time.monotonic() - begun
     return state
+
+
+def teach(objective: Objective, prompts: Tensor, answers: Tensor, step: int, steps: int, seed: int) -> Loss:
+    """The objective's forward pass at a step, with what it may want to know: noise, and how far the training is."""
+    places = torch.arange(step * len(prompts), (step + 1) * len(prompts), device=prompts.device)
+    noise = objective.noise(("training", seed), places)
+    return objective(prompts, answers, noise=noise, progress=torch.tensor(step / steps, device=prompts.device))
 
 
 def _check_finite(losses: list[Tensor], step: int) -> None:
