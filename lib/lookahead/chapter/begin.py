@@ -61,7 +61,7 @@ def begin(
         **quick,
         **{"quick": {}, "census": census, "paper": paper}[given["profile"]],
     }
-    for name, implied in quick.items():
+    for name, implied in {"seed": COMMON["seed"], **quick}.items():
         value = given[name]
         if value is not None and not _fits(value, implied):
             raise LookaheadError(f"{name} is {type(implied).__name__}, such as {implied!r}; not {value!r}")
