@@ -1,5 +1,7 @@
 """A tiny book, executed and built by the same functions as the real one."""
 
+import base64
+import io
 import json
 import os
 import shutil
@@ -8,8 +10,10 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
 
 from lookahead.chapter import build
 from lookahead.errors import LookaheadError
@@ -202,3 +206,14 @@ def test_comparing_sees_another_output(root, capfd):
 def test_the_builder_does_not_load_torch():
     code = "import sys, lookahead.chapter.build; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_pictures_are_made_lighter_once_and_keep_their_size():
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 4), dtype=np.uint8)
+    raw = io.BytesIO()
+    Image.fromarray(noise, "RGBA").save(raw, "PNG")
+    before = base64.b64encode(raw.getvalue()).decode()
+    after = build.lighter(before)
+    assert len(after) < len(before) / 2
+    assert Image.open(io.BytesIO(base64.b64decode(after))).size == (80, 60)
+    assert build.lighter(after) == after

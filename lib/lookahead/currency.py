@@ -99,7 +99,7 @@ def _file(module: str) -> Path | None:
 
 
 def _compiled(kind: type) -> bytes:
-    """The bytecode of a class that is in no file: another cell, or another session, is worth a replay."""
+    """The bytecode of a class that is in no file: another cell, or another start of the kernel, is worth a replay."""
     parts = [getattr(part, "__func__", part) for _, part in sorted(vars(kind).items())]
     return b"".join(marshal.dumps(part.__code__) for part in parts if hasattr(part, "__code__"))
 

@@ -13,8 +13,10 @@ taken from an execution; prose is always that of chapters/, so that mending a se
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -29,6 +31,7 @@ from typing import Any
 
 import nbformat
 import yaml
+from PIL import Image
 from tqdm import tqdm
 
 from lookahead.chapter.begin import PINS
@@ -131,6 +134,9 @@ def finished(source: Path, executed: Path) -> str:
         raise LookaheadError(f"{source.name} was edited while it was executed: run it again")
     for cell, done in zip(code, outputs, strict=True):
         cell.outputs, cell.execution_count = joined(done.outputs), done.execution_count
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = lighter(output.data["image/png"])
     for metadata in [notebook.metadata, *(cell.metadata for cell in notebook.cells)]:
         for name in VOLATILE:
             metadata.pop(name, None)
@@ -151,6 +157,16 @@ def joined(outputs: list[Any]) -> list[Any]:
         else:
             result.append(output)
     return result
+
+
+def lighter(picture: str) -> str:
+    """A PNG in base64 with a palette of 256 colours: a quarter of the bytes, the same to the eye."""
+    image = Image.open(io.BytesIO(base64.b64decode(picture)))
+    if image.mode == "P":
+        return picture
+    packed = io.BytesIO()
+    image.convert("RGBA").quantize(256, method=Image.Quantize.FASTOCTREE).save(packed, "PNG", optimize=True)
+    return base64.b64encode(packed.getvalue()).decode()
 
 
 def write_back(root: Path, chapter: Path) -> bool:
