@@ -43,8 +43,8 @@ HINTS: dict[str, dict[str, Any]] = {
 """Which of the teacher's hints are shown, and the decision taught alone."""
 
 
-LONGER = ("start hidden, later shown", "start shown, later shown", "start hidden, later hidden")
-"""The cells of `HINTS` that were given more steps."""
+LONGER = tuple(label for label in HINTS if "alone" not in label)
+"""The cells of `HINTS` that were given more steps: the whole answer taught."""
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     f"{objective['name']}, {optimizer} {rate:g}": {
