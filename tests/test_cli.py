@@ -61,7 +61,7 @@ def test_run_does_an_experiment(tiny: None, capsys: pytest.CaptureFixture[str]) 
     [
         (["run", "tinny"], "lookahead: unknown experiment 'tinny'; known: direction, hints"),
         (["run", "tiny", "--profile", "huge"], "lookahead: unknown profile 'huge'; known: quick, census, paper"),
-        (["run", "tiny", "--device", "tpu9"], "lookahead: 1 of 1 runs failed"),
+        (["run", "tiny", "--device", "tpu9"], "lookahead: unknown device 'tpu9': take auto, cpu or cuda"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
@@ -73,9 +73,14 @@ def test_what_cannot_be_is_said_in_one_line(
     assert errors.count("\n") == 1
 
 
-def test_a_failed_run_says_why(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "tiny", "--device", "tpu9"]) == 1
-    assert "1/1 forward: failed: unknown device 'tpu9': take auto, cpu or cuda" in capsys.readouterr().out
+@pytest.mark.parametrize("device", ["gpu", "mps", "tpu9"])
+def test_a_device_that_cannot_be_is_refused_before_any_run(
+    device: str, tiny: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", "tiny", "--device", device]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == f"lookahead: unknown device '{device}': take auto, cpu or cuda\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["train"], ["run"], ["run", "tiny", "--time-limit", "soon"]])

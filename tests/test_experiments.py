@@ -153,7 +153,7 @@ def test_a_run_that_fails_stops_no_other_and_is_not_kept_quiet(grid: Experiment,
     run_folder(corrupt.id).mkdir(parents=True)
     (run_folder(corrupt.id) / "result.json").write_text("{")
     said: list[str] = []
-    with pytest.raises(LookaheadError, match="1 of 4 runs failed; the others are stored"):
+    with pytest.raises(LookaheadError, match="1 of 4 runs failed; what succeeded is stored"):
         run_experiment(grid, "quick", device="cpu", say=said.append)
     assert said[0].startswith("1/4 forward: failed: ")
     assert "is corrupt" in said[0]

@@ -362,7 +362,7 @@ MALFORMED = {
     "7,2|4,7|4,9|9,1 4,2=4,7,2": "not of the form 'edges/start,goal=path' with one '/' and one '='",
     "7,2|4,7|4,9|9,1/4,2": "not of the form",
     "7,2=4,7|4,9|9,1/4,2": "not of the form",
-    "": "not of the form",
+    "": "an empty line",
     "7,2|4,7|4,9|9,1,3/4,2=4,7,2": "edge '9,1,3' has 3 labels, not 2",
     "7,2|4,7|4,9|9/4,2=4,7,2": "edge '9' has 1 labels, not 2",
     "7,2|4,7|4,9|9,1/4,2,1=4,7,2": "question '4,2,1' has 3 labels, not 2",

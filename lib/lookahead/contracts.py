@@ -262,8 +262,10 @@ def resolve_device(device: str | torch.device) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         found = torch.device(device)
-    except RuntimeError as error:
-        raise LookaheadError(f"unknown device {device!r}: take auto, cpu or cuda") from error
+    except RuntimeError:
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise LookaheadError(f"unknown device {str(device)!r}: take auto, cpu or cuda")
     if found.type == "cuda" and not torch.cuda.is_available():
         raise LookaheadError(f"no GPU for device {str(device)!r} that torch {torch.__version__} can use")
     return found

@@ -47,6 +47,7 @@ def run(
     Raises:
         LookaheadError: bad configuration, or a stored file that is corrupt or another run's.
     """
+    where = resolve_device(device)
     if config is None:
         config = Run.of(fields)
     elif fields:
@@ -55,7 +56,7 @@ def run(
         stored = None if again else read_result(config)
         if stored is not None and stored.current:
             return stored
-        return _train(config, resolve_device(device), probe, checkpoint_every, "never" if again else resume)
+        return _train(config, where, probe, checkpoint_every, "never" if again else resume)
 
 
 def _train(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from filelock import FileLock, Timeout
 
+from lookahead.contracts import resolve_device
 from lookahead.errors import LookaheadError
 from lookahead.experiments.catalogue import Experiment
 from lookahead.harness import run
@@ -35,6 +36,7 @@ def run_experiment(
     Raises:
         LookaheadError: no such profile or no folder; or, at the end, some runs failed.
     """
+    resolve_device(device)
     grid = list(experiment.runs(profile))
     name = packed_name(experiment, profile)
     done = {result.run.id: result for result in (read_packed(name) if packed_path(name).exists() else [])}
@@ -64,7 +66,7 @@ def run_experiment(
     if results:
         pack(name, results)
     if failed:
-        raise LookaheadError(f"{len(failed)} of {len(grid)} runs failed; the others are stored")
+        raise LookaheadError(f"{len(failed)} of {len(grid)} runs failed; what succeeded is stored")
     return list((done | {result.run.id: result for result in results}).values())
 
 

@@ -34,6 +34,8 @@ class Hints(Objective, name="hints"):
         taught: Literal["all", "decision"] = "all",
     ) -> None:
         super().__init__(model, task)
+        if not (isinstance(start, bool) and isinstance(later, bool)):
+            raise LookaheadError(f"start and later are true or false, not {start!r} and {later!r}")
         if taught not in ("all", "decision"):
             raise LookaheadError(f"taught is 'all' or 'decision', not {taught!r}")
         steps = torch.arange(self.answer_length)

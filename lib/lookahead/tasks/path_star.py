@@ -307,6 +307,8 @@ def _parse_line(line: str) -> Graph:
     Raises:
         ValueError: what is wrong with it.
     """
+    if not line.strip():
+        raise ValueError("an empty line")
     if line.count("/") != 1 or line.count("=") != 1 or line.index("/") > line.index("="):
         raise ValueError("not of the form 'edges/start,goal=path' with one '/' and one '='")
     graph, rest = line.split("/")
