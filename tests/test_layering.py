@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "evaluation": BASE,
     "runs": {*BASE, "tasks", "models", "objectives", "training"},
     "currency": {*BASE, "runs", "training"},
-    "results": {*BASE, "runs", "currency", "training"},
+    "results": {*BASE, "runs", "currency", "training", "evaluation"},
     "harness": {*BASE, "runs", "currency", "results", "training", "evaluation"},
     "experiments": {*BASE, "runs", "results", "harness", "evaluation"},
     "cli": {"errors", "experiments"},

@@ -1,5 +1,6 @@
 """The store: what is in it is whole, found again, replaced when stale, refused when wrong."""
 
+import dataclasses
 import json
 import math
 import os
@@ -18,6 +19,7 @@ import lookahead
 from lookahead import currency, harness, results
 from lookahead.contracts import Objective
 from lookahead.errors import LookaheadError
+from lookahead.evaluation import proportion
 from lookahead.objectives import TeacherForcing
 from lookahead.results import Result, pack, packed_path, read_packed, read_result, run_folder, store_folder
 from lookahead.runs import Run
@@ -473,3 +475,23 @@ def test_committed_results_are_those_of_the_catalogue(monkeypatch: pytest.Monkey
         assert {result.run.id for result in stored} <= grid, f"{name} holds runs that the catalogue no longer asks for"
         stale = [result.run.id for result in stored if result.run.seed == 0 and not result.current]
         assert stale == [], f"{name} is not what today's code gives"
+
+
+def test_every_share_has_its_interval(tiny_run: MakeRun) -> None:
+    measures = {
+        "autoregressive_accuracy": 0.5,
+        "teacher_forced_token_accuracy": [1.0, 0.5],
+        "loss": [0.1, 0.2],
+        "examples": 10,
+    }
+    result = dataclasses.replace(made_up(tiny_run()), measures=measures)
+    assert result.interval("autoregressive_accuracy") == proportion(0.5, 10)
+    assert result.interval("teacher_forced_token_accuracy", 0) == proportion(1.0, 10)
+    for name, position in (
+        ("loss", 0),
+        ("examples", None),
+        ("accuracy", None),
+        ("teacher_forced_token_accuracy", None),
+    ):
+        with pytest.raises(LookaheadError, match="is no share; measured: autoregressive_accuracy"):
+            result.interval(name, position)

@@ -23,6 +23,7 @@ from torch import Tensor
 from lookahead.contracts import Model, Objective, Task
 from lookahead.currency import is_current, stamp
 from lookahead.errors import LookaheadError
+from lookahead.evaluation.intervals import Interval, proportion
 from lookahead.files import make_folder, replacing, write_text
 from lookahead.runs import KINDS, Run
 from lookahead.training.checkpoints import load, save, state_tensors
@@ -65,6 +66,18 @@ class Result:
     def current(self) -> bool:
         """Whether today's code would give it (see `lookahead.currency`)."""
         return is_current(self.run, self.stamp, self.replay)
+
+    def interval(self, name: str, position: int | None = None) -> Interval:
+        """A share among the final measures with its 95 % binomial interval, at one position where it has several.
+
+        Raises:
+            LookaheadError: no such measure, or not a share.
+        """
+        value = self.measures.get(name)
+        value = value if position is None or value is None else value[position]
+        if name in ("loss", "examples") or not isinstance(value, int | float):
+            raise LookaheadError(f"{name!r} at position {position} is no share; measured: {', '.join(self.measures)}")
+        return proportion(value, self.measures["examples"])
 
     def series(self, name: str, position: int | None = None) -> tuple[list[int], list[float]]:
         """Steps and values of one measure of the curve, at one answer position where it has several."""
