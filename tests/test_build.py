@@ -217,3 +217,13 @@ def test_pictures_are_made_lighter_once_and_keep_their_size():
     assert len(after) < len(before) / 2
     assert Image.open(io.BytesIO(base64.b64decode(after))).size == (80, 60)
     assert build.lighter(after) == after
+
+
+def test_a_kernel_that_never_answered_is_started_once_more(root, monkeypatch, capfd):
+    chapter = write_chapter(root, "print('fine')")
+    asked = []
+    monkeypatch.setattr(build.Execution, "never_began", lambda self: asked.append(self.chapter) is None)
+    assert build.execute(root, [chapter]) == []
+    assert asked == [chapter, chapter]
+    assert "its kernel never answered; once more" in capfd.readouterr().err
+    assert build.current(root, chapter)

@@ -278,6 +278,11 @@ class Execution:
         say(f"{self.chapter.stem}: done in {seconds:.0f} s, at most {memory / 2**20:.0f} MB")
         return True
 
+    def never_began(self) -> bool:
+        """Whether its kernel never answered: two that start at once may want the same port."""
+        answers = ("Kernel died before replying to kernel_info", "Kernel didn't respond in")
+        return self.process.returncode != 0 and any(answer in self.tail() for answer in answers)
+
     def stop(self) -> None:
         """Ends it before its time."""
         if self.bar is not None:
@@ -312,6 +317,7 @@ class Execution:
 def execute(root: Path, chapters: list[Path], jobs: int = 2) -> list[Path]:
     """Executes chapters, `jobs` at a time; those that failed are returned, the others go on."""
     waiting, running, failed = list(chapters), [], []
+    again: set[Path] = set()
     try:
         while waiting or running:
             free = sorted(set(range(jobs)) - {execution.slot for execution in running})
@@ -321,7 +327,12 @@ def execute(root: Path, chapters: list[Path], jobs: int = 2) -> list[Path]:
             for execution in list(running):
                 if execution.ended():
                     running.remove(execution)
-                    if not execution.close():
+                    if execution.never_began() and execution.chapter not in again:
+                        again.add(execution.chapter)
+                        waiting.insert(0, execution.chapter)
+                        execution.stop()
+                        say(f"{execution.chapter.stem}: its kernel never answered; once more")
+                    elif not execution.close():
                         failed.append(execution.chapter)
                 else:
                     execution.show()
