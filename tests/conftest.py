@@ -13,6 +13,7 @@ import torch
 
 from lookahead import harness
 from lookahead.contracts import Objective, Task
+from lookahead.results import Result
 from lookahead.runs import Run
 
 torch.set_num_threads(1)
@@ -51,3 +52,17 @@ def build(tiny_run: Callable[..., Run]) -> Callable[..., tuple[Task, Objective]]
         return task, built.double()
 
     return make
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the runs that are really trained, as they are."""
+    ids: list[str] = []
+    train = harness._train
+
+    def counted(config: Run, *rest: Any) -> Result:
+        ids.append(config.id)
+        return train(config, *rest)
+
+    monkeypatch.setattr(harness, "_train", counted)
+    return ids

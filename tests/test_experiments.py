@@ -37,20 +37,6 @@ def grid() -> Experiment:
     return TinyGrid(name="tiny", question="?", graphs=(), cells=cells, probe=gradients)
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the runs that the runner asks the harness for; trainings are told by `harness._train`."""
-    ids: list[str] = []
-    train = harness._train
-
-    def counted(config: Run, *rest: Any) -> Result:
-        ids.append(config.id)
-        return train(config, *rest)
-
-    monkeypatch.setattr(harness, "_train", counted)
-    return ids
-
-
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
@@ -107,10 +93,10 @@ def test_unknown_names_are_refused() -> None:
 # -- the runner ----------------------------------------------------------------------------------------------
 
 
-def test_a_grid_is_done_once_and_packed(grid: Experiment, store: Path, calls: list[str]) -> None:
+def test_a_grid_is_done_once_and_packed(grid: Experiment, store: Path, trainings: list[str]) -> None:
     said: list[str] = []
     done = run_experiment(grid, "quick", device="cpu", say=said.append)
-    assert len(calls) == len(done) == 4
+    assert len(trainings) == len(done) == 4
     assert [line.split(":")[0] for line in said] == [
         "1/4 3 forward seed 0",
         "2/4 3 backward seed 0",
@@ -123,32 +109,34 @@ def test_a_grid_is_done_once_and_packed(grid: Experiment, store: Path, calls: li
         assert json.dumps(packed[result.run.id].to_dict()) == json.dumps(result.to_dict())
         assert len(result.curve[0]["gradient"]["signal"]) == 3
     run_experiment(grid, "quick", device="cpu")
-    assert len(calls) == 4
+    assert len(trainings) == 4
 
 
-def test_what_is_missing_is_done(grid: Experiment, store: Path, calls: list[str]) -> None:
+def test_what_is_missing_is_done(grid: Experiment, store: Path, trainings: list[str]) -> None:
     missing = [run for _, run in grid.runs("quick")][2]
     run_experiment(grid, "quick", device="cpu")
     (run_folder(missing.id) / "result.json").unlink()
-    calls.clear()
+    trainings.clear()
     assert len(run_experiment(grid, "quick", device="cpu")) == 4
-    assert calls == []  # it is still packed
+    assert trainings == []  # it is still packed
     packed_path("tiny-quick").unlink()
     assert len(run_experiment(grid, "quick", device="cpu")) == 4
-    assert calls == [missing.id]
+    assert trainings == [missing.id]
 
 
-def test_a_run_that_another_process_does_is_passed_over(grid: Experiment, store: Path, calls: list[str]) -> None:
+def test_a_run_that_another_process_does_is_passed_over(grid: Experiment, store: Path, trainings: list[str]) -> None:
     busy = [run for _, run in grid.runs("quick")][1]
     run_folder(busy.id).mkdir(parents=True)
     with FileLock(run_folder(busy.id) / ".grid.lock"):
         done = run_experiment(grid, "quick", device="cpu")
-    assert busy.id not in calls
-    assert len(done) == len(calls) == 3
+    assert busy.id not in trainings
+    assert len(done) == len(trainings) == 3
     assert len(read_packed("tiny-quick")) == 3
 
 
-def test_a_run_that_fails_stops_no_other_and_is_not_kept_quiet(grid: Experiment, store: Path, calls: list[str]) -> None:
+def test_a_run_that_fails_stops_no_other_and_is_not_kept_quiet(
+    grid: Experiment, store: Path, trainings: list[str]
+) -> None:
     corrupt = next(run for _, run in grid.runs("quick"))
     run_folder(corrupt.id).mkdir(parents=True)
     (run_folder(corrupt.id) / "result.json").write_text("{")
@@ -158,7 +146,7 @@ def test_a_run_that_fails_stops_no_other_and_is_not_kept_quiet(grid: Experiment,
     assert said[0].startswith("1/4 forward: failed: ")
     assert "is corrupt" in said[0]
     assert len(said) == 4
-    assert sorted(result.run.id for result in read_packed("tiny-quick")) == sorted(calls)
+    assert sorted(result.run.id for result in read_packed("tiny-quick")) == sorted(trainings)
 
 
 def test_the_time_limit_counts_the_longest_run_so_far(
@@ -187,7 +175,9 @@ def test_nothing_done_packs_nothing(grid: Experiment, store: Path) -> None:
     assert not packed_path("tiny-quick").exists()
 
 
-def test_ctrl_c_ends_the_grid(grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
+def test_ctrl_c_ends_the_grid(
+    grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch, trainings: list[str]
+) -> None:
     def stop(*given: Any) -> None:
         raise KeyboardInterrupt
 

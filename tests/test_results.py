@@ -28,20 +28,6 @@ MakeRun = Callable[..., Run]
 
 
 @pytest.fixture
-def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the runs that are really trained, as they are."""
-    ids: list[str] = []
-    train = harness._train
-
-    def counted(config: Run, *rest: Any) -> Result:
-        ids.append(config.id)
-        return train(config, *rest)
-
-    monkeypatch.setattr(harness, "_train", counted)
-    return ids
-
-
-@pytest.fixture
 def fresh_currency() -> Iterator[Callable[[], None]]:
     """Forgets what is kept of the code and its replays, now and at the end."""
     kept = [value for value in vars(currency).values() if hasattr(value, "cache_clear")]

@@ -13,12 +13,6 @@ def _all() -> dict[str, dict[str, Any]]:
     return json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
 
 
-def value(exhibit: str, row: str, column: str) -> float:
-    """One quoted number, in the exhibit's unit."""
-    found = _all()[exhibit]
-    return found["rows"][row][found["columns"].index(column)]
-
-
 def table(exhibit: str) -> None:
     """Shows a quoted table with its source."""
     found = _all()[exhibit]
