@@ -88,6 +88,44 @@ def test_full_attention_looks_everywhere() -> None:
     assert not same.all(dim=2).any()
 
 
+# -- the last positions only ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("implementation", Transformer.implementations)
+@pytest.mark.parametrize("last", [1, 4, LONGEST])
+@pytest.mark.parametrize("attention", ["causal", "full", "mask", "masks"])
+def test_the_last_positions_are_those_of_the_full_pass(attention: Any, last: int, implementation: str) -> None:
+    """Forward and backward, for every kind of attention."""
+    model, tokens = transformer(implementation=implementation), some_tokens()
+    if attention in ("mask", "masks"):
+        shape = (3, LONGEST, LONGEST) if attention == "masks" else (LONGEST, LONGEST)
+        attention = (torch.rand(shape, generator=torch.manual_seed(5)) < 0.5) | torch.eye(LONGEST, dtype=torch.bool)
+    gradients = []
+    for hidden in (model(tokens, attention=attention)[:, -last:], model(tokens, attention=attention, last=last)):
+        model.zero_grad()
+        hidden.square().sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    torch.testing.assert_close(hidden, model(tokens, attention=attention)[:, -last:], **CLOSE)
+    assert hidden.shape == (3, last, 24)
+    assert len(gradients[0]) > 10
+    torch.testing.assert_close(gradients[1], gradients[0], **CLOSE)
+
+
+def test_a_cached_step_gives_the_last_positions_too() -> None:
+    model, tokens = transformer(), some_tokens()
+    whole = model(tokens)
+    first, cache = model.step(tokens[:, :7], last=1)
+    second, _ = model.step(tokens[:, 7:], cache, last=2)
+    torch.testing.assert_close(first, whole[:, 6:7], **CLOSE)
+    torch.testing.assert_close(second, whole[:, -2:], **CLOSE)
+
+
+@pytest.mark.parametrize("last", [0, -1, LONGEST + 1])
+def test_positions_that_are_not_there_are_refused(last: int) -> None:
+    with pytest.raises(LookaheadError, match=f"the last {last} of 12 positions are asked for: take 1 to 12"):
+        transformer()(some_tokens(), last=last)
+
+
 # -- generation ----------------------------------------------------------------------------------------------
 
 

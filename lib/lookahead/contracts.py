@@ -144,16 +144,24 @@ class Model(Named, nn.Module):
     longest: int
 
     @abstractmethod
-    def forward(self, inputs: Tensor, positions: Tensor | None = None, attention: str | Tensor = "causal") -> Tensor:
+    def forward(
+        self,
+        inputs: Tensor,
+        positions: Tensor | None = None,
+        attention: str | Tensor = "causal",
+        last: int | None = None,
+    ) -> Tensor:
         """The residual stream before the final norm.
 
         Args:
             inputs: tokens [B, T], integer, or embeddings [B, T, D].
             positions: [T] or [B, T]; 0 ... T - 1 if not given.
             attention: "causal", "full", or a bool mask [T, T] or [B, T, T], true where row may see column.
+            last: only the hidden states of so many last positions are wanted; all if not given. What no wanted
+                one reads need not be computed.
 
         Returns:
-            hidden [B, T, D].
+            hidden [B, T or last, D].
         """
 
     @abstractmethod
@@ -169,8 +177,8 @@ class Model(Named, nn.Module):
         """Another trunk of the same kind and width, newly initialised."""
 
     @abstractmethod
-    def step(self, tokens: Tensor, cache: Any | None = None) -> tuple[Tensor, Any]:
-        """Goes on reading: the hidden states [B, T, D] of `tokens` [B, T] after all that `cache` has seen."""
+    def step(self, tokens: Tensor, cache: Any | None = None, last: int | None = None) -> tuple[Tensor, Any]:
+        """Goes on reading: the hidden states [B, T or last, D] of `tokens` [B, T] after all that `cache` has seen."""
 
     def attention_maps(self, tokens: Tensor) -> Tensor:
         """Attention weights [layers, B, heads, T, T]; an error where the model has none."""

@@ -61,10 +61,17 @@ class Block(nn.Module):
         self.mlp_in = nn.Linear(width, 4 * width)
         self.mlp_out = nn.Linear(4 * width, width)
 
-    def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of x [B, T, D], each [B, heads, T, D / heads]."""
-        qkv = self.query_key_value(self.attention_norm(x))
-        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+    def split_heads(self, x: Tensor, last: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of x [B, T, D], each [B, heads, T, D / heads]; queries of the last only."""
+        x = self.attention_norm(x)
+        if last is None or last == x.shape[1]:
+            q, k, v = self.query_key_value(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            return q, k, v
+        if not 1 <= last <= x.shape[1]:
+            raise LookaheadError(f"the last {last} of {x.shape[1]} positions are asked for: take 1 to {x.shape[1]}")
+        weight, bias, width = self.query_key_value.weight, self.query_key_value.bias, x.shape[2]
+        q = F.linear(x[:, -last:], weight[:width], bias[:width]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = F.linear(x, weight[width:], bias[width:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return q, k, v
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
@@ -134,11 +141,18 @@ class Transformer(Model, name="transformer"):
             elif "norm" not in name:
                 nn.init.normal_(parameter, std=std)
 
-    def forward(self, inputs: Tensor, positions: Tensor | None = None, attention: str | Tensor = "causal") -> Tensor:
+    def forward(
+        self,
+        inputs: Tensor,
+        positions: Tensor | None = None,
+        attention: str | Tensor = "causal",
+        last: int | None = None,
+    ) -> Tensor:
         x = self.enter(inputs, positions)
         for block in self.blocks:
-            q, k, v = block.split_heads(x)
-            x = block.finish(x, self.attend(q, k, v, attention))
+            rows = last if block is self.blocks[-1] else None  # what the last block writes elsewhere, nobody reads
+            q, k, v = block.split_heads(x, rows)
+            x = block.finish(x[:, -q.shape[2] :], self.attend(q, k, v, attention))
         return x
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -167,12 +181,15 @@ class Transformer(Model, name="transformer"):
         return x + self.position_embedding(positions)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, attention: str | Tensor) -> Tensor:
-        """The mix of values for each query, [B, heads, T, D / heads]."""
+        """The mix of values for each query, [B, heads, T, D / heads]; the queries are those of the last positions."""
+        rows, columns = q.shape[2], k.shape[2]
         if self.implementation == "plain":
-            return plain_attention(q, k, v, as_mask(attention, q))[0]
-        if isinstance(attention, Tensor):
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=as_mask(attention, q))
-        return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal(attention))
+            return plain_attention(q, k, v, as_mask(attention, rows, columns, q.device))[0]
+        if isinstance(attention, str):
+            causal = is_causal(attention) and rows > 1  # the last position looks everywhere
+            if not causal or rows == columns:
+                return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=as_mask(attention, rows, columns, q.device))
 
     def attention_maps(self, tokens: Tensor, attention: str | Tensor = "causal") -> Tensor:
         """Attention weights [layers, B, heads, T, T], row looks at column, by the plain path."""
@@ -180,13 +197,13 @@ class Transformer(Model, name="transformer"):
         x = self.enter(tokens)
         for block in self.blocks:
             q, k, v = block.split_heads(x)
-            mixed, weights = plain_attention(q, k, v, as_mask(attention, q))
+            mixed, weights = plain_attention(q, k, v, as_mask(attention, x.shape[1], x.shape[1], x.device))
             maps.append(weights)
             x = block.finish(x, mixed)
         return torch.stack(maps)
 
-    def step(self, tokens: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
-        """Goes on reading, causally: hidden states [B, T, D] of the new tokens [B, T], and the cache to go on from.
+    def step(self, tokens: Tensor, cache: Cache | None = None, last: int | None = None) -> tuple[Tensor, Cache]:
+        """Goes on reading, causally: hidden states of the new tokens [B, T], and the cache to go on from.
 
         The cache that was given is used up.
         """
@@ -197,15 +214,13 @@ class Transformer(Model, name="transformer"):
         old, new = cache.length, cache.length + tokens.shape[1]
         if new > self.longest:
             raise LookaheadError(f"{new} tokens, but the model was built for at most {self.longest}")
-        positions = torch.arange(new, device=tokens.device)
-        mask = positions[old:, None] >= positions[None, :]
-        x = self.enter(tokens, positions[old:])
+        x = self.enter(tokens, torch.arange(old, new, device=tokens.device))
         for layer, block in enumerate(self.blocks):
-            q, k, v = block.split_heads(x)
+            q, k, v = block.split_heads(x, last if block is self.blocks[-1] else None)
             cache.keys[layer, :, :, old:new] = k
             cache.values[layer, :, :, old:new] = v
             seen = (cache.keys[layer, :, :, :new].to(q.dtype), cache.values[layer, :, :, :new].to(q.dtype))
-            x = block.finish(x, self.attend(q, *seen, mask if old else "causal"))
+            x = block.finish(x[:, -q.shape[2] :], self.attend(q, *seen, "causal"))
         cache.length = new
         return x, cache
 
@@ -217,10 +232,9 @@ def is_causal(attention: str) -> bool:
     return attention == "causal"
 
 
-def as_mask(attention: str | Tensor, like: Tensor) -> Tensor:
-    """A bool mask that broadcasts to [B, heads, T, T], from what `Model.forward` takes."""
+def as_mask(attention: str | Tensor, rows: int, columns: int, device: torch.device) -> Tensor:
+    """A bool mask that broadcasts to [B, heads, rows, columns], the last rows of what `Model.forward` takes."""
     if isinstance(attention, Tensor):
-        return attention[:, None] if attention.ndim == 3 else attention
-    length = like.shape[-2]
-    mask = torch.ones(length, length, dtype=torch.bool, device=like.device)
-    return mask.tril() if is_causal(attention) else mask
+        return attention[:, None, -rows:] if attention.ndim == 3 else attention[-rows:]
+    mask = torch.ones(rows, columns, dtype=torch.bool, device=device)
+    return mask.tril(columns - rows) if is_causal(attention) else mask

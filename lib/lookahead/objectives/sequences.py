@@ -19,8 +19,8 @@ from lookahead.errors import LookaheadError
 
 def read(model: Model, prompts: Tensor, hints: Tensor) -> Tensor:
     """Logits of every answer token [B, A, V], from prompts [B, P] and hints [B, A - 1]."""
-    hidden = model(torch.cat([prompts, hints], dim=1))
-    return model.unembed(hidden[:, prompts.shape[1] - 1 :])
+    hidden = model(torch.cat([prompts, hints], dim=1), last=hints.shape[1] + 1)
+    return model.unembed(hidden)
 
 
 def answer_loss(logits: Tensor, answers: Tensor, taught: Tensor | None = None) -> Loss:
@@ -64,7 +64,7 @@ def generate(
     unread = torch.cat([prompts, hint(answers)[:, :known]], dim=1)
     cache = None
     for i in range(known, length):
-        hidden, cache = model.step(unread, cache)
+        hidden, cache = model.step(unread, cache, last=1)
         answers[:, i] = model.unembed(hidden[:, -1]).argmax(dim=-1)
         unread = hint(answers)[:, i : i + 1]
     return answers
