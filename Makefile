@@ -7,7 +7,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
-BUILD := $(BIN)/python -m lookahead.chapter.build
+BOOK := $(BIN)/python -m lookahead.book
 STAMPS := build/stamps
 
 LIBRARY := $(shell find lib -name '*.py')
@@ -16,20 +16,20 @@ DATA := _toc.yml $(shell find $(wildcard chapters results) -type f -not -path 'r
 INSTALLED := .venv/installed
 
 .NOTPARALLEL:
-.PHONY: book serve chapters test compare test-site clean
+.PHONY: book serve chapters test check compare test-site clean
 
 book: $(INSTALLED)
-	@$(BUILD) chapters
-	@$(BUILD) site
+	@$(BOOK) chapters
+	@$(BOOK) site
 
 serve: book
 	@echo "http://localhost:$(PORT)/  (Ctrl-C stops it)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory build/site/html
 
 chapters: $(INSTALLED)
-	@$(BUILD) chapters --in-place
+	@$(BOOK) chapters --in-place
 
-test: $(STAMPS)/ruff $(STAMPS)/pyright $(STAMPS)/unit compare test-site
+test: $(STAMPS)/ruff $(STAMPS)/pyright check $(STAMPS)/unit compare test-site
 	@echo "all checks passed"
 
 $(STAMPS)/ruff: $(INSTALLED) $(LIBRARY) $(TESTS) pyproject.toml
@@ -45,11 +45,14 @@ $(STAMPS)/unit: $(INSTALLED) $(LIBRARY) $(TESTS) $(DATA) pyproject.toml
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests -n 2 --dist loadfile
 	@mkdir -p $(STAMPS) && touch $@
 
+check: $(INSTALLED)
+	@$(BOOK) check
+
 compare: $(INSTALLED)
-	@$(BUILD) compare
+	@$(BOOK) compare
 
 test-site: $(INSTALLED)
-	@$(BUILD) site --committed --output build/test-site
+	@$(BOOK) site --committed --output build/test-site
 
 # The stamp is written last: after an installation that failed, the next call installs again.
 $(INSTALLED): requirements.txt pyproject.toml

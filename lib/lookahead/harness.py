@@ -13,6 +13,7 @@ from lookahead.contracts import Objective, Task, resolve_device
 from lookahead.currency import is_current, replay, stamp
 from lookahead.evaluation.measures import evaluate
 from lookahead.files import sweep
+from lookahead.journal import note
 from lookahead.results import Result, load_weights, manifest, open_run_folder, read_result, run_folder, write_result
 from lookahead.runs import Run
 from lookahead.training.checkpoints import Checkpoints
@@ -57,6 +58,7 @@ def run(
     with FileLock(open_run_folder(config.id) / ".lock"):
         stored = None if again else read_result(config)
         if stored is not None and stored.current:
+            note(found=config.id, seconds=stored.manifest["seconds"])
             return stored
         return _train(config, where, probe, checkpoint_every, "never" if again else resume)
 
