@@ -2,6 +2,8 @@
 # make serve      the site on this machine's port 8000 (make serve PORT=...)
 # make chapters   executes the chapters in place: renews the committed outputs
 # make test       every check, as in CI
+# make test-long  the tests that take many minutes, or a quiet machine
+# make bench      the speed beside that of transformers' GPT-2, into results/ and the book's appendix
 # make clean      removes what was built (not .venv)
 
 PYTHON ?= python3
@@ -16,7 +18,7 @@ DATA := _toc.yml $(shell find $(wildcard chapters results) -type f -not -path 'r
 INSTALLED := .venv/installed
 
 .NOTPARALLEL:
-.PHONY: book serve chapters test check compare test-site clean
+.PHONY: book serve chapters test test-long check compare test-site bench clean
 
 book: $(INSTALLED)
 	@$(BOOK) chapters
@@ -29,7 +31,7 @@ serve: book
 chapters: $(INSTALLED)
 	@$(BOOK) chapters --in-place
 
-test: $(STAMPS)/ruff $(STAMPS)/pyright check $(STAMPS)/unit compare test-site
+test: $(STAMPS)/ruff $(STAMPS)/pyright check $(STAMPS)/unit compare test-site $(STAMPS)/browser
 	@echo "all checks passed"
 
 $(STAMPS)/ruff: $(INSTALLED) $(LIBRARY) $(TESTS) pyproject.toml
@@ -53,6 +55,17 @@ compare: $(INSTALLED)
 
 test-site: $(INSTALLED)
 	@$(BOOK) site --committed --output build/test-site
+
+# The site's stamp changes when the site does.
+build/test-site/stamp: test-site
+	@:
+
+$(STAMPS)/browser: $(INSTALLED) build/test-site/stamp tests/test_site.py
+	$(BIN)/pytest -m browser tests/test_site.py -n 2
+	@mkdir -p $(STAMPS) && touch $@
+
+test-long: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m long tests
 
 # The stamp is written last: after an installation that failed, the next call installs again.
 $(INSTALLED): requirements.txt pyproject.toml
