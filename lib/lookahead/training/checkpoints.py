@@ -52,7 +52,7 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-    except (OSError, SafetensorError, struct.error) as error:
+    except (OSError, RuntimeError, SafetensorError, struct.error) as error:  # torch's reader raises RuntimeError
         raise LookaheadError(f"{path} cannot be read ({error}): truncated, corrupt, or no safetensors file") from error
     if "record" not in metadata or metadata.get("sha256") != _checksum(tensors, metadata["record"]):
         raise LookaheadError(f"{path} is corrupt: its checksum does not match")
@@ -116,7 +116,7 @@ class Checkpoints:
     def code_found(self) -> Any:
         """The `code` that the checkpoint to go on from was written with; None where none can be read."""
         for path in (self.latest, self.previous):
-            unreadable = contextlib.suppress(OSError, SafetensorError, KeyError, ValueError)
+            unreadable = contextlib.suppress(OSError, RuntimeError, SafetensorError, KeyError, ValueError)
             with unreadable, safe_open(path, framework="pt") as file:
                 return json.loads(file.metadata()["record"])["code"]
         return None
