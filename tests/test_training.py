@@ -18,6 +18,7 @@ from lookahead.runs import Run
 from lookahead.training import Settings, Trained, train
 from lookahead.training.checkpoints import Checkpoints, state_tensors
 from lookahead.training.loop import Interrupted, NonFiniteLoss, training_indices
+from lookahead.training.muon import Muon
 from lookahead.training.optimizers import Optimizers
 
 MakeRun = Callable[..., Run]
@@ -159,7 +160,7 @@ def test_muon_takes_the_hidden_matrices_alone(tiny_run: MakeRun) -> None:
     run = tiny_run(optimizer="muon")
     objective = run.build()[1]
     adamw, muon = Optimizers(objective, run).parts
-    assert isinstance(muon, torch.optim.Muon)
+    assert isinstance(muon, Muon)
     names = {id(p): name for name, p in objective.named_parameters()}
     taken = [{names[id(p)] for group in part.param_groups for p in group["params"]} for part in (adamw, muon)]
     layers = ("query_key_value", "attention_out", "mlp_in", "mlp_out")

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from gpt2_twin import gpt2_twin
 from torch import Tensor
 
 from lookahead.contracts import Model, parameters
 from lookahead.errors import LookaheadError
 from lookahead.models import Transformer
+from lookahead.objectives.sequences import generate
 
 VOCAB, LONGEST = 17, 12
 CLOSE = {"atol": 1e-12, "rtol": 1e-10}
@@ -86,6 +88,22 @@ def test_full_attention_looks_everywhere() -> None:
     changed[:, -1] = (changed[:, -1] + 1) % VOCAB
     same = torch.isclose(model(changed, attention="full"), model(tokens, attention="full"))
     assert not same.all(dim=2).any()
+
+
+# -- true to GPT-2 -------------------------------------------------------------------------------------------
+
+
+def test_it_is_gpt2() -> None:
+    """With its weights, transformers' GPT-2 has the same logits, and generates the same."""
+    model, tokens = transformer(), some_tokens()
+    twin = gpt2_twin(model).eval()
+    torch.testing.assert_close(twin(tokens).logits, model.unembed(model(tokens)), **CLOSE)
+    few = twin(tokens, logits_to_keep=4).logits
+    torch.testing.assert_close(few, model.unembed(model(tokens, last=4)), **CLOSE)
+    prompt = tokens[:, :7]
+    written = twin.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=5, do_sample=False)
+    assert torch.equal(written[:, 7:], generate(model, prompt, 5))
+    assert sum(p.numel() for p in twin.parameters()) == sum(p.numel() for p in model.parameters())
 
 
 # -- the last positions only ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from lookahead.training.muon import Muon
 from lookahead.training.settings import Settings
 
 
@@ -33,7 +34,7 @@ class Optimizers:
         ]
         if hidden:
             rate = settings.matrix_learning_rate or 10 * settings.learning_rate
-            self.parts.append(torch.optim.Muon(hidden, lr=rate, weight_decay=settings.weight_decay))
+            self.parts.append(Muon(hidden, lr=rate, weight_decay=settings.weight_decay))
         self.rates = [[group["lr"] for group in part.param_groups] for part in self.parts]
 
     def step(self, rate: float) -> None:
