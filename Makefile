@@ -67,6 +67,13 @@ $(STAMPS)/browser: $(INSTALLED) build/test-site/stamp tests/test_site.py
 test-long: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m long tests
 
+bench: $(INSTALLED)
+	@mkdir -p build
+	$(BIN)/pytest tests/bench_speed.py --benchmark-timer=time.process_time --benchmark-json=build/bench.json \
+		--benchmark-sort=fullname --benchmark-columns=median,iqr,rounds
+	$(BIN)/python tests/bench_speed.py build/bench.json results/speed.json
+	@$(BOOK) chapters --in-place
+
 # The stamp is written last: after an installation that failed, the next call installs again.
 $(INSTALLED): requirements.txt pyproject.toml
 	@rm -f $@

@@ -13,19 +13,13 @@ def gpt2_twin(model: Transformer, **changes: object) -> GPT2LMHeadModel:
     Args:
         changes: configuration that differs, for GPT-2 with its defaults.
     """
+    sizes = {"n_positions": model.longest, "n_embd": model.width, "n_layer": len(model.blocks), "n_head": model.heads}
     no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     no_marks = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-    config = GPT2Config(
-        vocab_size=model.vocab_size,
-        n_positions=model.longest,
-        n_embd=model.width,
-        n_layer=len(model.blocks),
-        n_head=model.heads,
-        activation_function="gelu_new",
-        attn_implementation="sdpa",
-        **{**no_dropout, **no_marks, **changes},
-    )
-    twin = GPT2LMHeadModel(config).to(model.token_embedding.weight.dtype)
+    kinds = {"activation_function": "gelu_new", "attn_implementation": "sdpa"}
+    twin = GPT2LMHeadModel(
+        GPT2Config(vocab_size=model.vocab_size, **{**sizes, **no_dropout, **no_marks, **kinds, **changes})
+    ).to(model.token_embedding.weight.dtype)
     pairs: list[tuple[nn.Module, nn.Module]] = [(twin.transformer.ln_f, model.final_norm)]
     for theirs, ours in zip(twin.transformer.h, model.blocks, strict=True):
         pairs += [
@@ -38,7 +32,7 @@ def gpt2_twin(model: Transformer, **changes: object) -> GPT2LMHeadModel:
         ]
     with torch.no_grad():
         twin.transformer.wte.weight.copy_(model.token_embedding.weight)
-        twin.transformer.wpe.weight.copy_(model.position_embedding.weight)
+        twin.transformer.wpe.weight[: model.longest].copy_(model.position_embedding.weight)
         for theirs, ours in pairs:
             weight: Tensor = ours.weight  # type: ignore[assignment]
             theirs.weight.copy_(weight.T if isinstance(ours, nn.Linear) else weight)  # type: ignore[union-attr]

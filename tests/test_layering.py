@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "machine": set(),
     "journal": set(),
+    "tables": set(),
     "contracts": {"counter", "errors"},
     "tasks": BASE,
     "models": BASE,
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "harness": {*BASE, "journal", "runs", "currency", "results", "training", "evaluation"},
     "experiments": {*BASE, "runs", "results", "harness", "evaluation"},
     "cli": {"errors", "experiments"},
-    "book": {"errors", "files", "machine", "journal", "results", "chapter"},
+    "book": {"errors", "files", "machine", "journal", "tables", "results", "chapter"},
 }
 """Which rooms a room may import, beside itself. `chapter` may import all; none may import `chapter`, except `cli`."""
 

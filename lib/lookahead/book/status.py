@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from lookahead.book.execution import digest, executed, fingerprint, inputs
 from lookahead.book.notebooks import listed, read
 from lookahead.files import write_text
 from lookahead.machine import processor
+from lookahead.tables import markdown
 
 MARK = "<!-- tables -->"
 """The line of book/status.md that the tables replace."""
@@ -68,7 +68,7 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
         "The library, the stored results or the pinned versions have changed since they were executed."
     )
     where = sorted({where_executed(executed(notebook)) for _, notebook in made if executed(notebook)})
-    return ["## Chapters", "", stale, "", *table(head, rows), "", told, "", *(f"Executed on {w}." for w in where), ""]
+    return ["## Chapters", "", stale, "", markdown(head, rows), "", told, "", *(f"Executed on {w}." for w in where), ""]
 
 
 def results(root: Path) -> list[str]:
@@ -89,7 +89,7 @@ def results(root: Path) -> list[str]:
         "A result is *current* if today's code would give it: the code it went through is unchanged, or the first "
         "steps of the run, replayed in miniature, have the losses they had. Hours are those of a clock, over all runs."
     )
-    return ["## Stored results", "", *table(head, rows), "", told, ""]
+    return ["## Stored results", "", markdown(head, rows), "", told, ""]
 
 
 def stored_row(file: Path) -> list[str]:
@@ -115,7 +115,7 @@ def stored_row(file: Path) -> list[str]:
 def environment() -> list[str]:
     """What the site was built with."""
     rows = [["Python", platform.python_version()], *([name, importlib.metadata.version(name)] for name in SHOWN)]
-    return ["## Versions", "", f"This site was built on: {processor()}.", "", *table(["package", ""], rows), ""]
+    return ["## Versions", "", f"This site was built on: {processor()}.", "", markdown(["package", ""], rows), ""]
 
 
 def where_executed(said: dict[str, Any]) -> str:
@@ -137,13 +137,3 @@ def revision(commit: str | None, changed: bool | None) -> str:
 def plural(count: int, noun: str) -> str:
     """1 run, 2 runs."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
-    """A table in Markdown."""
-    return [line(head), line(["---"] * len(head)), *map(line, rows)]
-
-
-def line(cells: list[str]) -> str:
-    """One row of a table."""
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -7,6 +7,8 @@ from typing import Any
 
 from IPython.display import Markdown, display
 
+from lookahead.tables import markdown
+
 
 @cache
 def _all() -> dict[str, dict[str, Any]]:
@@ -16,11 +18,6 @@ def _all() -> dict[str, dict[str, Any]]:
 def table(exhibit: str) -> None:
     """Shows a quoted table with its source."""
     found = _all()[exhibit]
-    lines = [
-        "| | " + " | ".join(found["columns"]) + " |",
-        "| :-- |" + " --: |" * len(found["columns"]),
-        *(f"| {row} | " + " | ".join(f"{x:g}" for x in cells) + " |" for row, cells in found["rows"].items()),
-        "",
-        f"{found['caption']}. Source: {found['source']}; {found['obtained']}.",
-    ]
-    display(Markdown("\n".join(lines)))
+    rows = [[row, *(f"{x:g}" for x in cells)] for row, cells in found["rows"].items()]
+    told = f"{found['caption']}. Source: {found['source']}; {found['obtained']}."
+    display(Markdown(markdown(["", *found["columns"]], rows, numbers_from=1) + "\n\n" + told))
