@@ -34,7 +34,7 @@ FUSED_TOLERANCES = {torch.float32: 1e-2, torch.bfloat16: 5e-2, torch.float16: 2e
 TF32's 10 bits; bfloat16 has 8. A kernel that computes something else is off by about 1."""
 
 Inputs = tuple[Tensor, ...]
-Outcome = tuple[Tensor, Tensor | None]
+Outcome = tuple[Tensor, Tensor]
 """What comes out, and the last state."""
 
 

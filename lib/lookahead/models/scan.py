@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lookahead.errors import LookaheadError
 from lookahead.models.kernels import Operation, Outcome, at_least_float32
 
 
@@ -29,6 +30,8 @@ def selective_scan(
 ) -> Outcome:
     """y [b, T, D], in the precision of x, and the state after the last step [b, D, N].
 
+    mamba-ssm's kernel has no gradient for that state: a backward pass that asks for it raises.
+
     Args:
         x: what goes in, [b, T, D].
         dt: step sizes, positive, [b, T, D].
@@ -37,9 +40,6 @@ def selective_scan(
         D: how much of x is passed by, [D]; nothing if not given.
         state: to start from, [b, D, N]; zero if not given.
         kernels: "auto", "reference" (the two lines above, a loop), "torch", or "mamba_ssm".
-
-    Returns:
-        The state is None where mamba-ssm computed it under autograd: it has no gradient for it.
     """
     y, last = SELECTIVE_SCAN(kernels, (x, dt, A, B, C), state)
     return (y if D is None else y + D.to(x.dtype) * x), last
@@ -203,7 +203,15 @@ def scan_fused(
     inputs = [v.to(x.dtype).transpose(1, 2) for v in (x, dt, B, C)]
     u, delta, B, C = inputs
     y, last = selective_scan_fn(u=u, delta=delta, A=A.float(), B=B, C=C, return_last_state=True)
-    return y.transpose(1, 2), None if torch.is_grad_enabled() else last
+    if last.requires_grad:
+        last.register_hook(no_gradient)
+    return y.transpose(1, 2), last
+
+
+def no_gradient(gradient: Tensor | None) -> None:
+    """mamba-ssm ignores the gradient of the last state; nobody should miss it unknowingly."""
+    if gradient is not None and gradient.any():
+        raise LookaheadError("mamba-ssm has no gradient for the last state: take kernels='torch'")
 
 
 def example(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:

@@ -32,7 +32,7 @@ def ssd(
     D: Tensor | None = None,
     state: Tensor | None = None,
     kernels: str = "auto",
-) -> tuple[Tensor, Tensor]:
+) -> Outcome:
     """y [b, T, H, P], in the precision of x, and the state after the last step [b, H, P, N].
 
     Args:
@@ -45,7 +45,6 @@ def ssd(
         kernels: "auto", "reference" (the two lines above, a loop), "torch", or "mamba_ssm".
     """
     y, last = SSD(kernels, (x, dt, A, B, C), state)
-    assert last is not None
     return (y if D is None else y + D.to(x.dtype)[:, None] * x), last
 
 
