@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from lookahead.contracts import Model
@@ -151,8 +152,37 @@ class CausalConvolution(nn.Conv1d):
         if before is None:
             before = x.new_zeros(x.shape[0], reach, x.shape[2])
         x = torch.cat([before.to(x.dtype), x], dim=1)
-        mixed = F.conv1d(x.transpose(1, 2), self.weight, self.bias, groups=self.groups)
-        return F.silu(mixed.transpose(1, 2)), x[:, x.shape[1] - reach :]
+        assert self.bias is not None
+        mixed = ShiftedSum.apply(x, self.weight[:, 0].T.to(x.dtype), self.bias.to(x.dtype))
+        return F.silu(mixed), x[:, x.shape[1] - reach :]
+
+
+class ShiftedSum(torch.autograd.Function):
+    """y_t = bias + sum_k w_k x_{t+k}: x [b, T + K - 1, channels], w [K, channels] -> [b, T, channels].
+
+    With the channels last, as they come from a projection, this takes half of the time of a depthwise conv1d on a
+    CPU, which wants the time last.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, w)
+        length = x.shape[1] - len(w) + 1
+        y = torch.addcmul(bias, x[:, :length], w[0])
+        for k in range(1, len(w)):
+            y.addcmul_(x[:, k : k + length], w[k])
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, w = ctx.saved_tensors
+        length = dy.shape[1]
+        dx, dw = torch.zeros_like(x), torch.empty_like(w)
+        for k in range(len(w)):
+            dx[:, k : k + length].addcmul_(dy, w[k])
+            dw[k] = (dy * x[:, k : k + length]).sum(dim=(0, 1))
+        return dx, dw, dy.sum(dim=(0, 1))
 
 
 def inverse_softplus_of_steps(count: int, smallest: float = 1e-3, largest: float = 0.1) -> Tensor:

@@ -137,7 +137,7 @@ class ChunkedScan(torch.autograd.Function):
         *tensors, starts = ctx.saved_tensors
         size, recur = ctx.how
         x, dt, A, B, C = time_first(*tensors)
-        dy, carry = dy.transpose(0, 1).contiguous(), dlast.transpose(1, 2).contiguous()
+        dy, carry = dy.transpose(0, 1), dlast.transpose(1, 2).contiguous()
         dx, ddt, dB, dC = (torch.empty_like(v) for v in (x, dt, B, C))
         dA = torch.zeros_like(A)
         decay, states, grads = (carry.new_empty(size, *carry.shape) for _ in range(3))
@@ -162,8 +162,9 @@ class ChunkedScan(torch.autograd.Function):
 
 
 def time_first(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> list[Tensor]:
-    """As the loops read them: [T, b, ...], and A as [N, D]."""
-    return [v.transpose(0, 1).contiguous() for v in (x, dt, A, B, C)]
+    """As the loops read them: views [T, b, ...], and A as [N, D]."""
+    x, dt, B, C = (v.transpose(0, 1) for v in (x, dt, B, C))
+    return [x, dt, A.T.contiguous(), B, C]
 
 
 def chunks(length: int, size: int) -> list[slice]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from lookahead.models.kernels import Operation, Outcome, at_least_float32
@@ -75,13 +76,10 @@ def ssd_torch(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Ten
     x = in_chunks(dt[..., None] * x, count, size).unflatten(2, (groups, -1))  # [b, count, G, H/G, size, P]
     B, C = (in_chunks(v, count, size)[:, :, :, None] for v in (B, C))  # [b, count, G, 1, size, N]
     log_decay = in_chunks((dt.double() * A.double())[..., None], count, size)[..., 0].unflatten(2, (groups, -1))
+
+    y = (C @ B.transpose(-1, -2) * DecayBetween.apply(log_decay, x.dtype)) @ x
+
     until = log_decay.cumsum(dim=-1)  # [b, count, G, H/G, size]
-
-    between = until[..., :, None] - until[..., None, :]
-    future = torch.ones(size, size, dtype=torch.bool, device=x.device).triu(diagonal=1)
-    decay = between.masked_fill(future, -math.inf).to(x.dtype).exp()
-    y = (C @ B.transpose(-1, -2) * decay) @ x
-
     left = (until[..., -1:] - until).to(x.dtype).exp()
     written = (left[..., None] * x).transpose(-1, -2) @ B  # [b, count, G, H/G, P, N]
     h = torch.zeros_like(written[:, 0]) if state is None else state.to(x.dtype).unflatten(1, (groups, -1))
@@ -93,6 +91,27 @@ def ssd_torch(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Ten
         y = y + until.to(x.dtype).exp()[..., None] * (C @ torch.stack(starts, dim=1).transpose(-1, -2))
     y = y.flatten(2, 3).permute(0, 1, 3, 2, 4).flatten(1, 2)[:, :length]
     return y.to(dtype), h.flatten(1, 2)
+
+
+class DecayBetween(torch.autograd.Function):
+    """exp(a_{j+1} + ... + a_i) for j <= i, else 0: [..., Q] in float64 -> [..., Q, Q] in another precision."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, kind: torch.dtype) -> Tensor:
+        until = a.cumsum(dim=-1)
+        between = (until[..., :, None] - until[..., None, :]).to(kind)
+        decay = between.clamp_(max=0).exp_().tril_()  # above the diagonal, exp would overflow
+        ctx.save_for_backward(decay)
+        return decay
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """a_k counts wherever j < k <= i."""
+        (decay,) = ctx.saved_tensors
+        gradient = gradient * decay
+        ends = gradient.sum(dim=-1).double() - gradient.sum(dim=-2).double()
+        return ends.flip(-1).cumsum(dim=-1).flip(-1), None
 
 
 def in_chunks(v: Tensor, count: int, size: int) -> Tensor:
