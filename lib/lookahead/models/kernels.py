@@ -44,7 +44,7 @@ def at_least_float32(x: Tensor, *rest: Tensor) -> list[Tensor]:
     return [v.to(kind) for v in (x, *rest)]
 
 
-class Unusable(Exception):  # noqa: N818
+class Unusable(Exception):
     """Why mamba-ssm's kernel cannot be used. `expected`: nothing is wrong, it is just not for here."""
 
     def __init__(self, reason: str, expected: bool = False) -> None:
@@ -168,7 +168,9 @@ class Operation:
             if not off <= FUSED_TOLERANCES[dtype]:  # not a number is no agreement
                 what = name if name == "output" else f"gradient of {name}"
                 allowed = FUSED_TOLERANCES[dtype]
-                raise Unusable(f"its {what} is off by {off:.1e} of the reference's largest value ({allowed} is allowed)")
+                raise Unusable(
+                    f"its {what} is off by {off:.1e} of the reference's largest value ({allowed} is allowed)"
+                )
 
 
 def resolve(kernels: str) -> str:

@@ -99,9 +99,7 @@ class Mamba(Recurrent, name="mamba"):
 class Mamba2Mixer(Mixer):
     """Like Mamba's, but one projection makes everything, the scan is SSD, and a norm follows the gate."""
 
-    def __init__(
-        self, width: int, state: int, convolution: int, expand: int, head_width: int, groups: int
-    ) -> None:
+    def __init__(self, width: int, state: int, convolution: int, expand: int, head_width: int, groups: int) -> None:
         super().__init__()
         inner = expand * width
         self.heads, self.groups = inner // head_width, groups

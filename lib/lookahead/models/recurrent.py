@@ -104,7 +104,9 @@ class Recurrent(Model):
             asked = repr(attention) if isinstance(attention, str) else "a mask"
             raise LookaheadError(f"a {self.name} reads from left to right: its attention is 'causal', not {asked}")
         if positions is not None and not (positions == torch.arange(inputs.shape[1], device=positions.device)).all():
-            raise LookaheadError(f"a {self.name} has no positions but the order itself: leave them out, or count from 0")
+            raise LookaheadError(
+                f"a {self.name} has no positions but the order itself: leave them out, or count from 0"
+            )
         x, _ = self.read(inputs, [None] * len(self.blocks), last)
         return x
 
@@ -114,9 +116,7 @@ class Recurrent(Model):
         """As `Model.step`; the cache is a memory for each block, of the same size however much was read."""
         return self.read(tokens, cache or [None] * len(self.blocks), last)
 
-    def read(
-        self, inputs: Tensor, memories: Sequence[Memory | None], last: int | None
-    ) -> tuple[Tensor, list[Memory]]:
+    def read(self, inputs: Tensor, memories: Sequence[Memory | None], last: int | None) -> tuple[Tensor, list[Memory]]:
         """Hidden states [b, last, D] of the inputs [b, T] or [b, T, D] that follow what the memories have seen."""
         x = inputs if inputs.is_floating_point() else self.embed(inputs)
         length = x.shape[1]

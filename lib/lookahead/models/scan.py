@@ -173,7 +173,14 @@ def chunks(length: int, size: int) -> list[slice]:
 
 
 def run(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, start: Tensor, decay: Tensor, states: Tensor, recur: Callable[..., None]
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    start: Tensor,
+    decay: Tensor,
+    states: Tensor,
+    recur: Callable[..., None],
 ) -> Tensor:
     """One chunk of Q steps from the state `start` [b, N, D]: fills `decay` and `states`, [Q, b, N, D].
 
