@@ -2,6 +2,7 @@
 # make serve      the site on this machine's port 8000 (make serve PORT=...)
 # make chapters   executes the chapters in place: renews the committed outputs
 # make test       every check, as in CI
+# make gpu        adds mamba-ssm's kernels, on a machine with a CUDA GPU
 # make clean      removes what was built (not .venv)
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ DATA := _toc.yml $(shell find $(wildcard chapters results) -type f -not -path 'r
 INSTALLED := .venv/installed
 
 .NOTPARALLEL:
-.PHONY: book serve chapters test compare test-site clean
+.PHONY: book serve chapters test compare test-site gpu clean
 
 book: $(INSTALLED)
 	@$(BUILD) chapters
@@ -50,6 +51,9 @@ compare: $(INSTALLED)
 
 test-site: $(INSTALLED)
 	@$(BUILD) site --committed --output build/test-site
+
+gpu: $(INSTALLED)
+	@$(BIN)/python -m lookahead.gpu
 
 # The stamp is written last: after an installation that failed, the next call installs again.
 $(INSTALLED): requirements.txt pyproject.toml

@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "results": {*BASE, "runs", "currency", "training", "evaluation"},
     "harness": {*BASE, "runs", "currency", "results", "training", "evaluation"},
     "experiments": {*BASE, "runs", "results", "harness", "evaluation"},
-    "cli": {"errors", "experiments"},
+    "cli": {"contracts", "errors", "experiments", "models"},
+    "gpu": {"errors"},
 }
 """Which rooms a room may import, beside itself. `chapter` may import all; none may import `chapter`, except `cli`."""
 

@@ -44,6 +44,10 @@ def at_least_float32(x: Tensor, *rest: Tensor) -> list[Tensor]:
     return [v.to(kind) for v in (x, *rest)]
 
 
+OPERATIONS: list[Operation] = []
+"""All there are."""
+
+
 class Unusable(Exception):
     """Why mamba-ssm's kernel cannot be used. `expected`: nothing is wrong, it is just not for here."""
 
@@ -78,6 +82,9 @@ class Operation:
         default_factory=dict
     )
 
+    def __post_init__(self) -> None:
+        OPERATIONS.append(self)
+
     def __call__(self, kernels: str, inputs: Inputs, state: Tensor | None) -> Outcome:
         """Computes it by the chosen way.
 
@@ -85,8 +92,8 @@ class Operation:
             LookaheadError: an unknown way, mamba-ssm where it cannot be used, or float16 on a CPU.
         """
         x = inputs[0]
-        way, fused, _ = self.choose(kernels, x.device, x.dtype, resuming=state is not None)
         with torch.autocast(x.device.type, enabled=False):  # a scan adds up long sums: it chooses its own precision
+            way, fused, _ = self.choose(kernels, x.device, x.dtype, resuming=state is not None)
             if fused is not None:
                 return self.fused(fused, *inputs, state)
             return (self.reference if way == "reference" else self.plain)(*inputs, state)
@@ -153,9 +160,9 @@ class Operation:
         """Outputs and all gradients on a small example; Unusable if they differ or it raises."""
         found = []
         for way in (self.reference, lambda *given: self.fused(function, *given)):
-            inputs = [value.requires_grad_() for value in self.example(device, dtype)]
             try:
-                with torch.enable_grad():
+                with torch.inference_mode(False), torch.enable_grad():
+                    inputs = [value.requires_grad_() for value in self.example(device, dtype)]
                     y, _ = way(*inputs, None)
                     weights = torch.linspace(-1, 1, y.numel(), device=device).view_as(y)
                     found.append([y, *torch.autograd.grad((y.float() * weights).sum(), inputs)])
@@ -225,14 +232,14 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.split("post")[0])[:3])
 
 
-def report(operations: tuple[Operation, ...], device: torch.device) -> list[str]:
+def report(device: torch.device) -> list[str]:
     """Device, torch, and for every operation and precision which way is taken, and why no faster one."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"threads: {torch.get_num_threads()}"
     cuda = f"CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
-    lines = [f"device          {device.type} ({name})", f"torch           {torch.__version__}, {cuda}"]
-    for operation in operations:
+    lines = [f"device: {device.type} ({name})", f"torch: {torch.__version__} ({cuda})"]
+    for operation in OPERATIONS:
         for dtype in (torch.float32, torch.bfloat16):
             way, _, reason = operation.choose("auto", device, dtype)
             kind = str(dtype).removeprefix("torch.")
-            lines.append(f"{operation.name:15} {kind:8} {way}" + (f" ({reason})" if reason else ""))
+            lines.append(f"{operation.name} in {kind}: {way}" + (f" ({reason})" if reason else ""))
     return lines

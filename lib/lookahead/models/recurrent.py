@@ -52,8 +52,8 @@ class Block(nn.Module):
         self.mixer = mixer
 
     def forward(self, x: Tensor, memory: Memory | None, last: int, kernels: str) -> tuple[Tensor, Memory]:
-        mixed, memory = self.mixer(self.norm(x), memory, last, kernels)
-        return x[:, -last:] + mixed, memory
+        mixed, after = self.mixer(self.norm(x), memory, last, kernels)
+        return x[:, -last:] + mixed, after
 
 
 class Recurrent(Model):

@@ -211,14 +211,18 @@ def scan_fused(
     inputs = [v.to(x.dtype).transpose(1, 2) for v in (x, dt, B, C)]
     u, delta, B, C = inputs
     y, last = selective_scan_fn(u=u, delta=delta, A=A.float(), B=B, C=C, return_last_state=True)
-    if last.requires_grad:
-        last.register_hook(no_gradient)
-    return y.transpose(1, 2), last
+    return y.transpose(1, 2), WithoutGradient.apply(last)  # type: ignore[return-value]
 
 
-def no_gradient(gradient: Tensor | None) -> None:
-    """mamba-ssm ignores the gradient of the last state; nobody should miss it unknowingly."""
-    if gradient is not None and gradient.any():
+class WithoutGradient(torch.autograd.Function):
+    """mamba-ssm ignores what the last state's gradient is; nobody should miss it unknowingly."""
+
+    @staticmethod
+    def forward(ctx: Any, last: Tensor) -> Tensor:
+        return last.view_as(last)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         raise LookaheadError("mamba-ssm has no gradient for the last state: take kernels='torch'")
 
 
