@@ -214,5 +214,5 @@ def test_the_steps_of_an_installation(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_a_step_that_fails_is_named() -> None:
     python = importlib.import_module("sys").executable
-    with pytest.raises(LookaheadError, match="this failed, and its output above says why: .*exit"):
+    with pytest.raises(LookaheadError, match=r"this failed, and its output above says why: .*exit"):
         gpu._call([python, "-c", "exit(3)"], {})

@@ -1,4 +1,4 @@
-"""Which code computes: mamba-ssm's where it is there and right, PyTorch's own otherwise. With a mamba-ssm that is fake."""
+"""Which code computes: mamba-ssm's where it is there and right, else PyTorch's own. The mamba-ssm here is fake."""
 
 import sys
 import types
