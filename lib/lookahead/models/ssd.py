@@ -110,7 +110,7 @@ class DecayBetween(torch.autograd.Function):
         """a_k counts wherever j < k <= i: rows from k on, less columns from k on. What cancels there is larger."""
         (decay,) = ctx.saved_tensors
         gradient = (gradient * decay).tril_(-1)
-        ends = gradient.sum(dim=-1, dtype=torch.float64) - gradient.sum(dim=-2, dtype=torch.float64)
+        ends = gradient.sum(dim=-1).double() - gradient.sum(dim=-2).double()
         return ends.flip(-1).cumsum(dim=-1).flip(-1), None
 
 
