@@ -110,7 +110,7 @@ def test_the_initialisation_is_the_original_one(kind: type[Recurrent]) -> None:
 @pytest.mark.parametrize(
     ("kind", "preset", "blocks"),
     [
-        (Mamba, "mamba-tiny", 130_816),
+        (Mamba, "mamba-tiny", 118_528),
         (Mamba, "mamba-mini", 20_342_784),
         (Mamba2, "mamba2-tiny", 121_440),
         (Mamba2, "mamba2-mini", 20_641_344),
@@ -246,7 +246,7 @@ def test_every_objective_teaches_it(kind: type[Recurrent], objective: Any) -> No
 
 
 def test_how_it_is_computed_is_no_part_of_a_run() -> None:
-    assert Run(task=TASK, model="mamba-tiny").config["model"] == {"name": "mamba", "layers": 4, "width": 64}
+    assert Run(task=TASK, model="mamba-tiny").config["model"] == {"name": "mamba", "layers": 4, "width": 64, "state": 8}
     with pytest.raises(LookaheadError, match="unknown option of model 'mamba': kernels"):
         Run(task=TASK, model={"name": "mamba", "layers": 1, "width": 8, "kernels": "torch"})
 

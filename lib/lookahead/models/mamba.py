@@ -72,7 +72,7 @@ class Mamba(Recurrent, name="mamba"):
     """
 
     presets: ClassVar = {
-        "mamba-tiny": {"layers": 4, "width": 64},  # about the Transformer's "tiny" in weights
+        "mamba-tiny": {"layers": 4, "width": 64, "state": 8},  # about the Transformer's "tiny" in weights
         "mamba-mini": {"layers": 12, "width": 512},  # about GPT-Mini's 21 million (the published width is not known)
     }
 
