@@ -2,13 +2,15 @@
 # make serve      the site on this machine's port 8000 (make serve PORT=...)
 # make chapters   executes the chapters in place: renews the committed outputs
 # make test       every check, as in CI
+# make test-long  the tests that take many minutes, or a quiet machine
+# make bench      the speed beside that of transformers' GPT-2, into results/ and the book's appendix
 # make gpu        adds mamba-ssm's kernels, on a machine with a CUDA GPU
 # make clean      removes what was built (not .venv)
 
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
-BUILD := $(BIN)/python -m lookahead.chapter.build
+BOOK := $(BIN)/python -m lookahead.book
 STAMPS := build/stamps
 
 LIBRARY := $(shell find lib -name '*.py')
@@ -17,20 +19,20 @@ DATA := _toc.yml $(shell find $(wildcard chapters results) -type f -not -path 'r
 INSTALLED := .venv/installed
 
 .NOTPARALLEL:
-.PHONY: book serve chapters test compare test-site gpu clean
+.PHONY: book serve chapters test test-long check compare test-site bench gpu clean
 
 book: $(INSTALLED)
-	@$(BUILD) chapters
-	@$(BUILD) site
+	@$(BOOK) chapters
+	@$(BOOK) site
 
 serve: book
 	@echo "http://localhost:$(PORT)/  (Ctrl-C stops it)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory build/site/html
 
 chapters: $(INSTALLED)
-	@$(BUILD) chapters --in-place
+	@$(BOOK) chapters --in-place
 
-test: $(STAMPS)/ruff $(STAMPS)/pyright $(STAMPS)/unit compare test-site
+test: $(STAMPS)/ruff $(STAMPS)/pyright check $(STAMPS)/unit compare test-site $(STAMPS)/browser
 	@echo "all checks passed"
 
 $(STAMPS)/ruff: $(INSTALLED) $(LIBRARY) $(TESTS) pyproject.toml
@@ -46,11 +48,25 @@ $(STAMPS)/unit: $(INSTALLED) $(LIBRARY) $(TESTS) $(DATA) pyproject.toml
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests -n 2 --dist loadfile
 	@mkdir -p $(STAMPS) && touch $@
 
+check: $(INSTALLED)
+	@$(BOOK) check
+
 compare: $(INSTALLED)
-	@$(BUILD) compare
+	@$(BOOK) compare
 
 test-site: $(INSTALLED)
-	@$(BUILD) site --committed --output build/test-site
+	@$(BOOK) site --committed --output build/test-site
+
+# The site's stamp changes when the site does.
+build/test-site/stamp: test-site
+	@:
+
+$(STAMPS)/browser: $(INSTALLED) build/test-site/stamp tests/test_site.py
+	$(BIN)/pytest -m browser tests/test_site.py -n 2
+	@mkdir -p $(STAMPS) && touch $@
+
+test-long: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m long tests
 
 gpu: $(INSTALLED)
 	@$(BIN)/python -m lookahead.gpu

@@ -20,6 +20,8 @@ MAY_IMPORT = {
     "errors": set(),
     "counter": set(),
     "files": {"errors"},
+    "machine": set(),
+    "journal": set(),
     "contracts": {"counter", "errors"},
     "tasks": BASE,
     "models": BASE,
@@ -28,11 +30,12 @@ MAY_IMPORT = {
     "evaluation": BASE,
     "runs": {*BASE, "tasks", "models", "objectives", "training"},
     "currency": {*BASE, "runs", "training"},
-    "results": {*BASE, "runs", "currency", "training", "evaluation"},
-    "harness": {*BASE, "runs", "currency", "results", "training", "evaluation"},
+    "results": {*BASE, "machine", "runs", "currency", "training", "evaluation"},
+    "harness": {*BASE, "journal", "runs", "currency", "results", "training", "evaluation"},
     "experiments": {*BASE, "runs", "results", "harness", "evaluation"},
     "cli": {"contracts", "errors", "experiments", "models"},
     "gpu": {"errors"},
+    "book": {"errors", "files", "machine", "journal", "results", "chapter"},
 }
 """Which rooms a room may import, beside itself. `chapter` may import all; none may import `chapter`, except `cli`."""
 

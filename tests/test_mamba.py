@@ -1,12 +1,14 @@
 """Mamba and Mamba-2: the original's numbers, generation with constant memory, what is refused."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+import lookahead
 from lookahead.contracts import parameters
 from lookahead.errors import LookaheadError
 from lookahead.models import Mamba, Mamba2
@@ -243,6 +245,14 @@ def test_every_objective_teaches_it(kind: type[Recurrent], objective: Any) -> No
         losses.append(loss.total.item())
     assert losses[-1] < losses[0] - 0.1
     assert taught.answer(prompts).shape == answers.shape
+
+
+def test_the_manifest_says_what_computed(store: Path) -> None:
+    fields = {"task": TASK, "steps": 1, "batch_size": 8, "evaluate_every": 1, "device": "cpu"}
+    for kind, sizes in SIZES.items():
+        assert lookahead.run(model={"name": kind.name, **sizes}, **fields).manifest["kernels"] == "torch"
+    gpt = {"name": "transformer", "layers": 1, "width": 8, "heads": 2}
+    assert "kernels" not in lookahead.run(model=gpt, **fields).manifest
 
 
 def test_how_it_is_computed_is_no_part_of_a_run() -> None:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import subprocess
 import sys
 import types
@@ -405,42 +404,6 @@ def test_a_damaged_or_missing_pack_is_refused(tiny_run: MakeRun, store: Path) ->
     pd.DataFrame({"x": [1]}).to_parquet(path)
     with pytest.raises(LookaheadError, match="holds no results"):
         read_packed("some")
-
-
-# -- several at once -----------------------------------------------------------------------------------------
-
-AT_ONCE = """
-import sys
-from lookahead import harness
-from lookahead.results import Result, pack, read_result
-from lookahead.runs import Run
-train = harness._train
-harness._train = lambda *given: print("trained", flush=True) or train(*given)
-run = Run.from_json(sys.argv[1])
-print("ready", flush=True)
-sys.stdin.readline()
-result = harness.run(run, device="cpu")
-for seed in range(20):
-    other = Run.of({**run.config, "seed": 100 + 20 * int(sys.argv[2]) + seed})
-    data = {**result.to_dict(), "run": other.config, "id": other.id}
-    pack("together", [Result.from_dict(data)])
-"""
-
-
-def test_two_processes_that_want_the_same_run_do_it_once_and_pack_together(tiny_run: MakeRun, store: Path) -> None:
-    run = tiny_run(steps=60, evaluate_every=60)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    command = [sys.executable, "-c", AT_ONCE, run.to_json()]
-    processes = [subprocess.Popen([*command, str(i)], env=environment, text=True, **pipes) for i in range(2)]
-    assert [process.stdout.readline() for process in processes] == ["ready\n", "ready\n"]  # type: ignore[union-attr]
-    for process in processes:
-        process.stdin.write("go\n")  # type: ignore[union-attr]
-        process.stdin.flush()  # type: ignore[union-attr]
-    said = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert sorted(out for out, _ in said) == ["", "trained\n"]
-    assert sorted(result.run.seed for result in read_packed("together")) == list(range(100, 140))
 
 
 # -- what is committed ---------------------------------------------------------------------------------------

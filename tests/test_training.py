@@ -2,11 +2,7 @@
 
 import json
 import math
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lookahead import harness
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate
 from lookahead.runs import Run
 from lookahead.training import Settings, Trained, train
-from lookahead.training.checkpoints import Checkpoints, load, state_tensors
+from lookahead.training.checkpoints import Checkpoints, state_tensors
 from lookahead.training.loop import Interrupted, NonFiniteLoss, training_indices
 from lookahead.training.optimizers import Optimizers
 
@@ -354,75 +349,6 @@ def test_an_unknown_way_to_resume_is_refused(tiny_run: MakeRun) -> None:
         train(objective, task, run, no_measure, resume="last")  # type: ignore[arg-type]
 
 
-# -- signals from outside ------------------------------------------------------------------------------------
-
-SLOWED = """
-import sys, time
-from lookahead import harness
-from lookahead.runs import Run
-from lookahead.tasks import PathStar
-sample = PathStar.sample
-def slow(self, *given):
-    time.sleep(0.01)
-    return sample(self, *given)
-PathStar.sample = slow
-harness.run(Run.from_json(sys.argv[1]), device="cpu", checkpoint_every=10)
-"""
-
-
-def start(run: Run, store: Path) -> "subprocess.Popen[str]":
-    """The run in a process of its own, at most a hundred steps a second."""
-    environment = {**os.environ, "LOOKAHEAD_RESULTS": str(store), "LOOKAHEAD_PROGRESS": "", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", SLOWED, run.to_json()]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(there: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    for _ in range(6000):
-        if there():
-            return
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.01)
-    process.kill()
-    raise AssertionError("nothing came in a minute")
-
-
-def test_killed_and_interrupted_a_run_ends_as_an_undisturbed_one(
-    tiny_run: MakeRun, store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """SIGKILL, then SIGINT, in processes of their own; then to the end, here."""
-    run = tiny_run(steps=150, evaluate_every=40, optimizer="muon", seed=4)
-    folder = store / "runs" / run.id
-    latest = folder / "checkpoint.safetensors"
-
-    def saved_at() -> int:
-        """Milliseconds; 0 while there is none."""
-        return latest.stat().st_mtime_ns if latest.exists() else 0
-
-    for wanted in (signal.SIGKILL, signal.SIGINT):
-        before = saved_at()
-        process = start(run, store)
-        wait_for(lambda before=before: saved_at() > before, process)
-        process.send_signal(wanted)
-        errors = process.communicate(timeout=120)[1]
-        assert process.returncode != 0
-        assert not (folder / "result.json").exists()
-        if wanted is signal.SIGINT:
-            assert "of 150; the same call goes on from there" in errors
-    done = load(latest)[1]["steps"]
-    assert 20 <= done < 150
-    resumed = harness.run(run, device="cpu")
-    assert not latest.exists()
-    tensors, _ = load(folder / "weights.safetensors")
-
-    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path / "undisturbed"))
-    undisturbed = harness.run(run, device="cpu")
-    expected, _ = load(tmp_path / "undisturbed" / "runs" / run.id / "weights.safetensors")
-    assert_same_weights(tensors, expected)
-    assert json.dumps(resumed.curve) == json.dumps(undisturbed.curve)
-    assert json.dumps(resumed.measures) == json.dumps(undisturbed.measures)
-
-
 # -- losses that are no numbers ------------------------------------------------------------------------------
 
 
@@ -447,6 +373,22 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_state_kept(
     assert all(tensor.isfinite().all() for tensor in tensors.values())
     hook.remove()
     assert train(objective, task, run, no_measure, checkpoints=checkpoints).steps == 20
+
+
+def test_a_weight_that_is_no_number_is_never_saved(tiny_run: MakeRun, tmp_path: Path) -> None:
+    """The loss of the step was finite, its gradient was not: the checkpoint before it stays."""
+    run = tiny_run(steps=20, evaluate_every=20, clip=None)
+    checkpoints = Checkpoints(tmp_path, run.id)
+    task, objective = run.build()
+    steps = iter(range(100))
+    weight = next(objective.parameters())
+    hook = weight.register_hook(lambda gradient: gradient * (math.nan if next(steps) == 7 else 1))
+    with pytest.raises(NonFiniteLoss, match="after step 8 a weight is no number: lower the learning rate"):
+        train(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=4)
+    hook.remove()
+    tensors, record = checkpoints.load()  # type: ignore[misc]
+    assert record["steps"] == 4
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
 
 
 # -- progress ------------------------------------------------------------------------------------------------

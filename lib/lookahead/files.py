@@ -37,6 +37,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: str | Path) -> None:
+    """Removes what processes that were killed while writing left in a folder nobody else writes to."""
+    for part in Path(folder).glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def make_folder(path: str | Path) -> Path:
     """Makes a folder, and those above it, where missing.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -9,8 +10,10 @@ import torch
 from filelock import FileLock
 
 from lookahead.contracts import Objective, Task, resolve_device
-from lookahead.currency import replay, stamp
+from lookahead.currency import is_current, replay, stamp
 from lookahead.evaluation.measures import evaluate
+from lookahead.files import sweep
+from lookahead.journal import note
 from lookahead.results import Result, load_weights, manifest, open_run_folder, read_result, run_folder, write_result
 from lookahead.runs import Run
 from lookahead.training.checkpoints import Checkpoints
@@ -55,6 +58,7 @@ def run(
     with FileLock(open_run_folder(config.id) / ".lock"):
         stored = None if again else read_result(config)
         if stored is not None and stored.current:
+            note(found=config.id, seconds=stored.manifest["seconds"])
             return stored
         return _train(config, where, probe, checkpoint_every, "never" if again else resume)
 
@@ -75,7 +79,13 @@ def _train(
         more = {} if probe is None else probe(objective, task)
         return {**evaluate(objective, task, "validation", VALIDATION_EXAMPLES), **more}
 
-    checkpoints = Checkpoints(run_folder(config.id), config.id)
+    sweep(run_folder(config.id))
+    code = {"stamp": stamp(config), "replay": replay(config)}
+    checkpoints = Checkpoints(run_folder(config.id), config.id, code)
+    found = checkpoints.code_found() if resume != "never" else None
+    if found is not None and not is_current(config, found["stamp"], found["replay"]):
+        warnings.warn(f"run {config.id} was interrupted under other code: it starts anew", stacklevel=3)
+        resume = "never"
     name = f"{config.objective['name']} seed {config.seed}"  # type: ignore[index]
     done = train(
         objective,
@@ -88,13 +98,14 @@ def _train(
         resume=resume,
         label=name.replace("_", " "),
     )
+    where = next(objective.parameters()).device  # with its number
+    kernels = objective.model.kernels_used(where, getattr(torch, config.precision))
     result = Result(
         run=config,
         curve=done.curve,
         measures=evaluate(objective, task, "test", TEST_EXAMPLES),
-        manifest=manifest(device, done.steps, done.seconds),
-        stamp=stamp(config),
-        replay=replay(config),
+        manifest=manifest(device, done.steps, done.seconds, kernels),
+        **code,
     )
     write_result(result, objective)
     checkpoints.remove()

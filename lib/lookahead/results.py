@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import functools
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +23,7 @@ from lookahead.currency import is_current, stamp
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.intervals import Interval, proportion
 from lookahead.files import make_folder, replacing, write_text
+from lookahead.machine import commit, processor
 from lookahead.runs import KINDS, Run
 from lookahead.training.checkpoints import load, save, state_tensors
 from lookahead.training.loop import load_state
@@ -241,6 +240,15 @@ def read_packed(name: str) -> list[Result]:
     path = packed_path(name)
     if not path.exists():
         raise LookaheadError(f"no stored results of {name!r}: {path} is missing")
+    return read_pack(path)
+
+
+def read_pack(path: Path) -> list[Result]:
+    """All results in one file.
+
+    Raises:
+        LookaheadError: corrupt.
+    """
     try:
         rows = pq.read_table(path, page_checksum_verification=True).to_pylist()
         wanted = [item.name for item in dataclasses.fields(Result)] + ["id"]
@@ -274,9 +282,9 @@ def _row(result: Result) -> dict[str, Any]:
 # -- manifest ------------------------------------------------------------------------------------------
 
 
-def manifest(device: torch.device, steps: int, seconds: float) -> dict[str, Any]:
-    """Where, when and with what a run was done."""
-    commit, dirty = _commit()
+def manifest(device: torch.device, steps: int, seconds: float, kernels: str | None = None) -> dict[str, Any]:
+    """Where, when and with what a run was done; `kernels` as from `Model.kernels_used`."""
+    made_by, dirty = commit()
     return {
         "steps": steps,
         "seconds": round(seconds, 1),
@@ -286,8 +294,9 @@ def manifest(device: torch.device, steps: int, seconds: float) -> dict[str, Any]
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "commit": commit,
+        "commit": made_by,
         "uncommitted_changes": dirty,
+        **({} if kernels is None else {"kernels": kernels}),
     }
 
 
@@ -295,27 +304,4 @@ def device_name(device: torch.device) -> str:
     """The device in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_cpu()}, {os.cpu_count()} cores"
-
-
-@functools.cache
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-@functools.cache
-def _commit() -> tuple[str | None, bool | None]:
-    """The checkout's commit and whether the library differs from it."""
-
-    def git(*words: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "."))
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
+    return processor()

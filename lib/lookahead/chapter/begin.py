@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from lookahead.errors import LookaheadError
+from lookahead.journal import JOURNAL, note
 
 PROFILES = ("quick", "census", "paper")
 COMMON = {"profile": "quick", "seed": 0, "device": None}
@@ -53,6 +56,7 @@ def begin(
     allowed = {**COMMON, **dict.fromkeys(quick)}
     if MARK not in namespace:
         _refuse_unknown(namespace, allowed)
+        _time_cells()
     namespace[MARK] = True
     given = {name: namespace.get(name, default) for name, default in allowed.items()}
     if given["profile"] not in PROFILES:
@@ -92,13 +96,39 @@ def pin() -> None:
 
 def _refuse_unknown(namespace: Mapping[str, Any], allowed: Mapping[str, Any]) -> None:
     """Names in the notebook before its first call are parameters: none may be unknown."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    hidden = set(getattr(shell, "user_ns_hidden", ())) | {"In", "Out"}
+    hidden = set(getattr(_shell(), "user_ns_hidden", ())) | {"In", "Out"}
     for name, value in namespace.items():
         if name.startswith("_") or name in hidden or name in allowed or not isinstance(value, LITERALS):
             continue
         raise LookaheadError(f"unknown parameter {name!r}; this chapter takes {', '.join(allowed)}")
+
+
+def cell_key(source: str) -> str:
+    """What names a cell in the journal."""
+    return hashlib.sha256(source.strip().encode()).hexdigest()[:16]
+
+
+def _time_cells() -> None:
+    """Notes the processor time of every cell from now on."""
+    shell = _shell()
+    if shell is None or not os.environ.get(JOURNAL):
+        return
+    begun = [time.process_time()]
+
+    def start(_: Any) -> None:
+        begun[0] = time.process_time()
+
+    def stop(result: Any) -> None:
+        note(cell=cell_key(result.info.raw_cell), cpu_seconds=round(time.process_time() - begun[0], 3))
+
+    shell.events.register("pre_run_cell", start)
+    shell.events.register("post_run_cell", stop)
+
+
+def _shell() -> Any:
+    """The notebook's shell; None outside a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
 
 
 def _fits(value: Any, implied: Any) -> bool:

@@ -46,22 +46,36 @@ HINTS: dict[str, dict[str, Any]] = {
 LONGER = tuple(label for label in HINTS if "alone" not in label)
 """The cells of `HINTS` that were given more steps: the whole answer taught."""
 
+LONGEST_ARMS = {"teacher_forcing": 4, "reversed": 4, "teacherless": 3}
+"""The longest arms that each objective learns something of in a minute."""
+
 OPTIMIZERS: dict[str, dict[str, Any]] = {
-    f"{objective['name']}, {optimizer} {rate:g}": {
-        "task": {"name": "path_star", "degree": 2, "path_length": length, "num_nodes": 10},
+    f"{objective}, {optimizer} {rate:g}": {
+        "task": {"path_length": length},
         "objective": objective,
         "optimizer": optimizer,
         "learning_rate": rate,
     }
-    for objective, length in (
-        ({"name": "teacher_forcing"}, 4),
-        ({"name": "reversed"}, 4),
-        ({"name": "teacherless"}, 3),
-    )
+    for objective, length in LONGEST_ARMS.items()
     for optimizer, rates in (("adamw", (1e-3, 3e-3)), ("muon", (1e-3, 2e-3)))
     for rate in rates
 }
-"""Two optimisers at two rates, each objective at the longest arms it learns in a minute."""
+"""Two optimisers at two rates."""
+
+BATCHES: dict[str, dict[str, Any]] = {
+    f"{objective}, {optimizer}, {batch_size}": {
+        "task": {"path_length": length},
+        "objective": objective,
+        "optimizer": optimizer,
+        "learning_rate": rate,
+        "batch_size": batch_size,
+        "steps": steps,
+    }
+    for objective, length in LONGEST_ARMS.items()
+    for optimizer, rate in (("adamw", 2e-3), ("muon", 1e-3))
+    for batch_size, steps in ((32, 1200), (64, 900), (128, 600), (256, 300))
+}
+"""Two optimisers, four batch sizes; at least 38,400 examples."""
 
 
 def gradients(objective: Objective, task: Task) -> dict[str, Any]:
@@ -159,6 +173,14 @@ EXPERIMENTS = {
             cells=OPTIMIZERS,
             fields={"steps": 300, "evaluate_every": 20, "stop_at": 0.98},
             seeds={"census": 2},
+        ),
+        Experiment(
+            name="batches",
+            question="Which batch size learns soonest, in steps and in computing time?",
+            graphs=((2, 4),),
+            cells=BATCHES,
+            fields={"evaluate_every": 20, "stop_at": 0.98},
+            seeds={"census": 3},
         ),
     )
 }

@@ -21,13 +21,14 @@ from lookahead.models.recurrent import (
     check_range,
     inverse_softplus_of_steps,
 )
-from lookahead.models.scan import selective_scan
-from lookahead.models.ssd import ssd
+from lookahead.models.scan import SELECTIVE_SCAN, selective_scan
+from lookahead.models.ssd import SSD, ssd
 
 
 class MambaMixer(Mixer):
     """Input projection, convolution, selective scan, gate, output projection."""
 
+    operation = SELECTIVE_SCAN
     vectors: ClassVar = ("A_log",)
     """A matrix by its shape only: no optimiser should take it for a linear map, or let it decay."""
 
@@ -98,6 +99,8 @@ class Mamba(Recurrent, name="mamba"):
 
 class Mamba2Mixer(Mixer):
     """Like Mamba's, but one projection makes everything, the scan is SSD, and a norm follows the gate."""
+
+    operation = SSD
 
     def __init__(self, width: int, state: int, convolution: int, expand: int, head_width: int, groups: int) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from lookahead.contracts import Model
 from lookahead.errors import LookaheadError
-from lookahead.models.kernels import resolve
+from lookahead.models.kernels import Operation, resolve
 
 EPSILON = 1e-5
 INITIAL_DEVIATION = 0.4
@@ -36,6 +36,8 @@ class Memory:
 class Mixer(nn.Module):
     """What differs between recurrent models: how the steps of a sequence are mixed."""
 
+    operation: ClassVar[Operation]
+    """Its scan."""
     out_proj: nn.Linear
 
     def forward(self, x: Tensor, memory: Memory | None, last: int, kernels: str) -> tuple[Tensor, Memory]:
@@ -128,6 +130,10 @@ class Recurrent(Model):
             x, new = block(x, memory, rows, self.kernels)
             after.append(new)
         return x, after
+
+    def kernels_used(self, device: torch.device, precision: torch.dtype) -> str:
+        """ "reference", "torch" or "mamba_ssm"."""
+        return self.blocks[0].mixer.operation.choose(self.kernels, device, precision)[0]
 
     def embed(self, tokens: Tensor) -> Tensor:
         return self.token_embedding(tokens)

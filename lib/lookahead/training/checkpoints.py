@@ -1,5 +1,6 @@
 """Named tensors and a record in one safetensors file: whole or refused, no code in it to run."""
 
+import contextlib
 import hashlib
 import json
 import struct
@@ -51,7 +52,7 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-    except (OSError, SafetensorError, struct.error) as error:
+    except (OSError, RuntimeError, SafetensorError, struct.error) as error:  # torch's reader raises RuntimeError
         raise LookaheadError(f"{path} cannot be read ({error}): truncated, corrupt, or no safetensors file") from error
     if "record" not in metadata or metadata.get("sha256") != _checksum(tensors, metadata["record"]):
         raise LookaheadError(f"{path} is corrupt: its checksum does not match")
@@ -72,17 +73,18 @@ class Checkpoints:
     Args:
         folder: where they lie; made if missing.
         run_id: whose training it is.
+        code: what tells the code that trains it from other code, as plain data; stored with every checkpoint.
     """
 
-    def __init__(self, folder: str | Path, run_id: str) -> None:
+    def __init__(self, folder: str | Path, run_id: str, code: Any = None) -> None:
         self.latest = Path(folder) / "checkpoint.safetensors"
         self.previous = Path(folder) / "checkpoint.previous.safetensors"
-        self.run_id = run_id
+        self.run_id, self.code = run_id, code
 
     def save(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
         """Writes a new latest one; the one that was latest is kept as the previous."""
         fresh = self.latest.with_name("checkpoint.new.safetensors")
-        save(fresh, tensors, {**record, "run": self.run_id})
+        save(fresh, tensors, {**record, "run": self.run_id, "code": self.code})
         if self.latest.exists():
             self.latest.replace(self.previous)
         fresh.replace(self.latest)
@@ -110,6 +112,14 @@ class Checkpoints:
         if record["run"] != self.run_id:
             raise LookaheadError(f"{path} belongs to run {record['run']}, not to {self.run_id}")
         return tensors, record
+
+    def code_found(self) -> Any:
+        """The `code` that the checkpoint to go on from was written with; None where none can be read."""
+        for path in (self.latest, self.previous):
+            unreadable = contextlib.suppress(OSError, RuntimeError, SafetensorError, KeyError, ValueError)
+            with unreadable, safe_open(path, framework="pt") as file:
+                return json.loads(file.metadata()["record"])["code"]
+        return None
 
     def remove(self) -> None:
         """Forgets both."""

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import gcd
 from typing import Any, Literal
@@ -41,7 +41,7 @@ class Trained:
 
 
 class NonFiniteLoss(LookaheadError):
-    """The loss left the numbers; the last good checkpoint stands."""
+    """The loss, or a weight, left the numbers; the last good checkpoint stands."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -111,7 +111,8 @@ def train(
         resume: what to start from where a checkpoint is found.
 
     Raises:
-        NonFiniteLoss: the loss of a step was not a number; names the step, keeps the last checkpoint.
+        NonFiniteLoss: the loss of a step, or a weight after it, was not a number; names the step, keeps the
+            last checkpoint.
         Interrupted: Ctrl-C.
         LookaheadError: a checkpoint that cannot be used.
     """
@@ -137,6 +138,7 @@ def train(
     def save() -> None:
         state.seconds = time.monotonic() - begun
         if checkpoints is not None:
+            _check_weights(trained, state.steps)
             tensors = {f"objective.{k}": v for k, v in state_tensors(objective).items()}
             tensors |= {f"optimizer.{k}": v for k, v in optimizers.tensors().items()}
             pending = [loss.item() for loss in losses]
@@ -189,6 +191,7 @@ def train(
                     save()
         finally:
             progress.close()
+    _check_weights(trained, state.steps)
     state.seconds = time.monotonic() - begun
     return state
 
@@ -210,6 +213,15 @@ def _check_finite(losses: list[Tensor], step: int) -> None:
         f"the loss of step {at} is {losses[bad].item()}: lower the learning rate or lengthen the warm-up. "
         "The last checkpoint before it is kept"
     )
+
+
+def _check_weights(trained: Iterable[Tensor], steps: int) -> None:
+    """Raises NonFiniteLoss where a weight is no number: a finite loss may have had a gradient that was none."""
+    if not torch.stack([weight.isfinite().all() for weight in trained]).all():
+        raise NonFiniteLoss(
+            f"after step {steps} a weight is no number: lower the learning rate or lengthen the warm-up. "
+            "The last checkpoint before it is kept"
+        )
 
 
 def _restore(
