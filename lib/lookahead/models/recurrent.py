@@ -61,6 +61,9 @@ class Block(nn.Module):
 class Recurrent(Model):
     """`layers` blocks around the mixers that a subclass makes from `options`, its constructor's own.
 
+    Linear maps start as torch's own, uniform with deviation 0.58 / sqrt(inputs), and those that write into the
+    residual stream smaller by sqrt(layers); both as in the original.
+
     Args:
         kernels: how the scan is computed: "auto", "reference", "torch" or "mamba_ssm" (see `models.kernels`). It says
             how a model runs, not which it is: no option of a run. LOOKAHEAD_KERNELS sets it for a whole process.
@@ -82,7 +85,7 @@ class Recurrent(Model):
         self.blocks = nn.ModuleList(Block(width, self.mixer()) for _ in range(layers))  # type: ignore[assignment]
         self.final_norm = nn.RMSNorm(width, EPSILON)
         nn.init.normal_(self.token_embedding.weight, std=INITIAL_DEVIATION / math.sqrt(width))
-        with torch.no_grad():  # what writes into the residual stream is smaller, as in the original
+        with torch.no_grad():
             for block in self.blocks:
                 block.mixer.out_proj.weight /= math.sqrt(layers)
 

@@ -80,9 +80,9 @@ def how(x: Tensor, A: Tensor) -> tuple[int, Callable[..., None]]:
     no time: longer chunks, by doubling.
     """
     if x.device.type != "cpu":
-        return 64, by_doubling
-    step = x.shape[0] * A.numel()
-    return max(8, min(32, 2**19 // max(step, 1))), step_by_step
+        return min(x.shape[1], 64), by_doubling
+    fitting = 2**19 // (x.shape[0] * A.numel())
+    return min(x.shape[1], max(8, min(32, fitting))), step_by_step
 
 
 def step_by_step(decay: Tensor, h: Tensor, reverse: bool = False) -> None:
