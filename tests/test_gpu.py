@@ -20,7 +20,6 @@ from lookahead.models.kernels import Unusable, import_mamba_ssm
 from lookahead.models.scan import SELECTIVE_SCAN, scan_torch
 from lookahead.models.ssd import SSD, ssd_torch
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU with CUDA")
 OPERATIONS = {"selective_scan": SELECTIVE_SCAN, "ssd": SSD}
 
 
@@ -58,7 +57,6 @@ def outcome(y: Tensor, inputs: list[Tensor]) -> list[Tensor]:
 
 
 @pytest.mark.gpu
-@needs_cuda
 @pytest.mark.parametrize("length", [1, 63, 200, 2048])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-2), (torch.bfloat16, 5e-2)], ids=str)
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -70,12 +68,11 @@ def test_mamba_ssm_is_the_plain_way(name: str, dtype: torch.dtype, tolerance: fl
     right = outcome(plain(*inputs, None)[0], inputs)
     found = outcome(OPERATIONS[name].fused(fused, *inputs, None)[0], inputs)
     for i, (a, b) in enumerate(zip(found, right, strict=True)):
-        off = (a.float() - b.float()).abs().max() / b.float().abs().max()
-        assert off <= tolerance, f"number {i} is off by {off:.1e}"
+        off, largest = (a.float() - b.float()).abs().max(), b.float().abs().max()
+        assert off <= tolerance * largest + 1e-6, f"number {i} is off by {off:.1e} of {largest:.1e}"
 
 
 @pytest.mark.gpu
-@needs_cuda
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_the_plain_way_on_a_gpu_is_the_one_on_a_cpu(name: str) -> None:
     """Where a chunk is computed by doubling; in float64."""
@@ -88,7 +85,6 @@ def test_the_plain_way_on_a_gpu_is_the_one_on_a_cpu(name: str) -> None:
 
 
 @pytest.mark.gpu
-@needs_cuda
 @pytest.mark.parametrize("kind", [Mamba, Mamba2])
 def test_models_on_a_gpu(kind: Any) -> None:
     """By whatever "auto" takes, against the reference: training pass and generation, float32 and bfloat16."""
@@ -112,7 +108,6 @@ def test_models_on_a_gpu(kind: Any) -> None:
 
 
 @pytest.mark.gpu
-@needs_cuda
 def test_throughput_against_length(capsys: pytest.CaptureFixture[str]) -> None:
     """Training tokens a second of the mini models in bfloat16, 2^15 tokens a step; a report, nothing is asserted but
     that every way finishes."""
