@@ -4,6 +4,7 @@
 # make test       every check, as in CI
 # make test-long  the tests that take many minutes, or a quiet machine
 # make bench      the speed beside that of transformers' GPT-2, into results/ and the book's appendix
+# make gpu        adds mamba-ssm's kernels, on a machine with a CUDA GPU
 # make clean      removes what was built (not .venv)
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ DATA := _toc.yml $(shell find $(wildcard chapters results) -type f -not -path 'r
 INSTALLED := .venv/installed
 
 .NOTPARALLEL:
-.PHONY: book serve chapters test test-long check compare test-site bench clean
+.PHONY: book serve chapters test test-long check compare test-site bench gpu clean
 
 book: $(INSTALLED)
 	@$(BOOK) chapters
@@ -73,6 +74,9 @@ bench: $(INSTALLED)
 		--benchmark-sort=fullname --benchmark-columns=median,iqr,rounds
 	$(BIN)/python tests/bench_speed.py build/bench.json results/speed.json
 	@$(BOOK) chapters --in-place
+
+gpu: $(INSTALLED)
+	@$(BIN)/python -m lookahead.gpu
 
 # The stamp is written last: after an installation that failed, the next call installs again.
 $(INSTALLED): requirements.txt pyproject.toml

@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "results": {*BASE, "machine", "runs", "currency", "training", "evaluation"},
     "harness": {*BASE, "journal", "runs", "currency", "results", "training", "evaluation"},
     "experiments": {*BASE, "runs", "results", "harness", "evaluation"},
-    "cli": {"errors", "experiments"},
+    "cli": {"contracts", "errors", "experiments", "models"},
+    "gpu": {"errors"},
     "book": {"errors", "files", "machine", "journal", "tables", "results", "chapter"},
 }
 """Which rooms a room may import, beside itself. `chapter` may import all; none may import `chapter`, except `cli`."""

@@ -12,10 +12,14 @@ from torch import Tensor
 
 from lookahead.contracts import RESERVED_TOKENS, SPLITS
 from lookahead.errors import LookaheadError
+from lookahead.runs import Run
 from lookahead.tasks import PathStar
+from lookahead.tasks.solvers import cheat, from_goal, try_arms
 
 SIZES = [(2, 3, 10), (2, 5, 50), (3, 4, 12), (5, 5, 50), (20, 5, 100), (4, 3, 9)]
 ODD_INDICES = torch.tensor([0, 1, 2, 99, 2**31 + 5, 2**32 - 1, 31])
+
+SPEC = {"name": "path_star", "degree": 2, "path_length": 3, "num_nodes": 10}
 
 sized = pytest.mark.parametrize("size", SIZES, ids=lambda size: "G({},{})-{}".format(*size))
 
@@ -435,3 +439,58 @@ def test_sampling_is_fast_enough(size: tuple[int, int, int], least: int) -> None
         if best > 1.5 * least:
             break
     assert best >= least
+
+
+# -- the question before the edges ---------------------------------------------------------------------------
+
+
+@sized
+def test_the_question_may_come_first(size: tuple[int, int, int]) -> None:
+    """The same graphs, edge for edge, in a prompt of the same length; all that reads it agrees."""
+    usual, turned = PathStar(*size, seed=3), PathStar(*size, seed=3, question_first=True)
+    indices = torch.arange(200)
+    prompts, answers = usual.sample("train", indices)
+    moved, same_answers = turned.sample("train", indices)
+    count = 3 * usual.num_edges
+    n = usual.num_nodes
+    assert torch.equal(same_answers, answers)
+    assert torch.equal(moved[:, :2], prompts[:, count : count + 2])
+    assert (moved[:, 2] == n + 1).all()
+    assert torch.equal(moved[:, 3 : count + 2], prompts[:, : count - 1])
+    assert (moved[:, count + 2 :] == n + 2).all()
+    assert moved.shape == prompts.shape
+    assert torch.equal(turned.arms(moved), usual.arms(prompts))
+    assert torch.equal(turned.decoys(moved, answers), usual.decoys(prompts, answers))
+    assert turned.split_of(moved) == usual.split_of(prompts) == ["train"] * 200
+    assert turned.correct(moved, answers, answers).all()
+    for solve in (try_arms, from_goal, cheat):
+        assert solve(turned, moved[0].tolist()) == solve(usual, prompts[0].tolist())
+
+
+@sized
+def test_a_file_with_the_question_first_comes_back(size: tuple[int, int, int], tmp_path: Path) -> None:
+    task = PathStar(*size, question_first=True)
+    prompts, answers = task.sample("test", torch.arange(50))
+    task.write(tmp_path / "graphs.txt", prompts, answers)
+    again, read_prompts, read_answers = PathStar.read(tmp_path / "graphs.txt", size[2])
+    assert again == task
+    assert torch.equal(read_prompts, prompts)
+    assert torch.equal(read_answers, answers)
+
+
+def test_the_documented_line_with_the_question_first() -> None:
+    task, prompts, answers = PathStar.parse(["4,2/7,2|4,7|4,9|9,1=4,7,2"], num_nodes=10)
+    assert task == PathStar(2, 3, 10, question_first=True)
+    assert task.text(torch.cat([prompts, answers], dim=1)) == ["4,2/7,2|4,7|4,9|9,1=4,7,2"]
+    with pytest.raises(LookaheadError, match="line 2: the question stands on another side of the edges"):
+        PathStar.parse(["4,2/7,2|4,7|4,9|9,1=4,7,2", "7,2|4,7|4,9|9,1/4,2=4,7,2"], num_nodes=10)
+
+
+def test_the_side_of_the_question_is_part_of_a_run_where_it_is_not_the_usual() -> None:
+    usual, spelled = (Run(task={**SPEC, **more}) for more in ({}, {"question_first": False}))
+    turned = Run(task={**SPEC, "question_first": True})
+    assert usual.id == spelled.id != turned.id
+    assert "question_first" not in usual.config["task"]
+    assert Run.from_json(turned.to_json()).build_task().question_first is True  # type: ignore[attr-defined]
+    with pytest.raises(LookaheadError, match="question_first is true or false, not 'yes'"):
+        Run(task={**SPEC, "question_first": "yes"})

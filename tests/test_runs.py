@@ -160,9 +160,12 @@ def test_to_json_and_back(fields: dict[str, Any]) -> None:
         ({"task": {**TASK, "depth": 1}}, "unknown option of task 'path_star': depth; known: degree, path_length, num_"),
         ({"task": {**TASK, "seed": 1}}, "unknown option of task 'path_star': seed"),
         ({"task": {**TASK, "num_nodes": 6}}, r"G\(2,4\) has 7 nodes, so num_nodes must be at least 7"),
-        ({"task": TASK, "model": "huge"}, "unknown model 'huge'; known: mini, tiny, transformer"),
+        (
+            {"task": TASK, "model": "huge"},
+            "unknown model 'huge'; known: mamba, mamba-mini, mamba-tiny, mamba2, mamba2-mini, mamba2-tiny, mini, tiny",
+        ),
         ({"task": TASK, "model": "transformer"}, "model 'transformer' needs layers, width, heads"),
-        ({"task": TASK, "model": {"name": "tiny"}}, "unknown model 'tiny'; known: transformer"),
+        ({"task": TASK, "model": {"name": "tiny"}}, "unknown model 'tiny'; known: mamba, mamba2, transformer"),
         ({"task": TASK, "objective": "magic"}, "unknown objective 'magic'; known: hints, reversed, teacher_forcing"),
         (
             {"task": TASK, "objective": {"name": "hints", "x": 1}},

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lookahead.errors import CannotContinue, LookaheadError
     from lookahead.evaluation import evaluate, gradient_signal, proportion
     from lookahead.harness import run
-    from lookahead.models import Transformer
+    from lookahead.models import Mamba, Mamba2, Transformer
     from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
     from lookahead.results import Result, pack, read_packed, trained
     from lookahead.runs import Run
@@ -25,7 +25,7 @@ _HOME = {
     "lookahead.errors": ("CannotContinue", "LookaheadError"),
     "lookahead.evaluation": ("evaluate", "gradient_signal", "proportion"),
     "lookahead.harness": ("run",),
-    "lookahead.models": ("Transformer",),
+    "lookahead.models": ("Mamba", "Mamba2", "Transformer"),
     "lookahead.objectives": ("Hints", "Reversed", "TeacherForcing", "Teacherless"),
     "lookahead.results": ("Result", "pack", "read_packed", "trained"),
     "lookahead.runs": ("Run",),
@@ -33,9 +33,9 @@ _HOME = {
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [  # noqa: PLE0604
-    "CannotContinue", "Hints", "LookaheadError", "Loss", "Model", "Needs", "Objective", "PathStar", "Result",
-    "Reversed", "Run", "Task", "TeacherForcing", "Teacherless", "Transformer", "evaluate", "gradient_signal",
-    "pack", "proportion", "read_packed", "run", "trained",
+    "CannotContinue", "Hints", "LookaheadError", "Loss", "Mamba", "Mamba2", "Model", "Needs", "Objective",
+    "PathStar", "Result", "Reversed", "Run", "Task", "TeacherForcing", "Teacherless", "Transformer", "evaluate",
+    "gradient_signal", "pack", "proportion", "read_packed", "run", "trained",
 ]  # fmt: skip
 
 

@@ -32,11 +32,19 @@ def main(arguments: list[str] | None = None) -> int:
     runner.add_argument("--profile", default="quick", help="quick, census or paper (default: quick)")
     runner.add_argument("--device", default="auto", help="auto, cpu or cuda")
     runner.add_argument("--time-limit", type=duration, help="stop cleanly before this: 90s, 9m, 2h")
+    teller = commands.add_parser("info", help="the device, torch, and which kernels are used")
+    teller.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options = parser.parse_args(arguments)
 
     from lookahead.experiments import EXPERIMENTS, experiment, run_experiment  # torch: not for --help
 
     try:
+        if options.command == "info":
+            from lookahead.contracts import resolve_device
+            from lookahead.models.kernels import report
+
+            print(*report(resolve_device(options.device)), sep="\n")
+            return 0
         if options.command == "list":
             for found in EXPERIMENTS.values():
                 print(f"{found.name:12} {found.question}")

@@ -180,6 +180,10 @@ class Model(Named, nn.Module):
     def step(self, tokens: Tensor, cache: Any | None = None, last: int | None = None) -> tuple[Tensor, Any]:
         """Goes on reading: the hidden states [B, T or last, D] of `tokens` [B, T] after all that `cache` has seen."""
 
+    def kernels_used(self, device: torch.device, precision: torch.dtype) -> str | None:
+        """Which code computes what has more than one way to it, for a result's manifest; None where nothing has."""
+        return None
+
     def attention_maps(self, tokens: Tensor) -> Tensor:
         """Attention weights [layers, B, heads, T, T]; an error where the model has none."""
         raise LookaheadError(f"a {self.name} has no attention maps")

@@ -98,11 +98,13 @@ def _train(
         resume=resume,
         label=name.replace("_", " "),
     )
+    where = next(objective.parameters()).device  # with its number
+    kernels = objective.model.kernels_used(where, getattr(torch, config.precision))
     result = Result(
         run=config,
         curve=done.curve,
         measures=evaluate(objective, task, "test", TEST_EXAMPLES),
-        manifest=manifest(device, done.steps, done.seconds),
+        manifest=manifest(device, done.steps, done.seconds, kernels),
         **code,
     )
     write_result(result, objective)

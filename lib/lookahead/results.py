@@ -282,8 +282,8 @@ def _row(result: Result) -> dict[str, Any]:
 # -- manifest ------------------------------------------------------------------------------------------
 
 
-def manifest(device: torch.device, steps: int, seconds: float) -> dict[str, Any]:
-    """Where, when and with what a run was done."""
+def manifest(device: torch.device, steps: int, seconds: float, kernels: str | None = None) -> dict[str, Any]:
+    """Where, when and with what a run was done; `kernels` as from `Model.kernels_used`."""
     made_by, dirty = commit()
     return {
         "steps": steps,
@@ -296,6 +296,7 @@ def manifest(device: torch.device, steps: int, seconds: float) -> dict[str, Any]
         "torch": torch.__version__,
         "commit": made_by,
         "uncommitted_changes": dirty,
+        **({} if kernels is None else {"kernels": kernels}),
     }
 
 

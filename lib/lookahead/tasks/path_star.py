@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,6 +45,9 @@ class PathStar(Task, name="path_star"):
     disjoint by construction, for every seed, edge order ignored; and a split is sampled evenly
     without ever rejecting a draw.
 
+    Args:
+        question_first: start and goal stand before the edges, `4,2/7,2|4,7|4,9|9,1=`; the graphs are the same.
+
     Raises:
         LookaheadError: the graph cannot be, or is too small to hold anything out from.
     """
@@ -52,10 +56,13 @@ class PathStar(Task, name="path_star"):
     path_length: int
     num_nodes: int
     seed: int = 0
+    question_first: bool = False
 
     def __post_init__(self) -> None:
         for name in ("degree", "path_length", "num_nodes", "seed"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        if not isinstance(self.question_first, bool):
+            raise LookaheadError(f"question_first is true or false, not {self.question_first!r}")
         d, n = self.degree, self.num_nodes
         if d < 2:
             raise LookaheadError(f"degree must be at least 2, not {d}: with one arm there is nothing to choose")
@@ -93,6 +100,16 @@ class PathStar(Task, name="path_star"):
     @property
     def prompt_length(self) -> int:
         return 3 * self.num_edges + 3
+
+    @property
+    def edges_at(self) -> int:
+        """Where the first edge stands in a prompt."""
+        return 3 if self.question_first else 0
+
+    @property
+    def question_at(self) -> int:
+        """Where the start stands in a prompt; the goal is next."""
+        return 0 if self.question_first else 3 * self.num_edges
 
     @property
     def answer_length(self) -> int:
@@ -144,11 +161,13 @@ class PathStar(Task, name="path_star"):
         sources = torch.cat([start.expand(d, 1, -1), nodes[:, :-1]], dim=1).flatten(0, 1)
         order = order.long()
         prompts = start.new_empty(self.prompt_length, start.shape[0])
-        prompts[: 3 * edges : 3] = sources.gather(0, order)
-        prompts[1 : 3 * edges : 3] = nodes.flatten(0, 1).gather(0, order)
-        prompts[2 : 3 * edges : 3] = n + EDGE_MARK
-        prompts[3 * edges - 1] = n + QUESTION_MARK
-        prompts[-3], prompts[-2], prompts[-1] = start, nodes[0, -1], n + ANSWER_MARK
+        listed = prompts[self.edges_at : self.edges_at + 3 * edges]
+        listed[::3] = sources.gather(0, order)
+        listed[1::3] = nodes.flatten(0, 1).gather(0, order)
+        listed[2::3] = n + EDGE_MARK
+        prompts[self.question_at], prompts[self.question_at + 1] = start, nodes[0, -1]
+        prompts[max(self.edges_at, self.question_at) - 1] = n + QUESTION_MARK
+        prompts[-1] = n + ANSWER_MARK
         answers = torch.cat([start[None], nodes[0]])
         return prompts.T.contiguous(), answers.T.contiguous()
 
@@ -162,9 +181,8 @@ class PathStar(Task, name="path_star"):
 
     def arms(self, prompts: Tensor) -> Tensor:
         """The arms without the start, [B, d, l - 1]: the goal's first, the others in the prompt's order."""
-        edges = 3 * self.num_edges
-        sources, targets = prompts[:, :edges:3], prompts[:, 1:edges:3]
-        start, goal = prompts[:, -3:-2], prompts[:, -2:-1]
+        sources, targets = self.edges(prompts)
+        start, goal = self.question(prompts).split(1, dim=1)
         child = torch.zeros_like(prompts[:, :1]).expand(-1, self.num_nodes).scatter(1, sources, targets)
         leaving = (sources != start).byte().argsort(dim=1, stable=True)[:, : self.degree]
         path = [targets.gather(1, leaving)]
@@ -174,9 +192,18 @@ class PathStar(Task, name="path_star"):
         goal_first = (arms[:, :, -1] != goal).byte().argsort(dim=1, stable=True)
         return arms.gather(1, goal_first[:, :, None].expand_as(arms))
 
+    def edges(self, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """The nodes that the edges leave and enter, in the order of the prompt, each [B, d (l - 1)]."""
+        listed = prompts[:, self.edges_at : self.edges_at + 3 * self.num_edges]
+        return listed[:, ::3], listed[:, 1::3]
+
+    def question(self, prompts: Tensor) -> Tensor:
+        """Start and goal, [B, 2]."""
+        return prompts[:, self.question_at : self.question_at + 2]
+
     def split_of(self, prompts: Tensor) -> list[Split]:
         """The split that each graph belongs to."""
-        start = prompts[:, -3]
+        start = self.question(prompts)[:, 0]
         shape = (self.arms(prompts).flatten(1).T - start) % self.num_nodes
         classes = (start + self._shape_hash(shape)) % self.num_nodes
         bounds = torch.tensor([2 * self.held_classes, self.held_classes], device=prompts.device)
@@ -228,7 +255,7 @@ class PathStar(Task, name="path_star"):
     def read(cls, path: str | Path, num_nodes: int | None = None) -> tuple[PathStar, Tensor, Tensor]:
         """Reads a file in the published format.
 
-        Degree and path length are read off the first line.
+        Degree, path length and whether the question comes first are read off the first line.
 
         Args:
             num_nodes: labels that the graphs were drawn from; one more than the largest if not given.
@@ -254,11 +281,13 @@ class PathStar(Task, name="path_star"):
         for number, line in enumerate(lines, 1):
             try:
                 graphs.append(_parse_line(line.rstrip("\r\n")))
+                if graphs[-1].question_first != graphs[0].question_first:
+                    raise ValueError("the question stands on another side of the edges than in the first line")
                 if _size(graphs[-1]) != _size(graphs[0]):
                     raise ValueError(
                         "a G({},{}), but the first line holds a G({},{})".format(*_size(graphs[-1]), *_size(graphs[0]))
                     )
-                largest = max(max(edge) for edge in graphs[-1][0])
+                largest = max(max(edge) for edge in graphs[-1].edges)
                 if num_nodes is not None and largest >= num_nodes:
                     raise ValueError(
                         f"label {largest}, but num_nodes is {num_nodes}: labels run from 0 to {num_nodes - 1}"
@@ -267,28 +296,34 @@ class PathStar(Task, name="path_star"):
                 raise LookaheadError(f"{origin}, line {number}: {fault}") from None
         if not graphs:
             raise LookaheadError(f"{origin}: no examples in it")
-        drawn_from = num_nodes or 1 + max(max(edge) for edges, _ in graphs for edge in edges)
+        drawn_from = num_nodes or 1 + max(max(edge) for graph in graphs for edge in graph.edges)
         try:
-            task = cls(*_size(graphs[0]), drawn_from)
+            task = cls(*_size(graphs[0]), drawn_from, question_first=graphs[0].question_first)
         except LookaheadError as error:
             raise LookaheadError(f"{origin}: {error}") from None
         between, question, equals = (drawn_from + mark for mark in (EDGE_MARK, QUESTION_MARK, ANSWER_MARK))
         prompts = []
-        for edges, path in graphs:
-            row = [token for edge in edges for token in (*edge, between)]
-            row[-1] = question
-            prompts.append([*row, path[0], path[-1], equals])
-        return task, torch.tensor(prompts), torch.tensor([path for _, path in graphs])
+        for graph in graphs:
+            edges = [token for edge in graph.edges for token in (*edge, between)][:-1]
+            ends = [graph.path[0], graph.path[-1]]
+            first, second = (ends, edges) if graph.question_first else (edges, ends)
+            prompts.append([*first, question, *second, equals])
+        return task, torch.tensor(prompts), torch.tensor([graph.path for graph in graphs])
 
 
-Graph = tuple[list[tuple[int, int]], list[int]]
-"""Edges in the order of the file, and the answer's path."""
+class Graph(NamedTuple):
+    """A line of a file."""
+
+    edges: list[tuple[int, int]]
+    """In the order of the file."""
+    path: list[int]
+    question_first: bool
 
 
 def _size(graph: Graph) -> tuple[int, int]:
     """(degree, path_length)."""
-    edges, path = graph
-    return len(edges) // (len(path) - 1), len(path)
+    length = len(graph.path)
+    return len(graph.edges) // (length - 1), length
 
 
 def _labels(text: str, count: int | None, what: str) -> list[int]:
@@ -311,8 +346,10 @@ def _parse_line(line: str) -> Graph:
         raise ValueError("an empty line")
     if line.count("/") != 1 or line.count("=") != 1 or line.index("/") > line.index("="):
         raise ValueError("not of the form 'edges/start,goal=path' with one '/' and one '='")
-    graph, rest = line.split("/")
-    question, answer = rest.split("=")
+    asked, answer = line.split("=")
+    graph, question = asked.split("/")
+    if question_first := "|" in question:
+        graph, question = question, graph
     edges = [(u, v) for u, v in (_labels(edge, 2, "edge") for edge in graph.split("|"))]
     start, goal = _labels(question, 2, "question")
     path = _labels(answer, None, "path")
@@ -341,4 +378,4 @@ def _parse_line(line: str) -> Graph:
         raise ValueError(f"the goal {goal} does not end an arm")
     if path != ends[goal]:
         raise ValueError(f"the path {answer!r} is not the one from start to goal, {','.join(map(str, ends[goal]))!r}")
-    return edges, path
+    return Graph(edges, path, question_first)

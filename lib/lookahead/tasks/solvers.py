@@ -18,9 +18,9 @@ class Edges:
     """The edges of a prompt in its order; counts every one that is looked up."""
 
     def __init__(self, task: PathStar, prompt: Sequence[int]) -> None:
-        end = 3 * task.num_edges
-        self.pairs = list(zip(prompt[:end:3], prompt[1:end:3], strict=True))
-        self.start, self.goal = prompt[-3], prompt[-2]
+        listed = prompt[task.edges_at : task.edges_at + 3 * task.num_edges]
+        self.pairs = list(zip(listed[::3], listed[1::3], strict=True))
+        self.start, self.goal = prompt[task.question_at : task.question_at + 2]
         self.lookups = 0
 
     def after(self, node: int) -> Iterator[int]:

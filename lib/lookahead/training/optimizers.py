@@ -13,17 +13,22 @@ class Optimizers:
     """One or two optimisers that step together.
 
     Args:
-        module: what is trained. Matrices inside a block are "hidden"; embeddings and vectors are not.
+        module: what is trained. Matrices inside a block are "hidden"; embeddings and vectors are not. A submodule
+            names in `vectors` those of its parameters that are matrices by their shape only.
     """
 
     def __init__(self, module: nn.Module, settings: Settings) -> None:
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        hidden = [p for name, p in named.items() if p.ndim == 2 and "embedding" not in name]
+        no_matrices = {
+            f"{path}.{name}" for path, part in module.named_modules() for name in getattr(part, "vectors", ())
+        }
+        hidden = [p for name, p in named.items() if p.ndim == 2 and "embedding" not in name and name not in no_matrices]
         if settings.optimizer == "adamw":
             hidden = []
         taken = {id(p) for p in hidden}
-        matrices = [p for p in named.values() if id(p) not in taken and p.ndim >= 2]
-        vectors = [p for p in named.values() if p.ndim < 2]
+        rest = {name: p for name, p in named.items() if id(p) not in taken}
+        matrices = [p for name, p in rest.items() if p.ndim >= 2 and name not in no_matrices]
+        vectors = [p for name, p in rest.items() if p.ndim < 2 or name in no_matrices]
         self.parts: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
                 [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],

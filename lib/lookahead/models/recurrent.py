@@ -1,0 +1,206 @@
+"""A trunk of blocks that read a sequence from left to right and keep a memory of constant size.
+
+x + mixer(norm(x)) in every block, RMSNorm (Zhang and Sennrich, 2019), input and output embeddings tied; no
+positions, since a recurrence knows the order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from lookahead.contracts import Model
+from lookahead.errors import LookaheadError
+from lookahead.models.kernels import Operation, resolve
+
+EPSILON = 1e-5
+INITIAL_DEVIATION = 0.4
+"""Of an embedding, times sqrt(width), as in the Transformer here. (The original has 0.02, at widths from 768.)"""
+
+
+@dataclass
+class Memory:
+    """What a mixer knows of the past: its state, and the last inputs of its convolution [b, K - 1, channels]."""
+
+    state: Tensor
+    inputs: Tensor
+
+
+class Mixer(nn.Module):
+    """What differs between recurrent models: how the steps of a sequence are mixed."""
+
+    operation: ClassVar[Operation]
+    """Its scan."""
+    out_proj: nn.Linear
+
+    def forward(self, x: Tensor, memory: Memory | None, last: int, kernels: str) -> tuple[Tensor, Memory]:
+        """The last so many outputs for x [b, T, D], which follows what `memory` has seen: [b, last, D]."""
+        raise NotImplementedError
+
+
+class Block(nn.Module):
+    """x + mixer(norm(x))."""
+
+    def __init__(self, width: int, mixer: Mixer) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(width, EPSILON)
+        self.mixer = mixer
+
+    def forward(self, x: Tensor, memory: Memory | None, last: int, kernels: str) -> tuple[Tensor, Memory]:
+        mixed, after = self.mixer(self.norm(x), memory, last, kernels)
+        return x[:, -last:] + mixed, after
+
+
+class Recurrent(Model):
+    """`layers` blocks around the mixers that a subclass makes from `options`, its constructor's own.
+
+    Linear maps start as torch's own, uniform with deviation 0.58 / sqrt(inputs), and those that write into the
+    residual stream smaller by sqrt(layers); both as in the original.
+
+    Args:
+        kernels: how the scan is computed: "auto", "reference", "torch" or "mamba_ssm" (see `models.kernels`). It says
+            how a model runs, not which it is: no option of a run. LOOKAHEAD_KERNELS sets it for a whole process.
+    """
+
+    supplied = Model.supplied | {"kernels"}
+    blocks: Sequence[Block]
+
+    def __init__(self, vocab_size: int, longest: int, *, kernels: str, **options: Any) -> None:
+        super().__init__()
+        layers, width = options["layers"], options["width"]
+        if min(layers, width) < 1:
+            raise LookaheadError(f"layers and width must be at least 1, not {layers} and {width}")
+        resolve(kernels)
+        self.vocab_size, self.longest, self.width = vocab_size, longest, width
+        self.kernels = kernels
+        self.own_options = options
+        self.token_embedding = nn.Embedding(vocab_size, width)
+        self.blocks = nn.ModuleList(Block(width, self.mixer()) for _ in range(layers))  # type: ignore[assignment]
+        self.final_norm = nn.RMSNorm(width, EPSILON)
+        nn.init.normal_(self.token_embedding.weight, std=INITIAL_DEVIATION / math.sqrt(width))
+        with torch.no_grad():
+            for block in self.blocks:
+                block.mixer.out_proj.weight /= math.sqrt(layers)
+
+    def mixer(self) -> Mixer:
+        """A new mixer."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        inputs: Tensor,
+        positions: Tensor | None = None,
+        attention: str | Tensor = "causal",
+        last: int | None = None,
+    ) -> Tensor:
+        """As `Model.forward`; positions may only count the steps, attention only be causal.
+
+        Raises:
+            LookaheadError: other positions, or another attention.
+        """
+        if not (isinstance(attention, str) and attention == "causal"):
+            asked = repr(attention) if isinstance(attention, str) else "a mask"
+            raise LookaheadError(f"a {self.name} reads from left to right: its attention is 'causal', not {asked}")
+        if positions is not None and not (positions == torch.arange(inputs.shape[1], device=positions.device)).all():
+            raise LookaheadError(
+                f"a {self.name} has no positions but the order itself: leave them out, or count from 0"
+            )
+        x, _ = self.read(inputs, [None] * len(self.blocks), last)
+        return x
+
+    def step(
+        self, tokens: Tensor, cache: list[Memory] | None = None, last: int | None = None
+    ) -> tuple[Tensor, list[Memory]]:
+        """As `Model.step`; the cache is a memory for each block, of the same size however much was read."""
+        return self.read(tokens, cache or [None] * len(self.blocks), last)
+
+    def read(self, inputs: Tensor, memories: Sequence[Memory | None], last: int | None) -> tuple[Tensor, list[Memory]]:
+        """Hidden states [b, last, D] of the inputs [b, T] or [b, T, D] that follow what the memories have seen."""
+        x = inputs if inputs.is_floating_point() else self.embed(inputs)
+        length = x.shape[1]
+        if last is not None and not 1 <= last <= length:
+            raise LookaheadError(f"the last {last} of {length} positions are asked for: take 1 to {length}")
+        after = []
+        for block, memory in zip(self.blocks, memories, strict=True):
+            rows = length if last is None or block is not self.blocks[-1] else last
+            x, new = block(x, memory, rows, self.kernels)
+            after.append(new)
+        return x, after
+
+    def kernels_used(self, device: torch.device, precision: torch.dtype) -> str:
+        """ "reference", "torch" or "mamba_ssm"."""
+        return self.blocks[0].mixer.operation.choose(self.kernels, device, precision)[0]
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        return self.token_embedding(tokens)
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        return F.linear(self.final_norm(hidden), self.token_embedding.weight)
+
+    def fresh(self, layers: int) -> Recurrent:
+        options = {**self.own_options, "layers": layers}
+        return type(self)(self.vocab_size, self.longest, kernels=self.kernels, **options)
+
+
+class CausalConvolution(nn.Conv1d):
+    """Every channel mixed over its last K inputs, then SiLU."""
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__(channels, channels, size, groups=channels)
+
+    def forward(self, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """[b, T, channels] after the inputs `before` [b, K - 1, channels], zeros if None; and those for next time."""
+        reach = self.kernel_size[0] - 1
+        if before is None:
+            before = x.new_zeros(x.shape[0], reach, x.shape[2])
+        x = torch.cat([before.to(x.dtype), x], dim=1)
+        assert self.bias is not None
+        mixed = ShiftedSum.apply(x, self.weight[:, 0].T.to(x.dtype), self.bias.to(x.dtype))
+        return F.silu(mixed), x[:, x.shape[1] - reach :]
+
+
+class ShiftedSum(torch.autograd.Function):
+    """y_t = bias + sum_k w_k x_{t+k}: x [b, T + K - 1, channels], w [K, channels] -> [b, T, channels].
+
+    With the channels last, as they come from a projection, this takes half of the time of a depthwise conv1d on a
+    CPU, which wants the time last.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, w)
+        length = x.shape[1] - len(w) + 1
+        y = torch.addcmul(bias, x[:, :length], w[0])
+        for k in range(1, len(w)):
+            y.addcmul_(x[:, k : k + length], w[k])
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, w = ctx.saved_tensors
+        length = dy.shape[1]
+        dx, dw = torch.zeros_like(x), torch.empty_like(w)
+        for k in range(len(w)):
+            dx[:, k : k + length].addcmul_(dy, w[k])
+            dw[k] = (dy * x[:, k : k + length]).sum(dim=(0, 1))
+        return dx, dw, dy.sum(dim=(0, 1))
+
+
+def inverse_softplus_of_steps(count: int, smallest: float = 1e-3, largest: float = 0.1) -> Tensor:
+    """A bias for each of `count` step sizes, so that they start spread evenly in their logarithm."""
+    dt = torch.exp(torch.rand(count) * (math.log(largest) - math.log(smallest)) + math.log(smallest))
+    return dt + torch.log(-torch.expm1(-dt))
+
+
+def check_range(name: str, value: int, least: int, most: int, why: str) -> None:
+    """LookaheadError for a size outside of what can be computed."""
+    if not least <= value <= most:
+        raise LookaheadError(f"{name} must lie between {least} and {most}, not {value}: {why}")
