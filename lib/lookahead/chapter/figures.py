@@ -151,7 +151,7 @@ def draw_graph(ax: Axes, task: PathStar, prompt: Any, answer: Any | None = None)
         answer: tokens [A]; nothing is coloured if None.
     """
     arms = task.arms(prompt[None])[0].tolist()
-    start, goal = int(prompt[-3]), int(prompt[-2])
+    start, goal = task.question(prompt[None])[0].tolist()
     order = np.random.default_rng(start).permutation(len(arms))
     path = set() if answer is None else set(answer.tolist())
     middle = (len(arms) - 1) / 2

@@ -78,6 +78,19 @@ BATCHES: dict[str, dict[str, Any]] = {
 """Two optimisers, four batch sizes; at least 38,400 examples."""
 
 
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    f"{model}, {objective}": {
+        "task": {"path_length": length},
+        "model": model,
+        "objective": objective,
+        "learning_rate": rate,
+    }
+    for model, rate in (("tiny", 1e-3), ("mamba-tiny", 2e-3), ("mamba2-tiny", 2e-3))
+    for objective, length in LONGEST_ARMS.items()
+}
+"""Three networks of about one size, each at the rate that suits it."""
+
+
 def gradients(objective: Objective, task: Task) -> dict[str, Any]:
     """What reaches each token: signal, noise and help to the decision, on 512 examples."""
     return {"gradient": gradient_signal(objective, task, "validation", 512)}
@@ -181,6 +194,19 @@ EXPERIMENTS = {
             cells=BATCHES,
             fields={"evaluate_every": 20, "stop_at": 0.98},
             seeds={"census": 3},
+        ),
+        Experiment(
+            name="architecture",
+            question="Is it the Transformer? The same trainings with Mamba and Mamba-2.",
+            graphs=((2, 4),),
+            cells=ARCHITECTURES,
+            fields={
+                "steps": 600,
+                "optimizer": "muon",
+                "schedule": "cosine",
+                "evaluate_every": 20,
+                "stop_at": 0.98,
+            },
         ),
     )
 }
