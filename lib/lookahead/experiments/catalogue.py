@@ -78,15 +78,18 @@ BATCHES: dict[str, dict[str, Any]] = {
 """Two optimisers, four batch sizes; at least 38,400 examples."""
 
 
+ASKED = (("teacher_forcing", 4), ("teacher_forcing", 5), ("reversed", 4), ("reversed", 5), ("teacherless", 3))
+"""Objectives, each with a path length."""
+
 ARCHITECTURES: dict[str, dict[str, Any]] = {
-    f"{model}, {objective}": {
+    f"{model}, {objective}, {length}": {
         "task": {"path_length": length},
         "model": model,
         "objective": objective,
         "learning_rate": rate,
     }
     for model, rate in (("tiny", 1e-3), ("mamba-tiny", 2e-3), ("mamba2-tiny", 2e-3))
-    for objective, length in LONGEST_ARMS.items()
+    for objective, length in ASKED
 }
 """Three networks of about one size, each at the rate that suits it."""
 
