@@ -200,8 +200,8 @@ def test_what_may_be_stale_is_named_and_not_refused(book: Path) -> None:
     assert command(book, "site --committed") == 0
     status = book / "build/site/html/book/status.html"
     assert "Every chapter was executed by the library as it is" in status.read_text()
-    for field in ("finished", "processor", "python"):
-        assert executed(book / "chapters/01-one.ipynb")[field][:10] in status.read_text()
+    for field in ("processor", "python"):
+        assert executed(book / "chapters/01-one.ipynb")[field] in status.read_text()
 
     text_of("lib/tiny.py", "NUMBER = 7", "NUMBER = 6 + 1")(book)
     assert command(book, "site --committed") == 0

@@ -47,12 +47,12 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
         rows.append(
             [
                 title(notebook),
-                said["finished"][:10],
+                day(said["finished"]),
                 revision(said["commit"], said["uncommitted_changes"]),
                 f"{said['wall_seconds']:.0f} s",
                 f"{said['live_cpu_seconds']:.0f} s{found}",
                 f"{said['peak_memory_bytes'] / 1e9:.1f} GB",
-                "current" if stands else "made by earlier code",
+                "current" if stands else "earlier code",
             ]
         )
     head = ["chapter", "executed", "library", "time", "live cells", "memory", "state"]
@@ -84,22 +84,24 @@ def results(root: Path) -> list[str]:
     if rows is None:
         rows = [stored_row(file) for file in files]
         write_text(kept, json.dumps({"state": state, "rows": rows}))
-    head = ["results", "runs", "seeds", "hours", "measured", "library", "machine", "state"]
+    where = sorted({place for *_, places in rows for place in places})
+    head = ["results", "runs", "seeds", "hours", "measured", "library", "state"]
     told = (
         "A result is *current* if today's code would give it: the code it went through is unchanged, or the first "
         "steps of the run, replayed in miniature, have the losses they had. Hours are those of a clock, over all runs."
     )
-    return ["## Stored results", "", markdown(head, rows), "", told, ""]
+    table = markdown(head, [row[:-1] for row in rows])
+    return ["## Stored results", "", table, "", told, "", *(f"Measured on {place}." for place in where), ""]
 
 
-def stored_row(file: Path) -> list[str]:
-    """One file of stored results."""
+def stored_row(file: Path) -> list[Any]:
+    """One file of stored results: the table's cells, then the machines."""
     from lookahead.results import read_pack  # loads torch
 
     found = read_pack(file)
     said = [result.manifest for result in found]
     stale = sum(not result.current for result in found)
-    days = sorted({m["finished"][:10] for m in said})
+    days = sorted({day(m["finished"]) for m in said})
     return [
         f"`{file.stem}`",
         str(len(found)),
@@ -107,8 +109,8 @@ def stored_row(file: Path) -> list[str]:
         f"{sum(m['seconds'] for m in said) / 3600:.1f}",
         days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
         ", ".join(sorted({revision(m["commit"], m["uncommitted_changes"]) for m in said})),
-        "; ".join(sorted({f"{m['device']}, torch {m['torch']}" for m in said})),
         "current" if not stale else f"{stale} of {len(found)} stale",
+        sorted({f"{m['device']}, torch {m['torch']}" for m in said}),
     ]
 
 
@@ -127,6 +129,11 @@ def title(notebook: Path) -> str:
     """The first heading of a chapter."""
     lines = (line for cell in read(notebook).cells if cell.cell_type == "markdown" for line in cell.source.splitlines())
     return next((line[2:].strip() for line in lines if line.startswith("# ")), notebook.stem)
+
+
+def day(moment: str) -> str:
+    """The day of an ISO time, not to be broken over two lines."""
+    return moment[:10].replace("-", "\u2011")
 
 
 def revision(commit: str | None, changed: bool | None) -> str:
