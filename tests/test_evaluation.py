@@ -144,6 +144,23 @@ def test_half_of_the_wrong_arms_finished_counts_half() -> None:
     assert evaluate(Tired(task), task, "test", 100)["cheat_accuracy"] == 0.5
 
 
+def test_who_returns_to_the_right_arm_is_seen() -> None:
+    """Forced onto a wrong arm, it writes the right one's nodes: from the goal, say."""
+
+    class Returning(Solver):
+        def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+            answers = super().answer(prompts)
+            if given is not None:
+                answers[:, : given.shape[1]] = given
+            return answers
+
+    found = evaluate(Returning(PathStar(2, 5, 10)), PathStar(2, 5, 10), "test", 100)
+    assert found["return_token_accuracy"] == [1, 0, 1, 1, 1]
+    assert found["cheat_token_accuracy"] == [1, 1, 0, 0, 0]
+    found = evaluate(Cheat(PathStar(2, 5, 10)), PathStar(2, 5, 10), "test", 100)
+    assert found["return_token_accuracy"] == [1, 0, 0, 0, 0]
+
+
 @pytest.mark.parametrize(
     "method", ["teacher_forcing", "reversed", "teacherless", {"name": "hints", "taught": "decision"}]
 )

@@ -9,6 +9,7 @@
 | `decision_accuracy` | decision tokens right, from what training shows; chance is 1/d on path-star |
 | `cheat_accuracy` | wrong arms finished, to the last node, once put on them; NaN where that cannot be done |
 | `cheat_token_accuracy` | tokens that are the wrong arm's, by position, once put on it; NaN likewise |
+| `return_token_accuracy` | tokens that are the *right* arm's, by position, though put on a wrong one; NaN likewise |
 | `loss` | mean loss by position, nats; NaN where nothing is taught |
 | `examples` | how many examples stand behind each |
 """
@@ -46,7 +47,8 @@ def _measure(objective: Objective, task: Task, split: Split, indices: Tensor) ->
     prompts, answers = task.sample(split, indices)
     taught = objective(prompts, answers, noise=objective.noise(("evaluation", split), indices))
     given = objective.answer(prompts)
-    followed = _follows_decoy(objective, task, prompts, answers)
+    decoys, led = _on_a_wrong_arm(objective, task, prompts, answers)
+    followed, returned = (led == decoys) + 0 * led, (led == answers) + 0 * led  # NaN where led is
     return {
         "autoregressive_accuracy": task.correct(prompts, answers, given),
         "teacher_forced_accuracy": task.correct(prompts, answers, taught.predictions),
@@ -55,16 +57,16 @@ def _measure(objective: Objective, task: Task, split: Split, indices: Tensor) ->
         "decision_accuracy": (taught.predictions == answers)[:, task.decision],
         "cheat_accuracy": followed.prod(dim=1),
         "cheat_token_accuracy": followed,
+        "return_token_accuracy": returned,
         "loss": taught.tokens,
     }
 
 
-def _follows_decoy(objective: Objective, task: Task, prompts: Tensor, answers: Tensor) -> Tensor:
-    """Where the answer, put on a wrong arm by its forced first tokens, goes on along it: 0 or 1, [b, A]."""
+def _on_a_wrong_arm(objective: Objective, task: Task, prompts: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
+    """The wrong arms, and the answers whose first tokens were forced onto them, both [b, A]; NaN where none can be."""
     decoys = task.decoys(prompts, answers)
-    forced = decoys[:, : task.decision + 1]
     try:
-        given = objective.answer(prompts, given=forced)
+        led = objective.answer(prompts, given=decoys[:, : task.decision + 1]).float()
     except CannotContinue:
-        return torch.full(answers.shape, torch.nan, device=prompts.device)
-    return (given == decoys).float()
+        led = torch.full(answers.shape, torch.nan, device=prompts.device)
+    return decoys, led
