@@ -21,21 +21,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mambapy.mamba
 import pytest
 import torch
 from gpt2_twin import gpt2_twin
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import GPT2LMHeadModel
+from transformers import GPT2LMHeadModel, Mamba2Config, Mamba2ForCausalLM, MambaConfig, MambaForCausalLM
 from transformers.utils import logging
 
-from lookahead.contracts import Objective, Task
+from lookahead.contracts import Model, Objective, Task
 from lookahead.evaluation import evaluate
 from lookahead.files import write_text
 from lookahead.machine import commit, processor
+from lookahead.models import Mamba, Mamba2, Transformer
 from lookahead.runs import Run
 from lookahead.tasks import PathStar
 from lookahead.training.loop import teach
@@ -119,6 +121,70 @@ def test_step(benchmark: Any, size: str, who: str) -> None:
         changes = {**dropout, **longer} if who == DEFAULTS else {}
         step = their_step(gpt2_twin(objective.model, **changes).train(), task, run, who == DEFAULTS)
     measure(benchmark, step, who, size, ROUNDS[size], batch=run.batch_size)
+
+
+# -- recurrent models ----------------------------------------------------------------------------------------
+
+WIDTH, LAYERS, VOCAB, EXAMPLES, LENGTH = 128, 4, 32, 16, 64
+
+
+class MambaPy(nn.Module):
+    """mambapy's parallel scan, with an embedding and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCAB, WIDTH)
+        self.trunk = mambapy.mamba.Mamba(mambapy.mamba.MambaConfig(d_model=WIDTH, n_layers=LAYERS, pscan=True))
+        self.head = nn.Linear(WIDTH, VOCAB, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.trunk(self.embedding(tokens)))
+
+
+def recurrent_model(name: str) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    """A model, and its logits [B, T, V] of tokens [B, T]."""
+    sizes = {"vocab_size": VOCAB, "longest": LENGTH, "layers": LAYERS, "width": WIDTH}
+    ours: dict[str, Callable[[], Model]] = {
+        "Transformer": lambda: Transformer(**sizes, heads=4),
+        "Mamba": lambda: Mamba(**sizes),
+        "Mamba-2": lambda: Mamba2(**sizes),
+    }
+    if name in ours:
+        model = ours[name]()
+        return model, lambda tokens: model.unembed(model(tokens))
+    if name == "Mamba in mambapy":
+        return (model := MambaPy()), model
+    common = {"vocab_size": VOCAB, "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "use_cache": False}
+    theirs = (
+        MambaForCausalLM(MambaConfig(**common))
+        if name == "Mamba in transformers"
+        else Mamba2ForCausalLM(Mamba2Config(**common, head_dim=64, num_heads=4, n_groups=1, chunk_size=64))
+    )
+    return theirs, lambda tokens: theirs(tokens).logits
+
+
+@pytest.mark.parametrize(
+    "who", ["Transformer", "Mamba", "Mamba-2", "Mamba in transformers", "Mamba-2 in transformers", "Mamba in mambapy"]
+)
+@pytest.mark.benchmark(group="recurrent training step")
+def test_recurrent(benchmark: Any, who: str) -> None:
+    """One step: forward, cross entropy at every position, backward, AdamW. Denormal numbers are flushed to zero:
+    mambapy's scan is full of them, and takes several times as long where they are not."""
+    torch.manual_seed(0)
+    model, logits = recurrent_model(who)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    tokens = torch.randint(VOCAB, (EXAMPLES, LENGTH + 1))
+
+    def step() -> None:
+        F.cross_entropy(logits(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    torch.set_flush_denormal(True)
+    try:
+        measure(benchmark, step, who, "width 128, 4 layers, 64 tokens", 6, batch=EXAMPLES)
+    finally:
+        torch.set_flush_denormal(False)
 
 
 # -- generation and evaluation -------------------------------------------------------------------------------
