@@ -211,6 +211,21 @@ EXPERIMENTS = {
                 "stop_at": 0.98,
             },
         ),
+        Experiment(
+            name="architecture-longer",
+            question="At l = 4 Mamba leaves chance under teacher forcing. Does it learn the task, given time?",
+            graphs=((2, 4),),
+            cells={"mamba-tiny": {"model": "mamba-tiny", "objective": "teacher_forcing"}},
+            fields={
+                "steps": 1800,
+                "optimizer": "muon",
+                "learning_rate": 2e-3,
+                "schedule": "cosine",
+                "evaluate_every": 50,
+                "stop_at": 0.98,
+            },
+            seeds={"census": 3},
+        ),
     )
 }
 
