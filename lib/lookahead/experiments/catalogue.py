@@ -200,7 +200,7 @@ EXPERIMENTS = {
         ),
         Experiment(
             name="architecture",
-            question="Is it the Transformer? The same trainings with Mamba and Mamba-2.",
+            question="Is it the Transformer, or do Mamba and Mamba-2 fail in the same way?",
             graphs=((2, 4),),
             cells=ARCHITECTURES,
             fields={
