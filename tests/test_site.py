@@ -120,9 +120,13 @@ class Visit:
         self.page, self.address, self.wrong = self.context.new_page(), address, []
         self.page.on("console", lambda m: self.wrong.append(f"console: {m.text}") if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
-        self.page.on("requestfailed", lambda request: self.wrong.append(f"request failed: {request.url}"))
+        self.page.on("requestfailed", self.failed)
         self.page.on("response", lambda r: self.wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
         self.page.on("request", lambda request: self.outside(request.url))
+
+    def failed(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # given up, since the next page was opened
+            self.wrong.append(f"request failed: {request.url} ({request.failure})")
 
     def outside(self, url: str) -> None:
         if not url.startswith((self.address, "data:", "blob:", "about:")):
@@ -197,6 +201,7 @@ BAD = {
     "an error in the console": ("<script>console.error('dear')</script>", "console: dear"),
     "a picture from elsewhere": ("<img src=http://example.org/x.png>", "leaves the host: http://example.org/x.png"),
     "a style that is not there": ("<link rel=stylesheet href=none.css>", "404: "),
+    "a server that is not there": ("<img src=http://127.0.0.1:9/x.png>", "request failed: http://127.0.0.1:9"),
 }
 
 
