@@ -111,6 +111,8 @@ def test_what_is_current_is_decided_by_content(root):
     for file in (chapter, root / "lib/lookahead/code.py"):
         os.utime(file, (1, 1))
     (root / "results/runs/working.json").write_text("1")
+    (root / "lib/lookahead/book").mkdir()
+    (root / "lib/lookahead/book/site.py").write_text("the_builder = 1\n")
     assert execution.current(root, chapter)
 
     notebook = nbformat.read(chapter, as_version=4)

@@ -1,5 +1,6 @@
 """Killed at any moment, begun by two at once, done twice: the same run ends in the same weights."""
 
+import contextlib
 import json
 import os
 import random
@@ -84,11 +85,11 @@ def nursery(store: Path) -> Iterator[Callable[..., Nursery]]:
 
 
 def steps_saved(checkpoint: Path) -> int:
-    """Steps done in the latest checkpoint; 0 where there is none."""
-    if not checkpoint.exists():
-        return 0
-    with safe_open(checkpoint, framework="pt") as file:
-        return json.loads(file.metadata()["record"])["steps"]
+    """Steps done in the latest checkpoint (the previous one, between its two renames); 0 where there is none."""
+    for path in (checkpoint, checkpoint.with_name("checkpoint.previous.safetensors")):
+        with contextlib.suppress(OSError, RuntimeError), safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata()["record"])["steps"]
+    return 0
 
 
 def wait_until(there: Callable[[], bool]) -> None:

@@ -49,10 +49,10 @@ def digest(root: Path, files: Iterable[Path], *more: str) -> str:
 
 
 def inputs(root: Path) -> list[Path]:
-    """The files, apart from its own, that determine a chapter's outputs."""
+    """The files, apart from its own, that determine a chapter's outputs. (No chapter can import the builder.)"""
     library = [file for file in (root / "lib").rglob("*") if not {".egg-info"} & {Path(p).suffix for p in file.parts}]
     places = [*library, *(root / "results").rglob("*"), root / "requirements.txt"]
-    aside = {"__pycache__", root / "results" / "runs"}
+    aside = {"__pycache__", root / "results" / "runs", root / "lib" / "lookahead" / "book"}
     return [file for file in places if file.is_file() and not aside & {*file.parts, *file.parents}]
 
 

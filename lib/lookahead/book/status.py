@@ -49,9 +49,9 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
                 title(notebook),
                 day(said["finished"]),
                 revision(said["commit"], said["uncommitted_changes"]),
-                f"{said['wall_seconds']:.0f} s",
-                f"{said['live_cpu_seconds']:.0f} s{found}",
-                f"{said['peak_memory_bytes'] / 1e9:.1f} GB",
+                f"{said['wall_seconds']:.0f}\u00a0s",
+                f"{said['live_cpu_seconds']:.0f}\u00a0s{found}",
+                f"{said['peak_memory_bytes'] / 1e9:.1f}\u00a0GB",
                 "current" if stands else "earlier code",
             ]
         )
