@@ -159,9 +159,9 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
         "draws without saying what",
     ),
     "a folder of this machine in an output": (
-        in_cell(3, lambda cell: cell.outputs[0].update(text="/home/me/results\n")),
+        in_cell(3, lambda cell: cell.outputs[0].update(text="/Users/reader/results\n")),
         "check",
-        "prints a place or a moment: /home/m",
+        "prints a place or a moment: /Users/r",
     ),
     "a link that leads nowhere": (
         text_of("book/index.md", "../chapters/01-one)", "../chapters/01-uno)"),

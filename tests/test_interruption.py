@@ -123,14 +123,13 @@ def test_killed_again_and_again_a_run_ends_as_an_undisturbed_one(
         steps=6 * KILLS + 20, evaluate_every=10, optimizer="muon", schedule="cosine", train_examples=100, seed=4
     )
     folder, chance, started = store / "runs" / run.id, random.Random(0), nursery(run, device)
-    checkpoint, died_at, torn = folder / "checkpoint.safetensors", [], 0
+    checkpoint, died_at = folder / "checkpoint.safetensors", []
     for _ in range(KILLS):
         before, child = steps_saved(checkpoint), started.start()
         wait_until(lambda before=before: steps_saved(checkpoint) > before)
         time.sleep(chance.random() * 0.02)
         os.kill(child, signal.SIGKILL)
         assert started.status() == -signal.SIGKILL, "it ended before it could be killed: give it more steps"
-        torn += bool(list(folder.glob(".*.part")))
         died_at.append(steps_saved(checkpoint))
         assert not (folder / "result.json").exists()
     assert died_at == sorted(died_at)
@@ -148,7 +147,6 @@ def test_killed_again_and_again_a_run_ends_as_an_undisturbed_one(
     if device == "cpu":
         assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
         assert json.dumps(resumed.curve) == json.dumps(undisturbed.curve)
-        assert torn < KILLS
     else:
         for name in expected:
             largest = expected[name].abs().max().item()
