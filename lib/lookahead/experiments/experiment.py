@@ -33,6 +33,7 @@ PROFILES: dict[str, dict[str, Any]] = {
             "optimizer": "adamw",
             "learning_rate": 5e-4,
             "evaluate_every": 1000,
+            "stop_at": 0.98,
             "precision": "bfloat16",
         },
     },
