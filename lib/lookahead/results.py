@@ -7,7 +7,7 @@ import datetime
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lookahead.contracts import Model, Objective, Task
 from lookahead.currency import is_current, stamp
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.intervals import Interval, proportion
+from lookahead.evaluation.seeds import TimeToSuccess, time_to_success
 from lookahead.files import make_folder, replacing, write_text
 from lookahead.machine import commit, processor
 from lookahead.runs import KINDS, Run
@@ -102,6 +103,11 @@ class Result:
         if run.id != data["id"]:
             raise LookaheadError(f"{origin}: says it is run {data['id']}, but its configuration is that of {run.id}")
         return cls(**{name: data[name] for name in names if name != "run"}, run=run)
+
+
+def steps_to_success(results: Sequence[Result]) -> TimeToSuccess:
+    """When runs succeeded; those that never did are counted for as long as they were trained."""
+    return time_to_success([r.step_of_success for r in results], [r.manifest["steps"] for r in results])
 
 
 def store_folder() -> Path:
