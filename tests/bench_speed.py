@@ -40,7 +40,6 @@ from lookahead.machine import commit, processor
 from lookahead.models import Mamba, Mamba2, Transformer
 from lookahead.runs import Run
 from lookahead.tasks import PathStar
-from lookahead.training.loop import teach
 from lookahead.training.optimizers import Optimizers
 
 logging.set_verbosity_error()
@@ -76,9 +75,9 @@ def our_step(objective: Objective, task: Task, run: Run) -> Callable[[], object]
     prompts, answers = examples(task, run.batch_size)
 
     def step() -> None:
-        teach(objective, prompts, answers, 0, run.steps, run.seed).total.backward()
+        objective(prompts, answers).total.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizers.step(1.0)
+        optimizers.step()
 
     return step
 
@@ -321,7 +320,7 @@ def test_parts(benchmark: Any, part: str, optimizer: str) -> None:
     batch = examples(task, run.batch_size)
 
     def forward() -> Tensor:
-        return teach(objective, *batch, 0, run.steps, run.seed).total
+        return objective(*batch).total
 
     def backward() -> None:
         forward().backward()
@@ -331,7 +330,7 @@ def test_parts(benchmark: Any, part: str, optimizer: str) -> None:
         examples(task, run.batch_size)
         forward().backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizers.step(1.0)
+        optimizers.step()
 
     @torch.no_grad()
     def evaluation() -> None:

@@ -36,7 +36,7 @@ from lookahead.training.optimizers import Optimizers
 harness.TEST_EXAMPLES = 128
 run, device = Run.from_json(sys.argv[1]), sys.argv[2]
 stamp(run)
-Optimizers(run.build()[1], run).step(0.0)
+Optimizers(run.build()[1], run).step()
 for _ in sys.stdin:
     child = os.fork()
     if not child:

@@ -241,7 +241,7 @@ def test_every_objective_teaches_it(kind: type[Recurrent], objective: Any) -> No
         loss = taught(prompts, answers)
         loss.total.backward()
         assert all(p.grad is not None and p.grad.any() for p in taught.parameters())
-        optimizers.step(1.0)
+        optimizers.step()
         losses.append(loss.total.item())
     assert losses[-1] < losses[0] - 0.1
     assert taught.answer(prompts).shape == answers.shape

@@ -269,10 +269,11 @@ def test_an_objective_of_a_notebook_is_stale_when_its_cell_changes(
 def test_a_replay_that_is_longer_or_no_number_is_not_current(tiny_run: MakeRun) -> None:
     run = tiny_run()
     now = currency.replay(run)
-    assert len(now) == 3
+    assert len(now) == 6
     assert currency.is_current(run, "another", now)
+    assert currency.is_current(run, "another", now[:3]), "results from before the steps at the full rate"
     assert currency.is_current(run, "another", [value * (1 + 5e-5) for value in now])
-    for other in ([*now, now[-1]], now[:2], [], [math.nan] * 3, [value * (1 + 5e-4) for value in now]):
+    for other in ([*now, now[-1]], now[:2], now[:5], [], [math.nan] * 6, [value * (1 + 5e-4) for value in now]):
         assert not currency.is_current(run, "another", other)
     assert currency.is_current(run, currency.stamp(run), [])
 

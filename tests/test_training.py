@@ -3,6 +3,8 @@
 import json
 import math
 import signal
+import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate
 from lookahead.runs import Run
-from lookahead.training import Settings, Trained, train
+from lookahead.training import Settings, Trained, loop, train
+from lookahead.training.captured import Captured
 from lookahead.training.checkpoints import Checkpoints, state_tensors
-from lookahead.training.loop import Interrupted, NonFiniteLoss, training_indices
+from lookahead.training.loop import Interrupted, NonFiniteLoss, OutOfTime
 from lookahead.training.muon import Muon
 from lookahead.training.optimizers import Optimizers
+from lookahead.training.step import Step, teach, training_indices
 
 MakeRun = Callable[..., Run]
 
@@ -70,8 +74,8 @@ def test_the_schedule_reaches_the_optimiser(optimizer: str, tiny_run: MakeRun, m
     used: list[list[float]] = []
     step = Optimizers.step
 
-    def watched(self: Optimizers, rate: float) -> None:
-        step(self, rate)
+    def watched(self: Optimizers) -> None:
+        step(self)
         used.append([group["lr"] for part in self.parts for group in part.param_groups])
 
     monkeypatch.setattr(Optimizers, "step", watched)
@@ -149,7 +153,8 @@ def test_weight_decay_is_used(optimizer: Any, tiny_run: MakeRun) -> None:
     optimizers = Optimizers(objective, run)
     for parameter in objective.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimizers.step(0.5)
+    optimizers.set_rate(0.5)
+    optimizers.step()
     for name, weight in weights(objective).items():
         hidden = optimizer == "muon" and "embedding" not in name
         rate = 0 if weight.ndim < 2 else 0.02 if hidden else 0.01
@@ -174,9 +179,9 @@ def test_clipping_bounds_the_gradient(clip: float | None, tiny_run: MakeRun, mon
     norms = []
     step = Optimizers.step
 
-    def watched(self: Optimizers, rate: float) -> None:
+    def watched(self: Optimizers) -> None:
         norms.append(torch.cat([p.grad.flatten() for p in objective.parameters()]).norm().item())  # type: ignore[union-attr]
-        step(self, rate)
+        step(self)
 
     monkeypatch.setattr(Optimizers, "step", watched)
     run = tiny_run(clip=clip, steps=3)
@@ -448,3 +453,170 @@ def test_a_training_outlives_its_progress_file(
 def test_settings_that_cannot_be(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(LookaheadError, match=message):
         Settings(**fields)
+
+
+# -- stopped before a deadline -------------------------------------------------------------------------------
+
+
+def test_a_training_that_stops_before_its_deadline_goes_on_to_the_same_weights(
+    tiny_run: MakeRun, tmp_path: Path
+) -> None:
+    run = tiny_run(steps=60, evaluate_every=20, optimizer="muon")
+    task, whole = run.build()
+    expected = train(whole, task, run, no_measure)
+    _, objective = run.build()
+    sittings = []
+    while True:
+        kept = Checkpoints(tmp_path, run.id)
+        try:
+            found = train(objective, task, run, no_measure, checkpoints=kept, deadline=time.monotonic() + 0.05)
+            break
+        except OutOfTime as out:
+            sittings.append(out)
+            _, objective = run.build()
+    assert len(sittings) > 1
+    assert all(out.steps >= 1 for out in sittings), "every sitting gets on"
+    assert all(f"of {run.steps}; the same call goes on from there" in str(out) for out in sittings)
+    assert_same_weights(weights(objective), weights(whole))
+    assert found.curve == expected.curve
+
+
+def test_what_comes_after_the_last_step_has_its_time_before_the_deadline(tiny_run: MakeRun) -> None:
+    """The caller's own measures, eight times as long as one of these, would end too late: it stops at once."""
+    run = tiny_run(steps=2000, evaluate_every=1000)
+    task, objective = run.build()
+
+    def slow(objective: Objective) -> dict[str, Any]:
+        time.sleep(0.05)
+        return no_measure(objective)
+
+    with pytest.raises(OutOfTime) as raised:
+        train(objective, task, run, slow, deadline=time.monotonic() + 0.4, measures_after=8)
+    assert raised.value.steps == 1
+
+
+def test_checkpoints_come_by_the_clock_too(tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny_run(steps=4)
+    task, objective = run.build()
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    saved = []
+    kept = Checkpoints(tmp_path, run.id)
+    monkeypatch.setattr(kept, "save", lambda tensors, record: saved.append(record["steps"]))
+    train(objective, task, run, no_measure, checkpoints=kept)
+    assert saved == [1, 2, 3, 4]
+
+
+# -- how a step is computed ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", ["teacher_forcing", "reversed", "teacherless", {"name": "hints", "start": False}])
+def test_a_batch_that_is_split_has_the_same_gradient(
+    objective: Any, tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memory runs out at more than 3 examples at a time."""
+    run = tiny_run(objective=objective, steps=3, clip=0.5, optimizer="muon")
+    found = {}
+    for room in (8, 3):
+        task, built = run.build()
+        take = Step(built.double(), task, run, run.seed)
+
+        def tight(*given: Any, room: int = room) -> Any:
+            if len(given[1]) > room:
+                raise torch.OutOfMemoryError("no room")
+            return teach(*given)
+
+        take.teach = tight
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            losses = [take(k).item() for k in range(3)]
+        sizes = [str(w.message).split(" are computed")[0].split()[-1] for w in told]
+        assert sizes == ([] if room == 8 else ["4", "2"])
+        found[room] = losses, [p.detach().clone() for p in built.parameters()]
+    torch.testing.assert_close(found[3], found[8], rtol=1e-10, atol=1e-12)
+
+
+def test_a_gpu_without_room_for_one_example_is_an_error(tiny_run: MakeRun) -> None:
+    run = tiny_run()
+    task, objective = run.build()
+    take = Step(objective, task, run, run.seed)
+
+    def none(*given: Any) -> Any:
+        raise torch.OutOfMemoryError("no room")
+
+    take.teach = none
+    with (
+        pytest.warns(UserWarning, match="ran out of memory"),
+        pytest.raises(LookaheadError, match="has no memory for one example: a smaller"),
+    ):
+        take(0)
+
+
+class Recording:
+    """Stands in for torch.cuda.CUDAGraph on a CPU: a replay computes once more what was recorded."""
+
+    def replay(self) -> None:
+        self.outcome.copy_(self.again())
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
+    """What a captured function does, but for the recording itself, on a CPU."""
+    made: list[Recording] = []
+
+    def record(self: Captured) -> None:
+        recording = Recording()
+        before = [value.clone() for value in self.inputs]
+        assert all(value.data_ptr() != other.data_ptr() for value, other in zip(before, self.inputs, strict=True))
+        recording.again = lambda: self.function(*self.inputs)
+        self.graph, self.output = recording, torch.zeros(())
+        recording.outcome = self.output
+        made.append(recording)
+
+    monkeypatch.setattr(Captured, "record", record)
+    monkeypatch.setattr(Captured, "aside", lambda self, *inputs: self.function(*inputs))
+    return made
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_captured_step_takes_its_inputs_from_where_they_were_recorded(
+    optimizer: str, recorded: list[Recording], tiny_run: MakeRun
+) -> None:
+    """Its data, its place and its rate change from step to step though nothing is called anew. What only a GPU can
+    record is tested there."""
+    run = tiny_run(optimizer=optimizer, steps=9, schedule="cosine", train_examples=20)
+    losses = {}
+    for captured in (False, True):
+        task, objective = run.build()
+        take = Step(objective, task, run, run.seed)
+        if captured:
+            take.optimizers = Optimizers(objective, run, on_device=True)
+            take.run = Captured(take.update)
+        losses[captured] = [take(k) for k in range(9)]
+    assert len(recorded) == 1
+    torch.testing.assert_close(losses[True], losses[False], rtol=1e-5, atol=0)
+
+
+@pytest.mark.long
+def test_a_compiled_step_is_the_step(tiny_run: MakeRun) -> None:
+    """torch.compile takes half a minute and a C++ compiler on a CPU."""
+    run = tiny_run(steps=5, optimizer="muon")
+    losses = {}
+    for engine in ("eager", "compiled"):
+        task, objective = run.build()
+        take = Step(objective, task, run, run.seed, engine=engine)  # type: ignore[arg-type]
+        losses[engine] = [take(k) for k in range(5)]
+    torch.testing.assert_close(losses["compiled"], losses["eager"], rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("fast", "unknown engine 'fast'; known: auto, eager, compiled, captured"),
+        ("captured", "a cpu has no CUDA graphs"),
+    ],
+)
+def test_an_engine_that_cannot_be_is_refused(engine: Any, message: str, tiny_run: MakeRun) -> None:
+    run = tiny_run()
+    task, objective = run.build()
+    with pytest.raises(LookaheadError, match=message):
+        train(objective, task, run, no_measure, engine=engine)

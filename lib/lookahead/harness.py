@@ -18,6 +18,7 @@ from lookahead.results import Result, load_weights, manifest, open_run_folder, r
 from lookahead.runs import Run
 from lookahead.training.checkpoints import Checkpoints
 from lookahead.training.loop import train
+from lookahead.training.step import Engine
 
 VALIDATION_EXAMPLES, TEST_EXAMPLES = 512, 4096
 
@@ -34,6 +35,8 @@ def run(
     again: bool = False,
     checkpoint_every: int = 500,
     resume: Literal["latest", "previous", "never"] = "latest",
+    deadline: float | None = None,
+    engine: Engine = "auto",
     **fields: Any,
 ) -> Result:
     """Trains, evaluates and stores one run. What is stored and current is not done again.
@@ -46,6 +49,8 @@ def run(
         probe: more to measure at every evaluation. A stored result without it is kept as it is.
         again: do it anew whatever is stored.
         resume: what to go on from if the run was interrupted.
+        deadline: on the clock of `time.monotonic`; raises `OutOfTime` before, and the same call goes on from there.
+        engine: how a step is computed: as it is written ("eager"), "compiled", or "captured" in a CUDA graph.
 
     Raises:
         LookaheadError: bad configuration, or a stored file that is corrupt or another run's.
@@ -60,7 +65,7 @@ def run(
         if stored is not None and stored.current:
             note(found=config.id, seconds=stored.manifest["seconds"])
             return stored
-        return _train(config, where, probe, checkpoint_every, "never" if again else resume)
+        return _train(config, where, probe, checkpoint_every, "never" if again else resume, deadline, engine)
 
 
 def _train(
@@ -69,6 +74,8 @@ def _train(
     probe: Probe | None,
     checkpoint_every: int,
     resume: Literal["latest", "previous", "never"],
+    deadline: float | None,
+    engine: Engine,
 ) -> Result:
     task, objective = config.build()
     if config.start_from is not None:
@@ -97,6 +104,9 @@ def _train(
         checkpoint_every=checkpoint_every,
         resume=resume,
         label=name.replace("_", " "),
+        deadline=deadline,
+        measures_after=TEST_EXAMPLES / VALIDATION_EXAMPLES,
+        engine=engine,
     )
     where = next(objective.parameters()).device  # with its number
     kernels = objective.model.kernels_used(where, getattr(torch, config.precision))
@@ -104,7 +114,7 @@ def _train(
         run=config,
         curve=done.curve,
         measures=evaluate(objective, task, "test", TEST_EXAMPLES),
-        manifest=manifest(device, done.steps, done.seconds, kernels),
+        manifest=manifest(device, done.steps, done.seconds, kernels, done.engine),
         **code,
     )
     write_result(result, objective)

@@ -282,14 +282,17 @@ def _row(result: Result) -> dict[str, Any]:
 # -- manifest ------------------------------------------------------------------------------------------
 
 
-def manifest(device: torch.device, steps: int, seconds: float, kernels: str | None = None) -> dict[str, Any]:
-    """Where, when and with what a run was done; `kernels` as from `Model.kernels_used`."""
+def manifest(
+    device: torch.device, steps: int, seconds: float, kernels: str | None = None, engine: str = "eager"
+) -> dict[str, Any]:
+    """Where, when and with what a run was done; `kernels` as from `Model.kernels_used`, `engine` from `Step.engine`."""
     made_by, dirty = commit()
     return {
         "steps": steps,
         "seconds": round(seconds, 1),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "device": device_name(device),
+        "engine": engine,
         "threads": torch.get_num_threads(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),

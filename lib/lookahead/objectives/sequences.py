@@ -31,7 +31,8 @@ def answer_loss(logits: Tensor, answers: Tensor, taught: Tensor | None = None) -
         answers: [B, A].
         taught: indices of the tokens to teach; all if not given.
     """
-    tokens = F.cross_entropy(logits.float().flatten(0, 1), answers.flatten(), reduction="none").view_as(answers)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    tokens = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none").view_as(answers)
     total = tokens.mean()
     if taught is not None:
         chosen = tokens.index_select(1, taught)

@@ -8,19 +8,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from math import gcd
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from lookahead.contracts import Loss, Objective, Task
-from lookahead.counter import words
+from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.training.checkpoints import Checkpoints, state_tensors
 from lookahead.training.optimizers import Optimizers
 from lookahead.training.progress import Progress
 from lookahead.training.settings import Settings
+from lookahead.training.step import Engine, Step
 
 Measure = Callable[[Objective], dict[str, Any]]
 """What is measured at every evaluation; it must hold the measure that `Settings.judged_by` names."""
@@ -38,6 +37,8 @@ class Trained:
     stopped_early: bool = False
     seconds: float = 0.0
     """Time spent training and measuring, over all sittings."""
+    engine: str = "eager"
+    """How the steps were computed: what `Step.engine` says."""
 
 
 class NonFiniteLoss(LookaheadError):
@@ -48,23 +49,12 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, after the state was saved."""
 
 
-def training_indices(step: int, batch_size: int, examples: int | None, seed: int) -> Tensor:
-    """Which training examples a step uses, [B].
+class OutOfTime(LookaheadError):
+    """The deadline is near; the state was saved. `steps` were done in this sitting."""
 
-    Fresh ones if `examples` is None. Otherwise the first `examples`, each once an epoch, in an order
-    that changes every epoch (an affine walk, so that the state of the data stays one integer).
-    """
-    position = torch.arange(step * batch_size, (step + 1) * batch_size)
-    if examples is None:
-        return position
-    indices = torch.empty_like(position)
-    for epoch in (position // examples).unique().tolist():
-        here = position // examples == epoch
-        stride, offset = (word % examples for word in words("epoch", seed, epoch, count=2))
-        while gcd(stride, examples) != 1:
-            stride += 1
-        indices[here] = (stride * (position[here] % examples) + offset) % examples
-    return indices
+    def __init__(self, message: str, steps: int) -> None:
+        super().__init__(message)
+        self.steps = steps
 
 
 @contextlib.contextmanager
@@ -99,6 +89,9 @@ def train(
     checkpoint_every: int = 500,
     resume: Literal["latest", "previous", "never"] = "latest",
     label: str = "",
+    deadline: float | None = None,
+    measures_after: float = 0.0,
+    engine: Engine = "auto",
 ) -> Trained:
     """Trains an objective in place, on the device where it lies.
 
@@ -107,29 +100,34 @@ def train(
         measure: called before the first step, every `settings.evaluate_every` steps and at the end.
         seed: of the order of a fixed training set.
         checkpoints: where to save and resume; nothing is saved if None.
-        checkpoint_every: in steps; Ctrl-C saves as well.
+        checkpoint_every: in steps; at least once a minute, too. Ctrl-C saves as well.
         resume: what to start from where a checkpoint is found.
+        deadline: on the clock of `time.monotonic`; stops before, with a checkpoint, if it would come too late.
+        measures_after: how many times as long as one `measure` the caller needs before the deadline.
+        engine: how a step is computed (see `training.step`); its results differ by rounding only.
 
     Raises:
         NonFiniteLoss: the loss of a step, or a weight after it, was not a number; names the step, keeps the
             last checkpoint.
         Interrupted: Ctrl-C.
+        OutOfTime: the deadline; at least one step was done.
         LookaheadError: a checkpoint that cannot be used.
     """
     if resume not in ("latest", "previous", "never"):
         raise LookaheadError(f"resume is 'latest', 'previous' or 'never', not {resume!r}")
     device = next(objective.parameters()).device
     objective.zero_grad(set_to_none=True)
-    optimizers = Optimizers(objective, settings)
+    take = Step(objective, task, settings, seed, engine)
     state = Trained()
     if checkpoints is not None and resume != "never":
         found = checkpoints.load(previous=resume == "previous")
         if found is not None:
-            state = _restore(objective, optimizers, *found)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
+            state = _restore(objective, take.optimizers, *found)
     trained = [p for p in objective.parameters() if p.requires_grad]
     progress = Progress(settings.steps, state.steps, label)
     begun = time.monotonic() - state.seconds
+    clock = Clock(deadline, measures_after)
+    first = state.steps
     losses: list[Tensor] = []
     accuracy = state.curve[-1][settings.judged_by] if state.curve else None
     if accuracy is not None and settings.stop_at is not None and len(state.curve) > 1:
@@ -140,7 +138,7 @@ def train(
         if checkpoints is not None:
             _check_weights(trained, state.steps)
             tensors = {f"objective.{k}": v for k, v in state_tensors(objective).items()}
-            tensors |= {f"optimizer.{k}": v for k, v in optimizers.tensors().items()}
+            tensors |= {f"optimizer.{k}": v for k, v in take.optimizers.tensors().items()}
             pending = [loss.item() for loss in losses]
             checkpoints.save(
                 tensors, {"steps": state.steps, "curve": state.curve, "seconds": state.seconds, "losses": pending}
@@ -149,58 +147,80 @@ def train(
     if checkpoints is not None and state.steps:
         losses = [torch.tensor(loss, device=device) for loss in found[1]["losses"]]  # type: ignore[index]
 
+    def measured() -> dict[str, Any]:
+        with clock.measuring():
+            return measure(objective)
+
     if not state.curve:
-        state.curve.append({"step": 0, "training_loss": None, **measure(objective)})
+        state.curve.append({"step": 0, "training_loss": None, **measured()})
     with postponed_interrupt() as interrupted:
         try:
             while state.steps < settings.steps and not state.stopped_early:
                 step = state.steps
-                indices = training_indices(step, settings.batch_size, settings.train_examples, seed)
-                prompts, answers = task.sample("train", indices.to(device))
-                with autocast:
-                    loss = teach(objective, prompts, answers, step, settings.steps, seed).total
-                loss.backward()
-                losses.append(loss.detach())
-                if device.type == "cpu" or step % 10 == 0:
-                    _check_finite(losses, step)
-                if settings.clip is not None:
-                    torch.nn.utils.clip_grad_norm_(trained, settings.clip)
-                optimizers.step(settings.rate(step))
+                losses.append(take(step))
                 state.steps += 1
                 if device.type == "cpu" or step % 10 == 0:
+                    _check_finite(losses, step)
                     progress.update(state.steps, losses[-1].item(), accuracy)
                 if state.steps % settings.evaluate_every == 0 or state.steps == settings.steps:
                     _check_finite(losses, step)
-                    row = {
-                        "step": state.steps,
-                        "training_loss": torch.stack(losses).mean().item(),
-                        **measure(objective),
-                    }
+                    row = {"step": state.steps, "training_loss": torch.stack(losses).mean().item(), **measured()}
                     losses.clear()
                     accuracy = row[settings.judged_by]
                     state.curve.append(row)
                     state.stopped_early = settings.stop_at is not None and accuracy >= settings.stop_at
-                if interrupted():
+                late = clock.late() and state.steps < settings.steps and not state.stopped_early
+                if interrupted() or late:
                     _check_finite(losses, step)
                     save()
-                    raise Interrupted(
-                        f"stopped after step {state.steps} of {settings.steps}; the same call goes on from there"
-                    )
-                if state.steps % checkpoint_every == 0:
+                    told = f"stopped after step {state.steps} of {settings.steps}; the same call goes on from there"
+                    raise OutOfTime(told, state.steps - first) if late else Interrupted(told)
+                if state.steps % checkpoint_every == 0 or (checkpoints is not None and clock.save_is_due()):
                     _check_finite(losses, step)
-                    save()
+                    with clock.saving():
+                        save()
         finally:
             progress.close()
     _check_weights(trained, state.steps)
-    state.seconds = time.monotonic() - begun
+    state.seconds, state.engine = time.monotonic() - begun, take.engine
     return state
 
 
-def teach(objective: Objective, prompts: Tensor, answers: Tensor, step: int, steps: int, seed: int) -> Loss:
-    """The objective's forward pass at a step, with what it may want to know: noise, and how far the training is."""
-    places = torch.arange(step * len(prompts), (step + 1) * len(prompts), device=prompts.device)
-    noise = objective.noise(("training", seed), places)
-    return objective(prompts, answers, noise=noise, progress=torch.tensor(step / steps, device=prompts.device))
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+
+class Clock:
+    """When to save, and when to stop: before what comes next would end after the deadline."""
+
+    def __init__(self, deadline: float | None, measures_after: float) -> None:
+        self.deadline, self.measures_after = deadline, measures_after
+        self.step = self.measure = self.save = 0.0
+        self.seen = self.saved = time.monotonic()
+
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.measure = max(self.measure, time.monotonic() - begun)
+        self.seen = time.monotonic()  # the next step is not blamed for it
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.seen = self.saved = time.monotonic()
+        self.save = max(self.save, self.saved - begun)
+
+    def save_is_due(self) -> bool:
+        """Whether the last checkpoint was long ago."""
+        return time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
+
+    def late(self) -> bool:
+        """After a step: whether another one, the measures and a save may end after the deadline."""
+        now = time.monotonic()
+        self.step, self.seen = max(self.step, now - self.seen), now
+        needed = self.step + (1 + self.measures_after) * self.measure + 2 * self.save
+        return self.deadline is not None and now + needed > self.deadline
 
 
 def _check_finite(losses: list[Tensor], step: int) -> None:

@@ -41,13 +41,14 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         matrices: [..., m, n] each; the last two dimensions are one matrix.
-        lr: of a matrix that is not taller than wide; a taller one's is larger by sqrt(m / n).
+        lr: of a matrix that is not taller than wide; a taller one's is larger by sqrt(m / n). A number, or a tensor
+            that broadcasts to [..., m, n].
         weight_decay: share of a weight that a step at learning rate 1 takes away.
         momentum: share of the past in the mean of the gradients.
     """
 
     def __init__(
-        self, matrices: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0, momentum: float = 0.95
+        self, matrices: Iterable[nn.Parameter], lr: float | Tensor, weight_decay: float = 0.0, momentum: float = 0.95
     ) -> None:
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
@@ -63,7 +64,7 @@ class Muon(torch.optim.Optimizer):
                 rate = group["lr"] * math.sqrt(max(1, rows / columns))
                 updates = orthogonal(torch.stack([self._mean(matrix, group["momentum"]) for matrix in matrices]))
                 for matrix, update in zip(matrices, updates, strict=True):
-                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).sub_(rate * update)
 
     def _mean(self, matrix: Tensor, momentum: float) -> Tensor:
         """The mean of the gradients, looking one step ahead (Nesterov)."""

@@ -15,9 +15,10 @@ class Optimizers:
     Args:
         module: what is trained. Matrices inside a block are "hidden"; embeddings and vectors are not. A submodule
             names in `vectors` those of its parameters that are matrices by their shape only.
+        on_device: keep the learning rates as tensors on the device, so that a captured step can be replayed at another.
     """
 
-    def __init__(self, module: nn.Module, settings: Settings) -> None:
+    def __init__(self, module: nn.Module, settings: Settings, on_device: bool = False) -> None:
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         no_matrices = {
             f"{path}.{name}" for path, part in module.named_modules() for name in getattr(part, "vectors", ())
@@ -35,18 +36,29 @@ class Optimizers:
                 lr=settings.learning_rate,
                 betas=(0.9, settings.beta2),
                 fused=True,
+                capturable=on_device,
             )
         ]
         if hidden:
             rate = settings.matrix_learning_rate or 10 * settings.learning_rate
             self.parts.append(Muon(hidden, lr=rate, weight_decay=settings.weight_decay))
         self.rates = [[group["lr"] for group in part.param_groups] for part in self.parts]
+        if on_device:
+            for group in (group for part in self.parts for group in part.param_groups):
+                group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
 
-    def step(self, rate: float) -> None:
-        """One step at a share `rate` of the full learning rate; then the gradients are gone."""
+    def set_rate(self, rate: float) -> None:
+        """The next step is at a share `rate` of the full learning rate."""
         for part, rates in zip(self.parts, self.rates, strict=True):
             for group, full in zip(part.param_groups, rates, strict=True):
-                group["lr"] = full * rate
+                if isinstance(group["lr"], torch.Tensor):
+                    group["lr"].fill_(full * rate)
+                else:
+                    group["lr"] = full * rate
+
+    def step(self) -> None:
+        """One step; then the gradients are gone."""
+        for part in self.parts:
             part.step()
             part.zero_grad(set_to_none=True)
 
@@ -66,4 +78,7 @@ class Optimizers:
             i, index, key = name.split(".", 2)
             states[int(i)].setdefault(int(index), {})[key] = value
         for part, state in zip(self.parts, states, strict=True):
+            groups = [dict(group) for group in part.param_groups]  # the rates among them, which are not the state's
             part.load_state_dict({**part.state_dict(), "state": state})
+            for group, before in zip(part.param_groups, groups, strict=True):
+                group["lr"] = before["lr"]

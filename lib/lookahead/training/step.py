@@ -1,0 +1,145 @@
+"""One step of a training: data, loss, gradient, update.
+
+`Step.update` does it. What changes from step to step comes in as tensors, nothing in it waits for the device or asks
+for a number, so that it runs as it is written, compiled, or captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from math import gcd
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lookahead.contracts import Loss, Objective, Task
+from lookahead.counter import words
+from lookahead.errors import LookaheadError
+from lookahead.training.optimizers import Optimizers
+from lookahead.training.settings import Settings
+
+Engine = Literal["auto", "eager", "compiled", "captured"]
+"""How a step is computed: as it is written; with the objective compiled; compiled and replayed as one CUDA graph.
+"auto" is the last on a GPU, the first on a CPU, where short runs do not earn back the compilation."""
+
+
+class Step:
+    """`step(k)` does step k: it gives the loss, a scalar on the device, and leaves the gradient behind it used.
+
+    A GPU that runs out of memory makes it split the batch; the gradient stays that of the whole.
+
+    Raises:
+        LookaheadError: an unknown engine, or one that this device has not.
+    """
+
+    def __init__(
+        self, objective: Objective, task: Task, settings: Settings, seed: int, engine: Engine = "auto"
+    ) -> None:
+        self.device = next(objective.parameters()).device
+        self.engine = resolve_engine(engine, self.device)
+        self.objective, self.task, self.settings, self.seed = objective, task, settings, seed
+        self.trained = [p for p in objective.parameters() if p.requires_grad]
+        self.optimizers = Optimizers(objective, settings, on_device=self.engine == "captured")
+        self.teach: Any = teach if self.engine == "eager" else torch.compile(teach, dynamic=False)
+        self.parts = 1
+        self.run: Any = self.update
+        if self.engine == "captured":
+            from lookahead.training.captured import Captured
+
+            self.run = Captured(self.update)
+
+    def __call__(self, step: int) -> Tensor:
+        settings, size = self.settings, self.settings.batch_size
+        indices = training_indices(step, size, settings.train_examples, self.seed)
+        places = torch.arange(step * size, (step + 1) * size)
+        progress = torch.tensor(step / settings.steps)
+        inputs = [value.to(self.device, non_blocking=True) for value in (indices, places, progress)]
+        self.optimizers.set_rate(settings.rate(step))
+        while True:
+            try:
+                return self.run(*inputs)
+            except torch.OutOfMemoryError as error:
+                self.split(error)
+
+    def update(self, indices: Tensor, places: Tensor, progress: Tensor) -> Tensor:
+        """One step on the training examples `indices` [B], their places in the training [B]; gives the loss.
+
+        The gradient of a batch in parts is the sum of theirs, since a loss is a mean over examples.
+        """
+        loss = torch.zeros((), device=self.device)
+        for part, where in zip(indices.chunk(self.parts), places.chunk(self.parts), strict=True):
+            prompts, answers = self.task.sample("train", part)
+            noise = self.objective.noise(("training", self.seed), where)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+                total = self.teach(self.objective, prompts, answers, noise, progress).total
+            share = total * (len(part) / len(indices)) if self.parts > 1 else total
+            share.backward()
+            loss = loss + share.detach()
+        if self.settings.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.trained, self.settings.clip)
+        self.optimizers.step()
+        return loss
+
+    def split(self, error: Exception) -> None:
+        """Half as many examples at once from now on.
+
+        Raises:
+            LookaheadError: there was only one.
+        """
+        size = self.settings.batch_size
+        if self.parts >= size:
+            raise LookaheadError(
+                f"the GPU has no memory for one example: a smaller model or shorter sequences ({error})"
+            ) from error
+        self.objective.zero_grad(set_to_none=True)
+        with contextlib.suppress(RuntimeError, AssertionError):
+            torch.cuda.empty_cache()
+        self.parts = min(size, 2 * self.parts)
+        if self.engine == "captured":
+            self.run.forget()
+        warnings.warn(
+            f"the GPU ran out of memory: of the batch of {size}, {-(-size // self.parts)} are computed at a time from "
+            "now on; the gradient is the same",
+            stacklevel=4,
+        )
+
+
+def teach(objective: Objective, prompts: Tensor, answers: Tensor, noise: Tensor | None, progress: Tensor) -> Loss:
+    """The objective's forward pass."""
+    return objective(prompts, answers, noise=noise, progress=progress)
+
+
+def resolve_engine(engine: Engine, device: torch.device) -> Literal["eager", "compiled", "captured"]:
+    """The engine that is meant.
+
+    Raises:
+        LookaheadError: no such engine, or CUDA graphs without CUDA.
+    """
+    if engine == "auto":
+        return "captured" if device.type == "cuda" else "eager"
+    if engine not in ("eager", "compiled", "captured"):
+        raise LookaheadError(f"unknown engine {engine!r}; known: auto, eager, compiled, captured")
+    if engine == "captured" and device.type != "cuda":
+        raise LookaheadError(f"a {device.type} has no CUDA graphs: take engine 'compiled' or 'eager'")
+    return engine
+
+
+def training_indices(step: int, batch_size: int, examples: int | None, seed: int) -> Tensor:
+    """Which training examples a step uses, [B].
+
+    Fresh ones if `examples` is None. Otherwise the first `examples`, each once an epoch, in an order
+    that changes every epoch (an affine walk, so that the state of the data stays one integer).
+    """
+    position = torch.arange(step * batch_size, (step + 1) * batch_size)
+    if examples is None:
+        return position
+    indices = torch.empty_like(position)
+    for epoch in (position // examples).unique().tolist():
+        here = position // examples == epoch
+        stride, offset = (word % examples for word in words("epoch", seed, epoch, count=2))
+        while gcd(stride, examples) != 1:
+            stride += 1
+        indices[here] = (stride * (position[here] % examples) + offset) % examples
+    return indices
