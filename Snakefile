@@ -109,7 +109,7 @@ rule chapters:
         touch(f"{MARKS}/chapters"),
     threads: 2
     shell:
-        "{PYTHON} -m lookahead.book chapters"
+        "{PYTHON} -m lookahead.book chapters --jobs {threads}"
 
 
 rule site:

@@ -71,7 +71,7 @@ def snakemake(store: Path, tmp_path: Path) -> Snakemake:
         command += ["--directory", str(tmp_path / "folder"), *options, "--config", f"experiments={names}"]
         mine = {"LOOKAHEAD_EXPERIMENTS": str(experiments), "XDG_CACHE_HOME": str(tmp_path / "cache")}
         settings: dict[str, Any] = {"env": {**os.environ, **mine, **environment}, "capture_output": True, "text": True}
-        return subprocess.run(command, cwd=tmp_path, timeout=110, check=False, **settings)
+        return subprocess.run(command, cwd=tmp_path, timeout=300, check=False, **settings)
 
     return call
 
