@@ -19,6 +19,7 @@ PYTHON = shlex.quote(sys.executable)
 LOOKAHEAD = f"{PYTHON} -m lookahead.cli"
 NAMES = str(config.get("experiments") or "").replace(",", " ").split()
 PROFILE = shlex.quote(str(config.get("profile", "quick")))
+RETRY = "--retry" if config.get("retry") else ""
 
 # Marks what this call has done, and goes with it. Jobs on a cluster inherit the name.
 MARKS = os.environ.setdefault("LOOKAHEAD_MARKS", f".snakemake/marks/{uuid.uuid4().hex}")
@@ -90,7 +91,7 @@ rule train:
         gpu=1,
     shell:
         (TAKE_A_GPU if GPUS else "")
-        + "{LOOKAHEAD} run {wildcards.name} --profile {PROFILE} --only {wildcards.id} --no-pack"
+        + "{LOOKAHEAD} run {wildcards.name} --profile {PROFILE} --only {wildcards.id} --no-pack {RETRY}"
 
 
 rule pack:
