@@ -105,6 +105,11 @@ def list_experiments(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.profile != "paper":
+        from lookahead.chapter.begin import pin
+
+        pin()  # as in the chapters: one thread, so that several runners share a machine, and one instruction set
+
     from tqdm import tqdm
 
     from lookahead.experiments import experiment, run_experiment

@@ -71,6 +71,26 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 """Three networks of about one size, each at the rate that suits it."""
 
+MEMORIES: dict[str, dict[str, Any]] = {
+    f"{state}, question {'first' if first else 'last'}": {
+        "model": {"name": "mamba", "layers": 2, "width": 32, "state": state},
+        "task": {"question_first": first},
+    }
+    for state in (1, 2, 4, 8, 16)
+    for first in (False, True)
+}
+"""Numbers that a channel of a small Mamba remembers; the question behind the edges or before them."""
+
+QUESTION_FIRST: dict[str, dict[str, Any]] = {
+    f"{objective}, {length}": {
+        "task": {"path_length": length, "question_first": True},
+        "model": "mamba-tiny",
+        "objective": objective,
+    }
+    for objective, length in (("teacher_forcing", 4), ("teacher_forcing", 5), ("reversed", 5))
+}
+"""What `ARCHITECTURES` asks of Mamba, with the question before the edges."""
+
 PAPERS_ARCHITECTURES: dict[str, dict[str, Any]] = {
     f"{model}, {objective}": {"model": model, "objective": objective, "learning_rate": rate}
     for model, rate in (("mini", 5e-4), ("mamba-mini", 1e-4), ("mamba2-mini", 1e-4))
@@ -178,6 +198,37 @@ EXPERIMENTS = {
                 "stop_at": 0.98,
             },
             seeds={"census": 3},
+        ),
+        Experiment(
+            name="question-first",
+            question="Start and goal known before the edges are read: does Mamba still fail with a teacher?",
+            graphs=((2, 4),),
+            cells=QUESTION_FIRST,
+            fields={
+                "steps": 600,
+                "optimizer": "muon",
+                "learning_rate": 2e-3,
+                "schedule": "cosine",
+                "evaluate_every": 20,
+                "stop_at": 0.98,
+            },
+            seeds={"census": 4},
+        ),
+        Experiment(
+            name="memory",
+            question="How much must a recurrent network remember, and does it help to know the question first?",
+            graphs=((2, 5),),
+            cells=MEMORIES,
+            fields={
+                "steps": 600,
+                "objective": "reversed",
+                "optimizer": "muon",
+                "learning_rate": 2e-3,
+                "schedule": "cosine",
+                "evaluate_every": 20,
+                "stop_at": 0.98,
+            },
+            seeds={"census": 5},
         ),
     )
 }
