@@ -125,6 +125,8 @@ onsuccess:
 
 
 onerror:
-    for name in MISSING:  # what succeeded is packed all the same
-        shell("{LOOKAHEAD} pack {name} --profile {PROFILE} || true")
+    for mark in PACKED:  # what succeeded is packed all the same
+        name = os.path.basename(mark)
+        if not os.path.exists(mark):
+            shell("{LOOKAHEAD} pack {name} --profile {PROFILE} || true")
     shutil.rmtree(MARKS, ignore_errors=True)
