@@ -91,7 +91,8 @@ def _evaluate(
         shape, flat = prompts.shape[:2], [prompts.flatten(0, 1), answers.flatten(0, 1)]
         decoys = tasks[0].decoys(*flat)
         asked = ask(prompts, answers, template.noise(("evaluation", split), indices), decoys.unflatten(0, shape))
-        found = _judge(tasks[0], *flat, decoys, *(tensor.flatten(0, 1) for tensor in asked))
+        losses, predictions, given, led = (tensor.flatten(0, 1) for tensor in asked)
+        found = _judge(tasks[0], *flat, decoys, losses, predictions, given, led)
         for name, value in found.items():
             sums[name] = sums.get(name, 0) + value.double().unflatten(0, shape).sum(dim=1)
     means = {name: (total / count).tolist() for name, total in sums.items()}

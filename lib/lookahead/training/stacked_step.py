@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lookahead.contracts import Objective, Task
+from lookahead.counter import Key
 from lookahead.members import State, each, named_tensors, stack
 from lookahead.training.checkpoints import state_tensors
 from lookahead.training.muon import Muon
@@ -219,7 +220,7 @@ class StackedStep(Step):
         The gradient of a sum of losses is, for each member, that of its own.
         """
         losses = torch.zeros(len(self.tasks), device=self.device)
-        keys = [("training", seed) for seed in self.seed]
+        keys: list[Key] = [("training", seed) for seed in self.seed]
         for part, where in zip(indices.chunk(self.parts, dim=1), places.chunk(self.parts), strict=True):
             prompts, answers = type(self.tasks[0]).sample_each(self.tasks, "train", part)
             noise = self.objective.noise(keys, where[None])
