@@ -88,11 +88,11 @@ def _evaluate(
     for first in range(0, count, batch_size):
         indices = torch.arange(first, min(first + batch_size, count), device=device)
         prompts, answers = type(tasks[0]).sample_each(tasks, split, indices[None])
-        shape, flat = prompts.shape[:2], [prompts.flatten(0, 1), answers.flatten(0, 1)]
-        decoys = tasks[0].decoys(*flat)
+        shape, flat_prompts, flat_answers = prompts.shape[:2], prompts.flatten(0, 1), answers.flatten(0, 1)
+        decoys = tasks[0].decoys(flat_prompts, flat_answers)
         asked = ask(prompts, answers, template.noise(("evaluation", split), indices), decoys.unflatten(0, shape))
         losses, predictions, given, led = (tensor.flatten(0, 1) for tensor in asked)
-        found = _judge(tasks[0], *flat, decoys, losses, predictions, given, led)
+        found = _judge(tasks[0], flat_prompts, flat_answers, decoys, losses, predictions, given, led)
         for name, value in found.items():
             sums[name] = sums.get(name, 0) + value.double().unflatten(0, shape).sum(dim=1)
     means = {name: (total / count).tolist() for name, total in sums.items()}
