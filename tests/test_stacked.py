@@ -21,7 +21,7 @@ from lookahead.counter import integers
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate, evaluate_each, measures
 from lookahead.harness import Busy, run_stacked
-from lookahead.members import State, each, stack
+from lookahead.members import State, Template, each, stack
 from lookahead.objectives import TeacherForcing
 from lookahead.results import Result, open_run_folder, read_result, trained
 from lookahead.runs import Run
@@ -72,7 +72,7 @@ def members_of(runs: Sequence[Run], dtype: torch.dtype = torch.float32, folder: 
     return members
 
 
-def judged(template: Objective, state: State, tasks: list[Task]) -> list[dict[str, Any]]:
+def judged(template: Template, state: State, tasks: list[Task]) -> list[dict[str, Any]]:
     """The measures of a few examples."""
     return list(evaluate_each(template, state, tasks, "validation", 16))
 
@@ -185,7 +185,7 @@ def test_on_a_gpu_the_gradients_are_those_of_each_alone(tiny_run: MakeRun) -> No
     state = {name: tensor.requires_grad_() for name, tensor in stack([m.objective for m in members]).items()}
     indices = torch.arange(8, device="cuda")
     prompts, answers = PathStar.sample_each([m.task for m in members], "train", indices[None])  # type: ignore[arg-type]
-    each(lambda o, p, a: o(p, a).total, members[0].objective, state, prompts, answers).sum().backward()
+    each(lambda o, p, a: o(p, a).total, Template(members[0].objective), state, prompts, answers).sum().backward()
     for i, member in enumerate(members):
         member.objective(*member.task.sample("train", indices)).total.backward()
         for name, parameter in member.objective.named_parameters():
@@ -231,7 +231,7 @@ def test_a_captured_step_takes_its_inputs_and_rates_from_where_they_were_recorde
         members = members_of(runs)
         optimizers = StackedOptimizers([m.objective for m in members], runs, CPU)
         tasks, seeds = [m.task for m in members], [m.seed for m in members]
-        take = StackedStep(copy.deepcopy(members[0].objective), tasks, runs[0], seeds, optimizers)
+        take = StackedStep(Template(copy.deepcopy(members[0].objective)), tasks, runs[0], seeds, optimizers)
         taking.append(take)
         if captured:
             take.run, take.engine = Captured(take.update), "captured"
@@ -265,7 +265,7 @@ def test_a_batch_that_is_split_has_the_same_gradients(objective: Any, tiny_run: 
         members = members_of(runs, torch.float64)
         optimizers = StackedOptimizers([m.objective for m in members], runs, CPU)
         tasks, seeds = [m.task for m in members], [m.seed for m in members]
-        take = StackedStep(copy.deepcopy(members[0].objective), tasks, runs[0], seeds, optimizers)
+        take = StackedStep(Template(copy.deepcopy(members[0].objective)), tasks, runs[0], seeds, optimizers)
         teach = take.teach
 
         def tight(*given: Any, room: int = room, teach: Any = teach) -> Any:
@@ -400,7 +400,9 @@ def test_the_measures_of_all_are_the_measures_of_each(
             for parameter in member.objective.parameters():
                 parameter.mul_(4)
     objectives = [member.objective for member in members]
-    found = evaluate_each(objectives[0], stack(objectives), [m.task for m in members], "test", 75, batch_size=32)
+    found = evaluate_each(
+        Template(objectives[0]), stack(objectives), [m.task for m in members], "test", 75, batch_size=32
+    )
     for member, one in zip(members, found, strict=True):
         expected = evaluate(member.objective, member.task, "test", 75)
         assert one.keys() == expected.keys()
@@ -412,7 +414,7 @@ def test_the_measures_of_all_are_the_measures_of_each(
 def test_there_must_be_something_to_measure(tiny_run: MakeRun) -> None:
     (member,) = members_of([tiny_run()])
     with pytest.raises(LookaheadError, match="cannot measure on 0 examples"):
-        evaluate_each(member.objective, stack([member.objective]), [member.task], "test", 0)
+        evaluate_each(Template(member.objective), stack([member.objective]), [member.task], "test", 0)
 
 
 # -- members that leave --------------------------------------------------------------------------------------
@@ -422,7 +424,7 @@ def leaving(*numbers: int) -> Any:
     """A measure by which these members, by the seed of their task, have reached their goal at step 4."""
     seeds, calls = [3 * number for number in numbers], iter(range(1000))
 
-    def measure(template: Objective, state: State, tasks: list[Task]) -> list[dict[str, Any]]:
+    def measure(template: Template, state: State, tasks: list[Task]) -> list[dict[str, Any]]:
         call = next(calls)
         return [{"autoregressive_accuracy": float(call > 0 and task.seed in seeds)} for task in tasks]
 
@@ -435,7 +437,7 @@ def test_a_member_that_has_reached_its_goal_leaves_and_the_others_go_on(tiny_run
     together, solo = (members_of(runs, torch.float64) for _ in range(2))
     told: list[Any] = []
 
-    def finished(numbers: list[int], done: list[Trained], template: Objective, state: State) -> None:
+    def finished(numbers: list[int], done: list[Trained], template: Template, state: State) -> None:
         told.append((numbers, [one.steps for one in done], {len(tensor) for tensor in state.values()}))
 
     outcomes = train_stacked(together, leaving(1), finished=finished)

@@ -18,7 +18,7 @@ from lookahead.errors import LookaheadError
 from lookahead.evaluation.measures import evaluate, evaluate_each
 from lookahead.files import sweep
 from lookahead.journal import note
-from lookahead.members import State, take_up
+from lookahead.members import State, Template, take_up
 from lookahead.results import Result, load_weights, manifest, open_run_folder, read_result, run_folder, write_result
 from lookahead.runs import Run
 from lookahead.training.checkpoints import Checkpoints
@@ -120,17 +120,17 @@ def run_stacked(
             except LookaheadError as error:
                 outcomes[config.id] = error
 
-        def measure(template: Objective, state: State, tasks: list[Task]) -> list[dict[str, Any]]:
+        def measure(template: Template, state: State, tasks: list[Task]) -> list[dict[str, Any]]:
             rows = evaluate_each(template, state, tasks, "validation", VALIDATION_EXAMPLES)
             if probe is None:
                 return rows
-            alone = copy.deepcopy(template).cpu()
+            alone = copy.deepcopy(template.objective).cpu()
             for i, task in enumerate(tasks):
                 take_up(alone, state, i)
                 rows[i] |= probe(alone, task)
             return rows
 
-        def finished(numbers: list[int], done: list[Trained], template: Objective, state: State) -> None:
+        def finished(numbers: list[int], done: list[Trained], template: Template, state: State) -> None:
             tasks = [prepared[number].task for number in numbers]
             measured = evaluate_each(template, state, tasks, "test", TEST_EXAMPLES)
             for number, trained, measures in zip(numbers, done, measured, strict=True):

@@ -1,7 +1,7 @@
 """Several objectives of one kind as one: their weights stacked, a single call for all members.
 
     state = stack(objectives)                                   names -> tensors [S, ...]
-    losses = each(lambda o, p, a: o(p, a).total, objectives[0], state, prompts, answers)      [S]
+    losses = each(lambda o, p, a: o(p, a).total, Template(objectives[0]), state, prompts, answers)        [S]
 
 S members; what each of them reads and gives has a leading dimension S.
 """
@@ -21,6 +21,21 @@ from lookahead.errors import LookaheadError
 
 State = dict[str, Tensor]
 """Names of parameters and buffers -> their values for all members [S, ...]."""
+
+
+class Template(nn.Module):
+    """An objective that lends its code to all members; `each` gives it their weights.
+
+    It lies on the device of their state, and its own weights are never read.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, function: Callable[..., Any], *inputs: Tensor | None) -> Any:
+        """Any function of the objective, since `functional_call` calls nothing but `forward`."""
+        return function(self.objective, *inputs)
 
 
 def stack(objectives: Sequence[Objective]) -> State:
@@ -63,30 +78,17 @@ def take_up(objective: Objective, state: State, member: int) -> None:
         own[name].copy_(values[member])
 
 
-def each(function: Callable[..., Any], template: Objective, state: State, *inputs: Tensor | None) -> Any:
+def each(function: Callable[..., Any], template: Template, state: State, *inputs: Tensor | None) -> Any:
     """`function(objective, *inputs)` for every member at once, the objective with the member's weights.
 
     Args:
         function: what it gives are tensors (in tuples, lists or dicts), and get a leading dimension S.
-        template: an objective built as the members are, on the device of `state`.
         inputs: [S, ...] each, or None for all.
     """
-    calling = _Calling(template)
 
     def of_one(weights: State, *own: Tensor | None) -> Any:
-        return functional_call(calling, {f"objective.{k}": v for k, v in weights.items()}, (function, *own))
+        return functional_call(template, {f"objective.{k}": v for k, v in weights.items()}, (function, *own))
 
     # Under vmap the fused kinds of attention think that nobody wants a gradient, and leave out what it needs.
     with sdpa_kernel(SDPBackend.MATH):
         return vmap(of_one, in_dims=(0, *(None if given is None else 0 for given in inputs)))(state, *inputs)
-
-
-class _Calling(nn.Module):
-    """Calls any function of an objective, since `functional_call` calls nothing but `forward`."""
-
-    def __init__(self, objective: Objective) -> None:
-        super().__init__()
-        self.objective = objective
-
-    def forward(self, function: Callable[..., Any], *inputs: Tensor | None) -> Any:
-        return function(self.objective, *inputs)

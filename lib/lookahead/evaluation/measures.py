@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lookahead.contracts import Objective, Split, Task
 from lookahead.errors import CannotContinue, LookaheadError
-from lookahead.members import State, each
+from lookahead.members import State, Template, each
 
 Measures = dict[str, float | int | list[float]]
 
@@ -48,7 +48,7 @@ def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_s
 
 @torch.no_grad()
 def evaluate_each(
-    template: Objective, state: State, tasks: Sequence[Task], split: Split, count: int, batch_size: int = 1024
+    template: Template, state: State, tasks: Sequence[Task], split: Split, count: int, batch_size: int = 1024
 ) -> list[Measures]:
     """As `evaluate`, for S members at once (see `lookahead.members`), each on the examples of its own task.
 
@@ -68,12 +68,12 @@ def evaluate_each(
 
             return each(of_one, template, some, prompts, answers, decoys)
 
-        measures += _evaluate(template, tasks[first : first + together], ask, split, count, batch_size)
+        measures += _evaluate(template.objective, tasks[first : first + together], ask, split, count, batch_size)
     return measures
 
 
 def _evaluate(
-    template: Objective,
+    objective: Objective,
     tasks: Sequence[Task],
     ask: Callable[[Tensor, Tensor, Tensor | None, Tensor], Sequence[Tensor]],
     split: Split,
@@ -83,14 +83,14 @@ def _evaluate(
     """The measures of each member; `ask` is `_ask` for all of them, with a leading dimension S."""
     if count < 1:
         raise LookaheadError(f"cannot measure on {count} examples: at least 1")
-    device = next(template.parameters()).device
+    device = next(objective.parameters()).device
     sums: dict[str, Tensor] = {}
     for first in range(0, count, batch_size):
         indices = torch.arange(first, min(first + batch_size, count), device=device)
         prompts, answers = type(tasks[0]).sample_each(tasks, split, indices[None])
         shape, flat_prompts, flat_answers = prompts.shape[:2], prompts.flatten(0, 1), answers.flatten(0, 1)
         decoys = tasks[0].decoys(flat_prompts, flat_answers)
-        asked = ask(prompts, answers, template.noise(("evaluation", split), indices), decoys.unflatten(0, shape))
+        asked = ask(prompts, answers, objective.noise(("evaluation", split), indices), decoys.unflatten(0, shape))
         losses, predictions, given, led = (tensor.flatten(0, 1) for tensor in asked)
         found = _judge(tasks[0], flat_prompts, flat_answers, decoys, losses, predictions, given, led)
         for name, value in found.items():

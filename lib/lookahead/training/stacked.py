@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
-from lookahead.members import State, take_up
+from lookahead.members import State, Template, take_up
 from lookahead.training.checkpoints import Checkpoints
 from lookahead.training.loop import (
     Clock,
@@ -35,10 +35,10 @@ from lookahead.training.step import Engine
 MAY_DIFFER = ("seed", "learning_rate", "matrix_learning_rate", "start_from")
 """Fields of a run in which the members of a stack may differ."""
 
-StackedMeasure = Callable[[Objective, State, list[Task]], list[dict[str, Any]]]
+StackedMeasure = Callable[[Template, State, list[Task]], list[dict[str, Any]]]
 """What is measured at every evaluation, of the members with these weights (see `lookahead.members`), a row each."""
 
-Finished = Callable[[list[int], list[Trained], Objective, State], None]
+Finished = Callable[[list[int], list[Trained], Template, State], None]
 """Told at once which members (by their number) have finished, and with which weights."""
 
 
@@ -173,7 +173,7 @@ class _Group:
         self.rows, self.measure, self.finished, self.outcomes, self.clock = entrants, measure, finished, outcomes, clock
         self.settings, self.step = entrants[0].member.settings, entrants[0].trained.steps
         members = [entrant.member for entrant in entrants]
-        self.template = copy.deepcopy(members[0].objective).to(device)
+        self.template = Template(copy.deepcopy(members[0].objective)).to(device)
         self.optimizers = StackedOptimizers(
             [member.objective for member in members],
             [member.settings for member in members],

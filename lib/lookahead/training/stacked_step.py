@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lookahead.contracts import Objective, Task
 from lookahead.counter import Key
-from lookahead.members import State, each, named_tensors, stack
+from lookahead.members import State, Template, each, named_tensors, stack
 from lookahead.training.checkpoints import state_tensors
 from lookahead.training.muon import Muon
 from lookahead.training.optimizers import grouped
@@ -190,21 +190,20 @@ class StackedStep(Step):
     """`step(k)` does step k of all members: it gives their losses [S].
 
     Args:
-        template: an objective built as the members are, on the device of `optimizers`.
         tasks, seeds: one a member.
     """
 
     def __init__(
         self,
-        template: Objective,
+        template: Template,
         tasks: Sequence[Task],
         settings: Settings,
         seeds: Sequence[int],
         optimizers: StackedOptimizers,
         engine: Engine = "auto",
     ) -> None:
-        self.set_up(template, settings, engine, teach_each)
-        self.optimizers = optimizers
+        self.set_up(template.objective, settings, engine, teach_each)
+        self.template, self.optimizers = template, optimizers
         self.tasks, self.seed = list(tasks), list(seeds)
 
     def keep(self, rows: list[int]) -> None:
@@ -225,7 +224,7 @@ class StackedStep(Step):
             prompts, answers = type(self.tasks[0]).sample_each(self.tasks, "train", part)
             noise = self.objective.noise(keys, where[None])
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-                totals = self.teach(self.objective, self.optimizers.state, prompts, answers, noise, progress)
+                totals = self.teach(self.template, self.optimizers.state, prompts, answers, noise, progress)
             share = totals * (part.shape[1] / indices.shape[1]) if self.parts > 1 else totals
             share.sum().backward()
             losses = losses + share.detach()
@@ -238,7 +237,7 @@ class StackedStep(Step):
 
 
 def teach_each(
-    template: Objective, state: State, prompts: Tensor, answers: Tensor, noise: Tensor | None, progress: Tensor
+    template: Template, state: State, prompts: Tensor, answers: Tensor, noise: Tensor | None, progress: Tensor
 ) -> Tensor:
     """The members' losses [S]."""
 
