@@ -9,9 +9,11 @@ import pytest
 from conftest import MODEL, TASK
 
 from lookahead import cli, harness
+from lookahead.errors import LookaheadError
 from lookahead.experiments import EXPERIMENTS, Experiment
 from lookahead.results import read_packed
 from lookahead.runs import Run
+from lookahead.training.loop import OutOfTime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,15 +52,86 @@ def test_list_names_every_experiment(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_run_does_an_experiment(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "tiny", "--device", "cpu", "--time-limit", "1h"]) == 0
-    assert capsys.readouterr().out.startswith("1/1 3 forward seed 0: 0.")
+    assert capsys.readouterr().out.startswith("1/1 G(2,3) forward, seed 0: 0.")
     assert len(read_packed("tiny-quick")) == 1
     assert cli.main(["run", "tiny", "--profile", "census", "--device", "cpu"]) == 0
     assert len(read_packed("tiny-census")) == 1
 
 
+def test_status_says_how_far_it_is(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status", "tiny", "--profile", "quick"]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == ["experiment", "profile", "done", "stale", "failed", "begun", "missing", "time", "left"]
+    assert row.split() == ["tiny", "quick", "0", "0", "0", "0", "1", "not", "known"]
+    cli.main(["status", "tiny", "--missing"])
+    (missing,) = capsys.readouterr().out.splitlines()
+    assert cli.main(["run", "tiny", "--device", "cpu", "--only", missing, "--no-pack"]) == 0
+    capsys.readouterr()
+    cli.main(["status", "tiny", "--missing"])
+    assert capsys.readouterr().out == ""
+    cli.main(["status"])
+    assert [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["tiny", profile, "1"] for profile in ("quick", "census", "paper")
+    ]
+
+
+def test_a_failure_is_an_exit_status_and_has_a_line_in_status(
+    tiny: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any) -> None:
+        raise LookaheadError("the loss of step 3 is nan")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(harness, "_train", fail)
+        assert cli.main(["run", "tiny", "--device", "cpu"]) == 1
+    assert "lookahead: 1 runs failed; what succeeded is stored" in capsys.readouterr().err
+    cli.main(["status", "tiny"])
+    assert "failed: G(2,3) forward, seed 0 (" in capsys.readouterr().out
+    assert cli.main(["run", "tiny", "--device", "cpu", "--retry"]) == 0
+
+
+def test_show_draws_a_table_and_a_figure(tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["show", "tiny"]) == 1
+    assert capsys.readouterr().err.startswith("lookahead: nothing is stored of tiny at profile quick: ")
+    cli.main(["run", "tiny", "--device", "cpu"])
+    capsys.readouterr()
+    figure = tmp_path / "figure.png"
+    assert cli.main(["show", "tiny", "--figure", str(figure)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Does it run?\n\n")
+    assert "G(2,3) forward" in out
+    assert "1 of 1 runs, 1 seeds, " in out
+    assert figure.read_bytes()[:4] == b"\x89PNG"
+    assert cli.main(["show", "tiny", "--figure", str(tmp_path / "figure.txt")]) == 1
+    assert "a figure is a png, svg or pdf file; not " in capsys.readouterr().err
+
+
+def test_pack_leaves_one_file(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pack", "tiny"]) == 1
+    assert capsys.readouterr().err == "lookahead: no results of tiny at profile quick to pack\n"
+    cli.main(["run", "tiny", "--device", "cpu", "--no-pack"])
+    assert cli.main(["pack", "tiny"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 results in ")
+
+
+def test_a_time_limit_that_is_reached_has_an_exit_status_of_its_own(
+    tiny: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*given: Any) -> None:
+        raise OutOfTime("stopped after step 2 of 3; the same call goes on from there", 2)
+
+    monkeypatch.setattr(harness, "_train", late)
+    assert cli.main(["run", "tiny", "--device", "cpu", "--time-limit", "1h"]) == cli.UNFINISHED
+    assert "time limit: 1 of 1 runs are left; the same call goes on from here" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["run", "tiny", "--only", "back"], "lookahead: no run answers to 'back': an id's beginning, seed=N, or a"),
+        (["run", "tiny", "--device", "cpu", "--engine", "fast"], "lookahead: unknown engine 'fast'; known: auto"),
+        (["status", "--missing"], "lookahead: --missing wants one experiment"),
+        (["show", "tinny"], "lookahead: unknown experiment 'tinny'; known: direction, hints"),
         (["run", "tinny"], "lookahead: unknown experiment 'tinny'; known: direction, hints"),
         (["run", "tiny", "--profile", "huge"], "lookahead: unknown profile 'huge'; known: quick, census, paper"),
         (["run", "tiny", "--device", "tpu9"], "lookahead: unknown device 'tpu9': take auto, cpu or cuda"),

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from nursery import Nursery, wait_until
 from safetensors import safe_open
 
 from lookahead import harness
@@ -27,8 +28,7 @@ MakeRun = Callable[..., Run]
 
 KILLS = 24
 
-NURSERY = """
-import os, sys
+ONE_RUN = """
 from lookahead import harness
 from lookahead.runs import Run
 from lookahead.currency import stamp
@@ -37,38 +37,11 @@ harness.TEST_EXAMPLES = 128
 run, device = Run.from_json(sys.argv[1]), sys.argv[2]
 stamp(run)
 Optimizers(run.build()[1], run).step()
-for _ in sys.stdin:
-    child = os.fork()
-    if not child:
-        harness.run(run, device=device, checkpoint_every=2)
-        os._exit(0)
-    print(child, flush=True)
-    print(os.waitpid(child, 0)[1], flush=True)
+
+def work():
+    harness.run(run, device=device, checkpoint_every=2)
 """
-"""Loads the library once, with what a first step loads; every line it reads starts the run in a new process."""
-
-
-class Nursery:
-    """Starts the same run again and again in processes of their own."""
-
-    def __init__(self, run: Run, device: str, store: Path) -> None:
-        environment = {**os.environ, "LOOKAHEAD_RESULTS": str(store), "LOOKAHEAD_PROGRESS": "", "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", NURSERY, run.to_json(), device]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, env=environment, **pipes)
-
-    def start(self) -> int:
-        """The number of the new process."""
-        self.process.stdin.write("go\n")  # type: ignore[union-attr]
-        self.process.stdin.flush()  # type: ignore[union-attr]
-        return int(self.process.stdout.readline())  # type: ignore[union-attr]
-
-    def status(self) -> int:
-        """How it ended, when it has."""
-        return os.waitstatus_to_exitcode(int(self.process.stdout.readline()))  # type: ignore[union-attr]
-
-    def close(self) -> None:
-        self.process.communicate()
+"""Loads what a first step loads, too."""
 
 
 @pytest.fixture
@@ -76,7 +49,7 @@ def nursery(store: Path) -> Iterator[Callable[..., Nursery]]:
     opened: list[Nursery] = []
 
     def make(run: Run, device: str = "cpu") -> Nursery:
-        opened.append(Nursery(run, device, store))
+        opened.append(Nursery(ONE_RUN, run.to_json(), device, store=store))
         return opened[-1]
 
     yield make
@@ -90,14 +63,6 @@ def steps_saved(checkpoint: Path) -> int:
         with contextlib.suppress(OSError, RuntimeError), safe_open(path, framework="pt") as file:
             return json.loads(file.metadata()["record"])["steps"]
     return 0
-
-
-def wait_until(there: Callable[[], bool]) -> None:
-    """Waits for it, two minutes at most."""
-    end = time.monotonic() + 120
-    while not there():
-        assert time.monotonic() < end, "nothing came in two minutes"
-        time.sleep(0.001)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

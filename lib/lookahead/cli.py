@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from lookahead.errors import LookaheadError
+
+UNFINISHED = 3
+"""Exit status: nothing went wrong, but not everything that was asked for is there yet."""
 
 
 def duration(text: str) -> float:
@@ -22,46 +27,171 @@ def duration(text: str) -> float:
     return seconds
 
 
+def parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    whole = argparse.ArgumentParser(prog="lookahead", description="Run the experiments behind the book.")
+    commands = whole.add_subparsers(dest="command", required=True)
+
+    def command(name: str, does: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        one.set_defaults(does=does)
+        return one
+
+    def which(one: argparse.ArgumentParser, optional: bool = False) -> None:
+        one.add_argument("name", nargs="?" if optional else None, help="of an experiment (lookahead list)")
+        one.add_argument("--profile", default=None if optional else "quick", help="quick, census or paper")
+
+    def only(one: argparse.ArgumentParser) -> None:
+        one.add_argument(
+            "--only", action="append", default=[], metavar="KEY",
+            help="runs whose id begins with KEY, whose label contains it, or seed=N; several must all hold",
+        )  # fmt: skip
+
+    command("list", list_experiments, "the experiments")
+
+    one = command("run", run, "do what is missing of an experiment, and pack it")
+    which(one)
+    only(one)
+    one.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    one.add_argument("--engine", default="auto", help="how a step is computed: auto, eager, compiled or captured")
+    one.add_argument("--time-limit", type=duration, metavar="TIME", help="stop cleanly before this: 90s, 9m, 2h")
+    one.add_argument("--retry", action="store_true", help="those that failed before, too")
+    one.add_argument("--no-wait", action="store_true", help="do not wait for runs that others are doing")
+    one.add_argument("--no-pack", action="store_true", help="leave the packing to lookahead pack")
+
+    one = command("status", status, "how far the experiments are")
+    which(one, optional=True)
+    only(one)
+    one.add_argument("--missing", action="store_true", help="the ids of the runs that are not there or stale")
+
+    one = command("show", show, "what an experiment has shown: a table, and a figure")
+    which(one)
+    only(one)
+    one.add_argument("--figure", type=Path, metavar="FILE", help="learning curves, as .png, .svg or .pdf")
+
+    one = command("pack", pack, "working results into one file an experiment")
+    which(one)
+    one.add_argument("files", nargs="*", type=Path, metavar="FILE", help="packed on other machines, to be joined")
+
+    one = command("info", info, "the device, torch, and which kernels are used")
+    one.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    return whole
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="lookahead", description="Run the experiments behind the book.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the experiments")
-    runner = commands.add_parser("run", help="do what is missing of an experiment, and pack it")
-    runner.add_argument("name")
-    runner.add_argument("--profile", default="quick", help="quick, census or paper (default: quick)")
-    runner.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    runner.add_argument("--time-limit", type=duration, help="stop cleanly before this: 90s, 9m, 2h")
-    teller = commands.add_parser("info", help="the device, torch, and which kernels are used")
-    teller.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    options = parser.parse_args(arguments)
-
-    from lookahead.experiments import EXPERIMENTS, experiment, run_experiment  # torch: not for --help
-
+    options = parser().parse_args(arguments)
     try:
-        if options.command == "info":
-            from lookahead.contracts import resolve_device
-            from lookahead.models.kernels import report
-
-            print(*report(resolve_device(options.device)), sep="\n")
-            return 0
-        if options.command == "list":
-            for found in EXPERIMENTS.values():
-                print(f"{found.name:12} {found.question}")
-            return 0
-        run_experiment(
-            experiment(options.name),
-            options.profile,
-            device=options.device,
-            time_limit=options.time_limit,
-            say=lambda line: print(line, flush=True),
-        )
+        return options.does(options)
     except LookaheadError as error:
         print(f"lookahead: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("lookahead: stopped; the same call goes on from here", file=sys.stderr)
         return 130
+
+
+# What loads torch is imported by the command that needs it: not for --help.
+
+
+def list_experiments(options: argparse.Namespace) -> int:
+    from lookahead.experiments import experiments
+
+    found = experiments()
+    width = max(map(len, found))
+    for one in found.values():
+        print(f"{one.name:{width}}  {one.question}")
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.profile != "paper":
+        from lookahead.chapter.begin import pin
+
+        pin()  # as in the chapters: one thread, so that several runners share a machine, and one instruction set
+
+    from tqdm import tqdm
+
+    from lookahead.experiments import experiment, run_experiment
+
+    sitting = run_experiment(
+        experiment(options.name),
+        options.profile,
+        only=options.only,
+        device=options.device,
+        engine=options.engine,
+        time_limit=options.time_limit,
+        wait=not options.no_wait,
+        retry=options.retry,
+        packing=not options.no_pack,
+        say=lambda line: tqdm.write(line, file=sys.stdout),
+    )
+    if sitting.failed:
+        raise LookaheadError(f"{len(sitting.failed)} runs failed; what succeeded is stored")
+    return UNFINISHED if sitting.left or sitting.elsewhere else 0
+
+
+def status(options: argparse.Namespace) -> int:
+    from lookahead.experiments import PROFILES, experiment, experiments
+    from lookahead.experiments.grid import places
+    from lookahead.experiments.report import STATUS_HEAD, status_row
+    from lookahead.tables import columns
+
+    if options.missing:
+        if options.name is None:
+            raise LookaheadError("--missing wants one experiment: lookahead status NAME --missing")
+        grid = places(experiment(options.name), options.profile or "quick", options.only)
+        print(*(place.run.id for place in grid if place.state not in ("done", "failed")), sep="\n", end="")
+        return 0
+    chosen = experiments().values() if options.name is None else [experiment(options.name)]
+    profiles = list(PROFILES) if options.profile is None else [options.profile]
+    rows, failures = [], []
+    for one in chosen:
+        for profile in profiles:
+            grid = places(one, profile, options.only)
+            if options.name or any(place.state != "missing" for place in grid):
+                rows.append(status_row(one, profile, grid))
+            failures += [f"failed: {place.title} ({place.run.id}): {place.error}" for place in grid if place.error]
+    print(columns(STATUS_HEAD, rows), *failures, sep="\n")
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    from lookahead.experiments import experiment
+    from lookahead.experiments.grid import places
+    from lookahead.experiments.report import behind, cells, table
+
+    one = experiment(options.name)
+    grid = places(one, options.profile, options.only)
+    if not any(place.result for place in grid):
+        raise LookaheadError(
+            f"nothing is stored of {one.name} at profile {options.profile}: "
+            f"lookahead run {one.name} --profile {options.profile}"
+        )
+    print(one.question, "", table(grid), "", behind(grid), sep="\n")
+    if options.figure is not None:
+        try:
+            from lookahead.chapter.experiment import draw_experiment
+        except ImportError as error:
+            raise LookaheadError(f"a figure needs more ({error}): pip install -e .[chapters]") from error
+        draw_experiment(options.figure, one.question, cells(grid), f"{options.profile} profile")
+        print(f"drawn to {options.figure}")
+    return 0
+
+
+def pack(options: argparse.Namespace) -> int:
+    from lookahead.experiments import experiment, pack_experiment
+
+    path, count = pack_experiment(experiment(options.name), options.profile, options.files)
+    print(f"{count} results in {path}")
+    return 0
+
+
+def info(options: argparse.Namespace) -> int:
+    from lookahead.contracts import resolve_device
+    from lookahead.models.kernels import report
+
+    print(*report(resolve_device(options.device)), sep="\n")
     return 0
 
 

@@ -7,3 +7,7 @@ class LookaheadError(Exception):
 
 class CannotContinue(LookaheadError):
     """An objective cannot go on from forced tokens."""
+
+
+class NoRoom(LookaheadError):
+    """The disk is full."""

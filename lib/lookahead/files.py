@@ -1,12 +1,13 @@
 """Files that are whole or not there: written beside, synced, then moved into place."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lookahead.errors import LookaheadError
+from lookahead.errors import LookaheadError, NoRoom
 
 
 @contextlib.contextmanager
@@ -14,7 +15,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path to write to; moves it to `path` if all went well, else removes it.
 
     Raises:
-        LookaheadError: the file could not be written; what stood at `path` is untouched.
+        LookaheadError: the file could not be written; what stood at `path` is untouched. `NoRoom` if the disk is full.
     """
     path = Path(path)
     temporary = None
@@ -29,12 +30,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise LookaheadError(
+        raise failed(error)(
             f"{path} could not be written ({error.strerror or error}); what was there before is untouched"
         ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def failed(error: OSError) -> type[LookaheadError]:
+    """`NoRoom` where the disk, or what one may use of it, is full."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+    return NoRoom if full else LookaheadError
 
 
 def sweep(folder: str | Path) -> None:
@@ -53,7 +60,7 @@ def make_folder(path: str | Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LookaheadError(f"the folder {path} could not be made ({error.strerror or error})") from error
+        raise failed(error)(f"the folder {path} could not be made ({error.strerror or error})") from error
     return path
 
 

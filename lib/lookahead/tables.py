@@ -1,4 +1,4 @@
-"""Tables in Markdown."""
+"""Tables in Markdown, and for a terminal."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,3 +18,19 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: i
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in columns of equal width; what looks like a number stands at the right."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    right = [all(_is_number(row[i]) for row in rows) and bool(rows) for i in range(len(head))]
+    told = []
+    for line in lines:
+        cells = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True))
+        told.append("  ".join(cells).rstrip())
+    return "\n".join(told)
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()

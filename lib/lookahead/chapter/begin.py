@@ -138,6 +138,16 @@ def _fits(value: Any, implied: Any) -> bool:
     return type(value) is type(implied)
 
 
+def _command(run_id: str) -> str:
+    """What trains a run of an experiment at the paper's size."""
+    from lookahead.experiments import experiments
+
+    for one in experiments().values():
+        if any(run.id == run_id for _, run in one.runs("paper")):
+            return f"`lookahead run {one.name} --profile paper --only {run_id}`"
+    return "execute this chapter"
+
+
 class Chapter:
     """The parameters of a chapter as attributes, and what it says of them.
 
@@ -146,6 +156,8 @@ class Chapter:
 
     def __init__(self, parameters: dict[str, Any], default: bool) -> None:
         self.parameters, self.default = parameters, default
+        self.kind = f"live, {parameters['profile']} profile"
+        """What stands under the figures of its runs: whether they were trained here."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -155,6 +167,49 @@ class Chapter:
 
     def __repr__(self) -> str:
         return "\n".join(f"{name:12} {value}" for name, value in self.parameters.items())
+
+    def run(self, *, weights: bool = False, **fields: Any) -> Any:
+        """`lookahead.run` on the chapter's device, with what its profile says of a run beside its own parameters.
+
+        At the paper's size a CPU does not train: there the stored result of that run is taken, and the chapter says
+        so.
+
+        Args:
+            weights: the chapter goes on to look into the network; stored results are without.
+            fields: of the run.
+
+        Returns:
+            the result.
+
+        Raises:
+            LookaheadError: no GPU, and nothing stored; the message says how to get it.
+        """
+        from lookahead import harness
+        from lookahead.contracts import resolve_device
+        from lookahead.experiments import PROFILES
+        from lookahead.runs import Run
+
+        config = Run.of({**PROFILES[self.profile]["run"], **fields})
+        if self.profile != "paper" or resolve_device(self.device).type != "cpu":
+            return harness.run(config, device=self.device)
+        from lookahead.experiments.grid import look, packed_anywhere
+        from lookahead.results import run_folder
+
+        found = look("", config, packed_anywhere()).result
+        if found is None:
+            raise LookaheadError(
+                f"no GPU here to train at the paper's size, and nothing stored of this run ({config.id}): "
+                f"{_command(config.id)} on a machine with one, or take the profile census"
+            )
+        if weights and not (run_folder(config.id) / "weights.safetensors").exists():
+            raise LookaheadError(
+                f"this chapter looks into the network, and no weights are kept of run {config.id}: at the paper's size "
+                "it needs a GPU; or take the profile census"
+            )
+        self.kind = f"stored, {self.profile} profile"
+        stale = "" if found.current else "; OUT OF DATE: today's code would give another"
+        print(f"no GPU here: run {config.id} is taken from the store, trained on {found.manifest['device']}{stale}")
+        return found
 
     def glue(self, name: str, value: float) -> None:
         """Stores a number for the prose: written there as {glue:text}`name:.2f`.

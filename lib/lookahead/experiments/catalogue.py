@@ -1,36 +1,13 @@
-"""The experiments behind the chapters, as plain data."""
+"""The experiments behind the chapters, as plain data: which cells, on which graphs, with which fields of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.gradients import gradient_signal
-from lookahead.runs import Run
-
-PROFILES: dict[str, dict[str, Any]] = {
-    "quick": {"seeds": 1, "num_nodes": 10, "run": {"model": "tiny", "batch_size": 128}},
-    "census": {"seeds": 10, "num_nodes": 10, "run": {"model": "tiny", "batch_size": 128}},
-    "paper": {
-        "seeds": 3,
-        "num_nodes": 50,
-        "run": {
-            "model": "mini",
-            "batch_size": 256,
-            "train_examples": 200_000,
-            "steps": 40_000,
-            "optimizer": "adamw",
-            "learning_rate": 5e-4,
-            "evaluate_every": 1000,
-            "precision": "bfloat16",
-        },
-    },
-}
-"""`quick`: one seed on a CPU. `census`: the same size, many seeds. `paper`: Bachmann and Nagarajan's GPT-Mini,
-200,000 graphs with labels from 50 (their 500 epochs at batch 256 would be 390,000 steps)."""
+from lookahead.experiments.experiment import Experiment, own_experiments
 
 HINTS: dict[str, dict[str, Any]] = {
     "start shown, later shown": {"name": "hints", "start": True, "later": True},
@@ -87,54 +64,47 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "model": model,
         "objective": objective,
         "learning_rate": rate,
+        "seeds": seeds,
     }
-    for model, rate in (("tiny", 1e-3), ("mamba-tiny", 2e-3), ("mamba2-tiny", 2e-3))
+    for model, rate, seeds in (("tiny", 1e-3, 20), ("mamba-tiny", 2e-3, 10), ("mamba2-tiny", 2e-3, 10))
     for objective, length in ASKED
 }
 """Three networks of about one size, each at the rate that suits it."""
+
+MEMORIES: dict[str, dict[str, Any]] = {
+    f"{state}, question {'first' if first else 'last'}": {
+        "model": {"name": "mamba", "layers": 2, "width": 32, "state": state},
+        "task": {"question_first": first},
+    }
+    for state in (1, 2, 4, 8, 16)
+    for first in (False, True)
+}
+"""Numbers that a channel of a small Mamba remembers; the question behind the edges or before them."""
+
+QUESTION_FIRST: dict[str, dict[str, Any]] = {
+    f"{objective}, {length}": {
+        "task": {"path_length": length, "question_first": True},
+        "model": "mamba-tiny",
+        "objective": objective,
+    }
+    for objective, length in (("teacher_forcing", 4), ("teacher_forcing", 5), ("reversed", 5))
+}
+"""What `ARCHITECTURES` asks of Mamba, with the question before the edges."""
+
+PAPERS_ARCHITECTURES: dict[str, dict[str, Any]] = {
+    f"{model}, {objective}": {"model": model, "objective": objective, "learning_rate": rate}
+    for model, rate in (("mini", 5e-4), ("mamba-mini", 1e-4), ("mamba2-mini", 1e-4))
+    for objective in ("teacher_forcing", "reversed", "teacherless")
+}
+"""At the paper's size, at its rates (Mamba's is said to be 1e-4; Mamba-2 is not in it)."""
+
+PAPERS_GRAPHS = ((2, 5), (10, 5))
+"""Of those of the paper, one with two arms and one with many."""
 
 
 def gradients(objective: Objective, task: Task) -> dict[str, Any]:
     """What reaches each token: signal, noise and help to the decision, on 512 examples."""
     return {"gradient": gradient_signal(objective, task, "validation", 512)}
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A grid: graphs x cells x seeds."""
-
-    name: str
-    question: str
-    graphs: tuple[tuple[int, int], ...]
-    """(degree, path_length) of each."""
-    cells: Mapping[str, Mapping[str, Any]]
-    """Label -> fields of the run; its `task` says only what differs from the grid's graph."""
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    """Fields that all runs share, before the profile's."""
-    probe: Any = None
-    seeds: Mapping[str, int] = field(default_factory=dict)
-    """Profile -> how many, where not as many as the profile has."""
-
-    def runs(self, profile: str) -> Iterator[tuple[str, Run]]:
-        """Every cell's label with its run, all cells of a seed before the next seed.
-
-        Raises:
-            LookaheadError: no such profile.
-        """
-        if profile not in PROFILES:
-            raise LookaheadError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-        size = PROFILES[profile]
-        for seed in range(self.seeds.get(profile, size["seeds"])):
-            for degree, path_length in self.graphs:
-                task = {
-                    "name": "path_star",
-                    "degree": degree,
-                    "path_length": path_length,
-                    "num_nodes": size["num_nodes"],
-                }
-                for label, cell in self.cells.items():
-                    fields = {"seed": seed, **self.fields, **size["run"], **cell}
-                    yield label, Run(**{**fields, "task": {**task, **cell.get("task", {})}})
 
 
 EXPERIMENTS = {
@@ -153,6 +123,7 @@ EXPERIMENTS = {
                 "evaluate_every": 20,
                 "stop_at": 0.98,
             },
+            at={"paper": {"graphs": PAPERS_GRAPHS}},
         ),
         Experiment(
             name="hints",
@@ -167,6 +138,7 @@ EXPERIMENTS = {
                 "judged_by": "decision_accuracy",
             },
             probe=gradients,
+            at={"paper": {"graphs": ((2, 5),)}},
         ),
         Experiment(
             name="hints-longer",
@@ -210,6 +182,7 @@ EXPERIMENTS = {
                 "evaluate_every": 20,
                 "stop_at": 0.98,
             },
+            at={"paper": {"graphs": PAPERS_GRAPHS, "cells": PAPERS_ARCHITECTURES}},
         ),
         Experiment(
             name="architecture-longer",
@@ -226,8 +199,44 @@ EXPERIMENTS = {
             },
             seeds={"census": 3},
         ),
+        Experiment(
+            name="question-first",
+            question="Start and goal known before the edges are read: does Mamba still fail with a teacher?",
+            graphs=((2, 4),),
+            cells=QUESTION_FIRST,
+            fields={
+                "steps": 600,
+                "optimizer": "muon",
+                "learning_rate": 2e-3,
+                "schedule": "cosine",
+                "evaluate_every": 20,
+                "stop_at": 0.98,
+            },
+            seeds={"census": 4},
+        ),
+        Experiment(
+            name="memory",
+            question="How much must a recurrent network remember, and does it help to know the question first?",
+            graphs=((2, 5),),
+            cells=MEMORIES,
+            fields={
+                "steps": 600,
+                "objective": "reversed",
+                "optimizer": "muon",
+                "learning_rate": 2e-3,
+                "schedule": "cosine",
+                "evaluate_every": 20,
+                "stop_at": 0.98,
+            },
+            seeds={"census": 5},
+        ),
     )
 }
+
+
+def experiments() -> dict[str, Experiment]:
+    """All by their names: the book's, and one's own."""
+    return EXPERIMENTS | own_experiments()
 
 
 def experiment(name: str) -> Experiment:
@@ -236,6 +245,7 @@ def experiment(name: str) -> Experiment:
     Raises:
         LookaheadError: there is none; the message lists those there are.
     """
-    if name not in EXPERIMENTS:
-        raise LookaheadError(f"unknown experiment {name!r}; known: {', '.join(EXPERIMENTS)}")
-    return EXPERIMENTS[name]
+    known = experiments()
+    if name not in known:
+        raise LookaheadError(f"unknown experiment {name!r}; known: {', '.join(known)}")
+    return known[name]

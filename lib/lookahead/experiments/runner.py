@@ -1,73 +1,194 @@
-"""Runs an experiment's grid; several at once share it."""
+"""Does what is missing of a grid. Several runners, on one machine or on many with one folder, share it by locks."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from lookahead.contracts import resolve_device
-from lookahead.errors import LookaheadError
-from lookahead.experiments.catalogue import Experiment
+from lookahead.errors import LookaheadError, NoRoom
+from lookahead.experiments.experiment import Experiment, packed_name
+from lookahead.experiments.grid import Place, forget_failure, places, refreshed, set_aside, write_failure
 from lookahead.harness import run
-from lookahead.results import Result, open_run_folder, pack, packed_path, read_packed, read_result
+from lookahead.results import Result, open_run_folder, pack, read_pack, read_packed
+from lookahead.training.loop import OutOfTime
+from lookahead.training.progress import wants_bar
+from lookahead.training.step import Engine, resolve_engine
+
+WAIT = 0.5
+"""Seconds between two looks at runs that others are doing."""
+
+
+@dataclass
+class Sitting:
+    """What one call of `run_experiment` has come to."""
+
+    done: list[Result] = field(default_factory=list)
+    """Every selected run that is there, this call's and earlier ones'."""
+    failed: list[Place] = field(default_factory=list)
+    elsewhere: list[Place] = field(default_factory=list)
+    """Those that other runners were doing when it ended."""
+    left: list[Place] = field(default_factory=list)
+    """Those it had no time for."""
 
 
 def run_experiment(
     experiment: Experiment,
     profile: str,
     *,
+    only: Sequence[str] = (),
     device: str = "auto",
+    engine: Engine = "auto",
     time_limit: float | None = None,
+    wait: bool = True,
+    retry: bool = False,
+    packing: bool = True,
     say: Callable[[str], None] = lambda line: None,
-) -> list[Result]:
-    """Does what is missing of a grid, then packs all that is there.
+) -> Sitting:
+    """Does the runs of a grid that are missing or stale, then packs all that is there.
 
-    A run that another process is doing is passed over, so the same call can be started several times.
-    A run that fails is said and does not stop the others.
+    A run that another process is doing is passed over, and taken up if that process dies. A run that fails is
+    recorded and stops no other; it is not tried again under the same code unless that is asked for.
 
     Args:
-        time_limit: seconds; no new run is begun that would, going by the longest so far, end later.
-
-    Returns:
-        the results that are there now.
+        only: as in `grid.places`.
+        time_limit: seconds. It stops before, in the middle of a run if need be, which keeps its state.
+        wait: for the runs that others are doing, at the end.
+        retry: those that failed before, too.
+        packing: into the store's file of the experiment.
+        say: gets a line about everything that happens.
 
     Raises:
-        LookaheadError: no such profile or no folder; or, at the end, some runs failed.
+        LookaheadError: no such profile or device, or a key that no run answers to; no folder; a time limit shorter
+            than one step.
+        NoRoom: the disk is full; what was stored is whole.
     """
-    resolve_device(device)
-    grid = list(experiment.runs(profile))
-    name = packed_name(experiment, profile)
-    done = {result.run.id: result for result in (read_packed(name) if packed_path(name).exists() else [])}
-    begun, longest, failed = time.monotonic(), 0.0, set()
-    for number, (label, config) in enumerate(grid, 1):
-        if time_limit is not None and time.monotonic() - begun + longest > time_limit:
-            say("time limit: the same call goes on from here")
-            break
-        if config.id in done and done[config.id].current:
-            continue
-        lock = FileLock(open_run_folder(config.id) / ".grid.lock", timeout=0)
-        started = time.monotonic()
-        try:
-            with lock:
-                result = run(config, device=device, probe=experiment.probe)
-        except Timeout:
-            continue
-        except LookaheadError as error:
-            say(f"{number}/{len(grid)} {label}: failed: {error}")
-            failed.add(config.id)
-            continue
-        longest = max(longest, time.monotonic() - started)
-        accuracy = result.measures[config.judged_by]
-        say(f"{number}/{len(grid)} {config.task['path_length']} {label} seed {config.seed}: {accuracy:.3f}")  # type: ignore[index]
-    there = [config for _, config in grid if config.id not in failed]
-    results = [result for config in there if (result := read_result(config)) is not None]
-    if results:
-        pack(name, results)
-    if failed:
-        raise LookaheadError(f"{len(failed)} of {len(grid)} runs failed; what succeeded is stored")
-    return list((done | {result.run.id: result for result in results}).values())
+    resolve_engine(engine, resolve_device(device))
+    if time_limit is not None and time_limit <= 0:
+        raise LookaheadError(f"a time limit is more than 0 s, not {time_limit:g}")
+    begun = time.monotonic()
+    deadline = None if time_limit is None else begun + time_limit
+    grid = places(experiment, profile, only)
+    wanted = [p for p in grid if p.state != "done" and (retry or p.state != "failed")]
+    sitting = Sitting(failed=[p for p in grid if p.state == "failed" and not retry])
+    for place in sitting.failed:
+        say(f"failed before: {place.title}: {place.error} (again with --retry)")
+    number = {place.run.id: i for i, place in enumerate(grid, 1)}
+    shown = {"desc": experiment.name, "unit": "run", "disable": not wants_bar()}
+    bar = tqdm(total=len(grid), initial=len(grid) - len(wanted), **shown)
+    tried = trained = 0
+    try:
+        while wanted:
+            busy: list[Place] = []
+            for i, place in enumerate(wanted):
+                if tried and deadline is not None and time.monotonic() >= deadline:
+                    sitting.left = busy + wanted[i:]
+                    break
+                lock = FileLock(open_run_folder(place.run.id) / ".grid.lock", timeout=0)
+                tried += 1
+                try:
+                    with lock:
+                        told = _do(place, experiment, device, engine, deadline, retry, say)
+                except Timeout:
+                    busy.append(place)
+                    continue
+                except OutOfTime as out:
+                    if trained == 0 and out.steps <= 1 and time.monotonic() > deadline:  # type: ignore[operator]
+                        needed = time.monotonic() - begun
+                        raise LookaheadError(
+                            f"a time limit of {time_limit:g} s is shorter than one step with what it needs, "
+                            f"{needed:.1f} s here: nothing would ever be finished; take several times that"
+                        ) from out
+                    say(f"{place.title}: {out}")
+                    sitting.left = busy + wanted[i:]
+                    break
+                bar.update()
+                if isinstance(told, Place):
+                    sitting.failed.append(told)
+                    say(f"{number[place.run.id]}/{len(grid)} {place.title}: failed: {told.error}")
+                elif told is not None:
+                    trained += 1
+                    accuracy = told.measures[place.run.judged_by]
+                    say(f"{number[place.run.id]}/{len(grid)} {place.title}: {accuracy:.3f}")
+            wanted = [] if sitting.left else busy
+            if wanted and not wait:
+                sitting.elsewhere, wanted = wanted, []
+            elif wanted and len(wanted) == len(busy):
+                time.sleep(WAIT)
+    finally:
+        bar.close()
+    if sitting.left:
+        say(f"time limit: {len(sitting.left)} of {len(grid)} runs are left; the same call goes on from here")
+    if sitting.elsewhere:
+        say(f"{len(sitting.elsewhere)} of {len(grid)} runs are being done elsewhere")
+    there = [place.result for place in places(experiment, profile, only)]
+    sitting.done = [result for result in there if result is not None]
+    if packing and sitting.done:
+        pack(packed_name(experiment, profile), sitting.done)
+    return sitting
+
+
+def _do(
+    place: Place,
+    experiment: Experiment,
+    device: str,
+    engine: Engine,
+    deadline: float | None,
+    retry: bool,
+    say: Callable[[str], None],
+) -> Result | Place | None:
+    """One run, whose lock is held: its result; the place with its failure; None if another has done it meanwhile."""
+    if (aside := set_aside(place.run)) is not None:
+        say(f"{place.title}: its result could not be read: set aside as {aside}, and done again")
+    now = refreshed(place)
+    if now.state == "done":
+        return None
+    if now.state == "failed" and not retry:
+        return now
+    try:
+        result = run(place.run, device=device, engine=engine, probe=experiment.probe, deadline=deadline)
+    except (OutOfTime, NoRoom, Timeout):
+        raise
+    except Exception as error:
+        write_failure(place.run, error)
+        return refreshed(place)
+    forget_failure(place.run)
+    return result
+
+
+def pack_experiment(experiment: Experiment, profile: str, files: Sequence[Path] = ()) -> tuple[Path, int]:
+    """Packs all working results of a grid, and what other machines packed in `files`.
+
+    Returns:
+        the file, and how many results it holds.
+
+    Raises:
+        LookaheadError: nothing to pack, or a file that holds other runs than this grid's.
+    """
+    mine = {run.id for _, run in experiment.runs(profile)}
+    brought = []
+    for file in files:
+        results = read_pack(file)
+        if strange := [result for result in results if result.run.id not in mine]:
+            raise LookaheadError(
+                f"{file} holds {len(strange)} of {len(results)} runs that are none of {experiment.name} at profile "
+                f"{profile}, such as {strange[0].run.to_json()}"
+            )
+        brought += results
+    results = [place.result for place in places(experiment, profile) if place.result is not None]
+    here = {result.run.id: result for result in results}
+    for result in brought:
+        if result.run.id not in here or (result.current and not here[result.run.id].current):
+            here[result.run.id] = result
+    if not here:
+        raise LookaheadError(f"no results of {experiment.name} at profile {profile} to pack")
+    path = pack(packed_name(experiment, profile), here.values())
+    return path, len(read_packed(packed_name(experiment, profile)))
 
 
 def stored(experiment: Experiment, profile: str) -> dict[tuple[int, str], list[Result]]:
@@ -82,8 +203,3 @@ def stored(experiment: Experiment, profile: str) -> dict[tuple[int, str], list[R
         if config.id in found:
             cells.setdefault((config.task["path_length"], label), []).append(found[config.id])  # type: ignore[index]
     return cells
-
-
-def packed_name(experiment: Experiment, profile: str) -> str:
-    """Under which name an experiment's results at a profile are packed."""
-    return f"{experiment.name}-{profile}"

@@ -3,12 +3,12 @@
 import contextlib
 import hashlib
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -49,10 +49,11 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         LookaheadError: not there, truncated or corrupt.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-    except (OSError, RuntimeError, SafetensorError, struct.error) as error:  # torch's reader raises RuntimeError
+        data = Path(path).read_bytes()  # at once: the file may be replaced while it is read
+        tensors = from_bytes(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = header.get("__metadata__", {})
+    except (OSError, SafetensorError, ValueError) as error:
         raise LookaheadError(f"{path} cannot be read ({error}): truncated, corrupt, or no safetensors file") from error
     if "record" not in metadata or metadata.get("sha256") != _checksum(tensors, metadata["record"]):
         raise LookaheadError(f"{path} is corrupt: its checksum does not match")
@@ -115,11 +116,19 @@ class Checkpoints:
 
     def code_found(self) -> Any:
         """The `code` that the checkpoint to go on from was written with; None where none can be read."""
+        return self._record_found().get("code")
+
+    def steps_found(self) -> int:
+        """Steps done by the checkpoint to go on from; 0 where none can be read."""
+        return self._record_found().get("steps", 0)
+
+    def _record_found(self) -> dict[str, Any]:
+        """The record of the latest checkpoint that can be read, without its tensors; empty where there is none."""
         for path in (self.latest, self.previous):
             unreadable = contextlib.suppress(OSError, RuntimeError, SafetensorError, KeyError, ValueError)
             with unreadable, safe_open(path, framework="pt") as file:
-                return json.loads(file.metadata()["record"])["code"]
-        return None
+                return json.loads(file.metadata()["record"])
+        return {}
 
     def remove(self) -> None:
         """Forgets both."""

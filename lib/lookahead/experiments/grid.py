@@ -1,0 +1,178 @@
+"""Where a grid stands: what is done, stale, failed, begun or missing, by the store alone."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lookahead.currency import stamp
+from lookahead.errors import LookaheadError
+from lookahead.experiments.experiment import Experiment
+from lookahead.files import make_folder, write_text
+from lookahead.results import Result, read_pack, read_result, run_folder, store_folder
+from lookahead.runs import Run
+from lookahead.training.checkpoints import Checkpoints
+
+State = Literal["done", "stale", "failed", "begun", "missing"]
+STATES: tuple[State, ...] = ("done", "stale", "failed", "begun", "missing")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One run of a grid, and where it stands."""
+
+    label: str
+    run: Run
+    state: State
+    result: Result | None = None
+    """What is stored, current or stale."""
+    steps: int = 0
+    """Done by the last checkpoint."""
+    error: str | None = None
+    """Why it failed."""
+
+    @property
+    def title(self) -> str:
+        """The run in words."""
+        task: Any = self.run.task
+        graph = f"G({task['degree']},{task['path_length']})" if task["name"] == "path_star" else task["name"]
+        return f"{graph} {self.label}, seed {self.run.seed}"
+
+
+def places(experiment: Experiment, profile: str, only: Sequence[str] = ()) -> list[Place]:
+    """Every run of a grid with its state, in the grid's order.
+
+    Args:
+        only: keys that must all hold: the beginning of a run's id, a part of its label, or `seed=N`.
+
+    Raises:
+        LookaheadError: no such profile, or a key that no run answers to.
+    """
+    chosen = select(list(experiment.runs(profile)), only)
+    packed = packed_anywhere()
+    return [look(label, run, packed) for label, run in chosen]
+
+
+def select(grid: list[tuple[str, Run]], only: Sequence[str]) -> list[tuple[str, Run]]:
+    """The runs that answer to every key.
+
+    Raises:
+        LookaheadError: a key that none answers to.
+    """
+    for key in only:
+        kept = [(label, run) for label, run in grid if answers(key, label, run)]
+        if not kept:
+            labels = ", ".join(dict.fromkeys(repr(label) for label, _ in grid))
+            raise LookaheadError(f"no run answers to {key!r}: an id's beginning, seed=N, or a part of {labels}")
+        grid = kept
+    return grid
+
+
+def answers(key: str, label: str, run: Run) -> bool:
+    """Whether a run is meant by a key."""
+    if key.startswith("seed="):
+        return key == f"seed={run.seed}"
+    return key in label or (len(key) >= 4 and run.id.startswith(key))
+
+
+def look(label: str, run: Run, packed: dict[str, Result]) -> Place:
+    """Where one run stands. A result that cannot be read counts as none here; who runs it sets it aside."""
+    result = packed.get(run.id)
+    if result is None or not result.current:
+        with contextlib.suppress(LookaheadError):
+            result = read_result(run) or result
+    if result is not None and result.current:
+        return Place(label, run, "done", result)
+    failure = read_failure(run)
+    if failure is not None and failure["stamp"] == stamp(run):
+        return Place(label, run, "failed", result, error=failure["error"])
+    if result is not None:
+        return Place(label, run, "stale", result)
+    steps = Checkpoints(run_folder(run.id), run.id).steps_found()
+    return Place(label, run, "begun" if steps else "missing", steps=steps)
+
+
+def packed_anywhere() -> dict[str, Result]:
+    """All packed results of the store by their run, current ones before stale ones; files that cannot be read aside."""
+    found: dict[str, Result] = {}
+    for path in sorted(store_folder().glob("*.parquet")):
+        try:
+            results = read_pack(path)
+        except LookaheadError:
+            continue
+        for result in results:
+            if result.run.id not in found or not found[result.run.id].current:
+                found[result.run.id] = result
+    return found
+
+
+# -- failures ------------------------------------------------------------------------------------------------
+
+
+def write_failure(run: Run, error: BaseException) -> None:
+    """Records why a run failed, and under which code."""
+    told = str(error) if isinstance(error, LookaheadError) else f"{type(error).__name__}: {error}"
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    record = {"run": run.config, "error": told, "when": when, "stamp": stamp(run)}
+    write_text(make_folder(run_folder(run.id)) / "failure.json", json.dumps(record))
+
+
+def read_failure(run: Run) -> dict[str, Any] | None:
+    """The record of a run's failure, None where there is none."""
+    try:
+        record = json.loads((run_folder(run.id) / "failure.json").read_text(encoding="utf-8"))
+        return {"error": record["error"], "stamp": record["stamp"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def forget_failure(run: Run) -> None:
+    """It did not fail this time."""
+    (run_folder(run.id) / "failure.json").unlink(missing_ok=True)
+
+
+def set_aside(run: Run) -> Path | None:
+    """Renames a result that cannot be read, so that the run can be done again. Its new name, None if it is fine."""
+    path = run_folder(run.id) / "result.json"
+    try:
+        read_result(run)
+    except LookaheadError:
+        return path.replace(path.with_name("result.corrupt.json"))
+    return None
+
+
+# -- how long --------------------------------------------------------------------------------------------------
+
+
+def seconds_left(grid: Sequence[Place]) -> float | None:
+    """What the runs that are not done will take, by those of their cell that are, else by all; None with none done."""
+    done = [place for place in grid if place.result is not None]
+    if not done:
+        return None
+    rate = {place.label: [] for place in done}
+    for place in done:
+        rate[place.label].append(place.result.manifest["seconds"])  # type: ignore[union-attr]
+    everything = statistics.median(seconds for cell in rate.values() for seconds in cell)
+    left = 0.0
+    for place in grid:
+        if place.state in ("missing", "begun", "stale"):
+            whole = statistics.median(rate.get(place.label, [everything]))
+            left += whole * (1 - place.steps / place.run.steps)
+    return left
+
+
+def counts(grid: Sequence[Place]) -> dict[State, int]:
+    """How many runs are in each state."""
+    return {state: sum(place.state == state for place in grid) for state in STATES}
+
+
+def refreshed(place: Place) -> Place:
+    """The same run as it stands now, by its working result alone."""
+    return dataclasses.replace(look(place.label, place.run, {}), label=place.label)
