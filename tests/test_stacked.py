@@ -32,7 +32,7 @@ from lookahead.training.checkpoints import Checkpoints, load, state_tensors
 from lookahead.training.loop import Interrupted, NonFiniteLoss, OutOfTime
 from lookahead.training.muon import Muon
 from lookahead.training.stacked import Member, train_stacked
-from lookahead.training.stacked_step import StackedOptimizers, StackedStep
+from lookahead.training.stacked_step import StackedOptimizers, StackedStep, teach_each
 from lookahead.training.step import Step, training_indices
 
 MakeRun = Callable[..., Run]
@@ -241,6 +241,18 @@ def test_a_captured_step_takes_its_inputs_and_rates_from_where_they_were_recorde
     assert len(made) == 2
     for one, other in zip(losses[True], losses[False], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("objective", [*OBJECTIVES, "noisy"], ids=str)
+def test_a_stack_compiles_in_one_graph(objective: Any, tiny_run: MakeRun) -> None:
+    runs = runs_of(tiny_run, 2, objective=objective)
+    members = members_of(runs)
+    template, state = Template(members[0].objective), stack([m.objective for m in members])
+    data = PathStar.sample_each([m.task for m in members], "train", torch.arange(8)[None])  # type: ignore[arg-type]
+    noise = members[0].objective.noise([("training", m.seed) for m in members], torch.arange(8)[None])
+    compiled = torch.compile(teach_each, backend="eager", fullgraph=True)
+    found, expected = (call(template, state, *data, noise, torch.tensor(0.5)) for call in (compiled, teach_each))
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.long
