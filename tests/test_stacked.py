@@ -326,7 +326,7 @@ def test_a_stack_of_one_steps_as_torchs_own_optimisers(weight_decay: float, tiny
         torch.optim.Muon(hidden, lr=0.02, weight_decay=weight_decay, adjust_lr_fn="original"),
         torch.optim.AdamW([named["model.bias"]], lr=0.01, betas=(0.9, run.beta2), weight_decay=0.0),
     ]
-    names = [name for part in optimizers.names for name in part]
+    names = [place.name for place in optimizers.places]
     for step in range(10):
         rate = min(1.0, (step + 1) / 3)
         optimizers.set_rate(rate)

@@ -7,7 +7,7 @@ views of it. A step is then few operations however many parameters there are, an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,6 +25,20 @@ BETA1, EPSILON = 0.9, 1e-8
 
 OptimizerState = dict[str, Tensor]
 """As `Optimizers.tensors` gives it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a parameter lies in a row, and what a member's own optimisers call its state."""
+
+    name: str
+    shape: torch.Size
+    columns: slice
+    mean: str
+    """AdamW's mean of the gradients, or Muon's momentum."""
+    square: str | None
+    """AdamW's mean of their squares."""
+    step: str | None
 
 
 class StackedOptimizers:
@@ -45,60 +59,64 @@ class StackedOptimizers:
         states: Sequence[OptimizerState] | None = None,
         steps: int = 0,
     ) -> None:
+        self.settings, self.adamw, state = settings[0], adamw, stack(objectives)
         matrices, vectors, hidden = grouped(objectives[0], settings[0].optimizer)
-        self.settings = settings[0]
-        self.names = [matrices + vectors, hidden]
-        state = stack(objectives)
-        names = [name for part in self.names for name in part]
-        self.shapes = [state[name].shape[1:] for name in names]
-        ends = list(accumulate((shape.numel() for shape in self.shapes), initial=0))
-        self.slices = [slice(*ends) for ends in pairwise(ends)]
-        self.count = ends[len(self.names[0])]  # AdamW's
-        self.others = {name: tensor.to(device) for name, tensor in state.items() if name not in set(names)}
-        weights = torch.cat([state[name].flatten(1) for name in names], dim=1)
-        moments = [torch.zeros_like(weights[:, : self.count]) for _ in range(2)] + [
-            torch.zeros_like(weights[:, self.count :])
-        ]
+        self.places: list[Place] = []
+        end = 0
+        for i, name in enumerate([*matrices, *vectors, *hidden]):
+            shape, place = state[name].shape[1:], i - len(matrices) - len(vectors)
+            keys = (f"0.{i}.exp_avg", f"0.{i}.exp_avg_sq", f"0.{i}.step")
+            keys = keys if place < 0 else (f"1.{place}.momentum_buffer", None, None)
+            self.places.append(Place(name, shape, slice(end, end := end + shape.numel()), *keys))
+        self.count = sum(state[name][0].numel() for name in [*matrices, *vectors])
+        """How many columns are AdamW's; they come first."""
+        weights = torch.cat([state.pop(place.name).flatten(1) for place in self.places], dim=1)
+        self.others = {name: tensor.to(device) for name, tensor in state.items()}
+        means, squares = torch.zeros_like(weights), torch.zeros_like(weights[:, : self.count])
         for row, known in enumerate(states or []):
-            self._fill([tensor[row] for tensor in moments], known)
+            for place in self.places:
+                if place.mean in known:
+                    means[row, place.columns] = known[place.mean].flatten()
+                if place.square in known:
+                    squares[row, place.columns] = known[place.square].flatten()
         self.decay = weights.new_zeros(self.count, device=device)
-        self.decay[: ends[len(matrices)]] = self.settings.weight_decay
+        for place in self.places[: len(matrices)]:
+            self.decay[place.columns] = self.settings.weight_decay
         self.taken = torch.tensor(float(steps), dtype=torch.float64, device=device)
-        rates = [[one.learning_rate, one.matrix_rate] for one in settings]
-        full = torch.tensor(rates, dtype=weights.dtype)
-        self._hold(*(tensor.to(device) for tensor in (weights, *moments, full)))
+        rates = torch.tensor([[one.learning_rate, one.matrix_rate] for one in settings], dtype=weights.dtype)
+        self._hold(*(tensor.to(device) for tensor in (weights, means, squares, rates)))
 
-    def _hold(self, weights: Tensor, means: Tensor, squares: Tensor, momenta: Tensor, full_rates: Tensor) -> None:
+    def _hold(self, weights: Tensor, means: Tensor, squares: Tensor, full_rates: Tensor) -> None:
         """Takes these rows, and cuts them into parameters."""
-        self.weights, self.means, self.squares, self.momenta = weights, means, squares, momenta
+        self.weights, self.means, self.squares = weights, means, squares
         self.full_rates, self.rates = full_rates, full_rates.clone()
-        self.leaves = [
-            weights[:, part].unflatten(1, shape).detach().requires_grad_()
-            for part, shape in zip(self.slices, self.shapes, strict=True)
-        ]
+        self.leaves = [self._cut(weights, place).detach().requires_grad_() for place in self.places]
         self.muon = None
-        first = len(self.names[0])
-        if self.names[1]:
+        if self.hidden:
             rate = self.rates[:, 1, None, None]  # a view: it follows `set_rate`
-            self.muon = Muon(self.leaves[first:], lr=rate, weight_decay=self.settings.weight_decay)  # type: ignore[arg-type]
-            for leaf, part, shape in zip(self.leaves, self.slices, self.shapes, strict=True):
-                if part.start >= self.count:
-                    own = momenta[:, part.start - self.count : part.stop - self.count]
-                    self.muon.state[leaf]["momentum_buffer"] = own.unflatten(1, shape)
+            self.muon = Muon([leaf for leaf, _ in self.hidden], rate, self.settings.weight_decay)  # type: ignore[arg-type]
+            for leaf, place in self.hidden:
+                self.muon.state[leaf]["momentum_buffer"] = self._cut(means, place)
 
-    def __len__(self) -> int:
-        return len(self.weights)
+    @staticmethod
+    def _cut(rows: Tensor, place: Place) -> Tensor:
+        return rows[:, place.columns].unflatten(1, place.shape)
+
+    @property
+    def hidden(self) -> list[tuple[Tensor, Place]]:
+        """Muon's."""
+        both = zip(self.leaves, self.places, strict=True)
+        return [(leaf, place) for leaf, place in both if place.columns.start >= self.count]
 
     @property
     def state(self) -> State:
         """What a model reads: weights, and buffers that differ."""
-        names = [name for part in self.names for name in part]
-        return {**dict(zip(names, self.leaves, strict=True)), **self.others}
+        return {**{place.name: leaf for leaf, place in zip(self.leaves, self.places, strict=True)}, **self.others}
 
     def keep(self, rows: list[int]) -> None:
         """Lets go of all members but these."""
         self.others = {name: tensor[rows] for name, tensor in self.others.items()}
-        self._hold(*(t[rows] for t in (self.weights, self.means, self.squares, self.momenta, self.full_rates)))
+        self._hold(*(tensor[rows] for tensor in (self.weights, self.means, self.squares, self.full_rates)))
 
     def set_rate(self, rate: float) -> None:
         """The next step is at a share `rate` of each member's full learning rates."""
@@ -112,71 +130,67 @@ class StackedOptimizers:
     @torch.no_grad()
     def step(self) -> None:
         """Clips each member's gradient, steps, and forgets the gradients."""
-        for leaf, part in zip(self.leaves, self.slices, strict=True):
-            if leaf.grad is None and part.start < self.count:
-                self.decay[part] = 0  # nobody's gradient reaches it: it stays, as in torch
-        gradients = torch.cat(
-            [(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad).flatten(1) for leaf in self.leaves], dim=1
-        )
+        for leaf, place in zip(self.leaves, self.places, strict=True):
+            if leaf.grad is None and place.columns.start < self.count:
+                self.decay[place.columns] = 0  # nobody's gradient reaches it: it stays, as in torch
+        found = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in self.leaves]
+        gradients = torch.cat([gradient.flatten(1) for gradient in found], dim=1)
         if self.settings.clip is not None:
             norms = gradients.norm(dim=1, keepdim=True)
             gradients *= (self.settings.clip / (norms + 1e-6)).clamp(max=1)
-        self._adamw(gradients[:, : self.count])
+        self.taken += 1
+        weights, mine, means = (rows[:, : self.count] for rows in (self.weights, gradients, self.means))
+        beta2 = self.settings.beta2
+        self.adamw(weights, mine, means, self.squares, self.rates[:, :1], self.decay, self.taken, beta2)
         if self.muon is not None:
-            for leaf, part, shape in zip(self.leaves, self.slices, self.shapes, strict=True):
-                if part.start >= self.count and leaf.grad is not None:
-                    leaf.grad = gradients[:, part].unflatten(1, shape)
+            for leaf, place in self.hidden:
+                leaf.grad = None if leaf.grad is None else self._cut(gradients, place)
             self.muon.step()
         self.clear()
-
-    def _adamw(self, gradients: Tensor) -> None:
-        """torch.optim.AdamW's step, in its order."""
-        beta2, rate, weights = self.settings.beta2, self.rates[:, :1], self.weights[:, : self.count]
-        self.taken += 1
-        corrections = [(1 - beta**self.taken).to(weights.dtype) for beta in (BETA1, beta2)]
-        weights.mul_(1 - rate * self.decay)
-        self.means.lerp_(gradients, 1 - BETA1)
-        self.squares.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
-        deviation = (self.squares.sqrt() / corrections[1].sqrt()).add_(EPSILON)
-        weights.addcmul_(self.means / deviation, -rate / corrections[0])
-
-    # -- one member, as `training.loop` keeps it ------------------------------------------------------------
 
     def members(self, rows: list[int]) -> list[tuple[State, OptimizerState]]:
         """Weights and optimisers' states of some members on the CPU, under the names that `stack` and
         `Optimizers.tensors` use."""
-        held = (self.weights, self.means, self.squares, self.momenta)
-        weights, means, squares, momenta = (tensor.detach()[rows].cpu() for tensor in held)
-        others = {name: tensor[rows].cpu() for name, tensor in self.others.items()}
-        names = [name for part in self.names for name in part]
+        weights, means, squares = (held.detach()[rows].cpu() for held in (self.weights, self.means, self.squares))
+        others, taken = {name: tensor[rows].cpu() for name, tensor in self.others.items()}, self.taken.float().cpu()
         found = []
         for row in range(len(rows)):
             state = {name: tensor[row] for name, tensor in others.items()}
             optimizer: OptimizerState = {}
-            for name, part, shape, target in zip(names, self.slices, self.shapes, self._targets(), strict=True):
-                state[name] = weights[row, part].view(shape)
-                for key, moments in zip(target, (means, squares, momenta), strict=True):
-                    if key is not None:
-                        here = (
-                            part if moments is not momenta else slice(part.start - self.count, part.stop - self.count)
-                        )
-                        optimizer[key] = moments[row, here].view(shape)
-                if target[0] is not None:
-                    optimizer[target[0].replace("exp_avg", "step")] = self.taken.float().cpu()
+            for place in self.places:
+                state[place.name] = weights[row, place.columns].view(place.shape)
+                optimizer[place.mean] = means[row, place.columns].view(place.shape)
+                if place.square is not None and place.step is not None:
+                    optimizer[place.square] = squares[row, place.columns].view(place.shape)
+                    optimizer[place.step] = taken.clone()
             found.append((state, optimizer))
         return found
 
-    def _targets(self) -> list[tuple[str | None, str | None, str | None]]:
-        """For each parameter the names of its mean, mean square and momentum, None where it has none."""
-        adamw = [(f"0.{i}.exp_avg", f"0.{i}.exp_avg_sq", None) for i in range(len(self.names[0]))]
-        return [*adamw, *((None, None, f"1.{i}.momentum_buffer") for i in range(len(self.names[1])))]
 
-    def _fill(self, moments: Sequence[Tensor], known: OptimizerState) -> None:
-        """Writes a state into one member's means, mean squares and momenta."""
-        for part, target in zip(self.slices, self._targets(), strict=True):
-            for key, row, first in zip(target, moments, (0, 0, self.count), strict=True):
-                if key in known:
-                    row[part.start - first : part.stop - first] = known[key].flatten()
+def adamw(
+    weights: Tensor,
+    gradients: Tensor,
+    means: Tensor,
+    squares: Tensor,
+    rates: Tensor,
+    decay: Tensor,
+    taken: Tensor,
+    beta2: float,
+) -> None:
+    """torch.optim.AdamW's step, in its order, in place.
+
+    Args:
+        weights, gradients, means, squares: [S, N].
+        rates: [S, 1].
+        decay: [N], the weight decay.
+        taken: steps done, this one counted.
+    """
+    first, second = ((1 - beta**taken).to(weights.dtype) for beta in (BETA1, beta2))
+    weights.mul_(1 - rates * decay)
+    means.lerp_(gradients, 1 - BETA1)
+    squares.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
+    deviations = (squares.sqrt() / second.sqrt()).add_(EPSILON)
+    weights.addcmul_(means / deviations, -rates / first)
 
 
 def solo_tensors(objective: Objective, state: State, optimizer: OptimizerState) -> dict[str, Tensor]:
@@ -204,6 +218,8 @@ class StackedStep(Step):
     ) -> None:
         self.set_up(template.objective, settings, engine, teach_each)
         self.template, self.optimizers = template, optimizers
+        if self.engine != "eager":
+            optimizers.adamw = torch.compile(adamw, dynamic=False)
         self.tasks, self.seed = list(tasks), list(seeds)
 
     def keep(self, rows: list[int]) -> None:
