@@ -73,6 +73,7 @@ bench: $(INSTALLED)
 	$(BIN)/pytest tests/bench_speed.py --benchmark-timer=time.process_time --benchmark-json=build/bench.json \
 		--benchmark-sort=fullname --benchmark-columns=median,iqr,rounds
 	$(BIN)/python tests/bench_speed.py build/bench.json results/speed.json
+	$(BIN)/python tests/bench_memory.py results/memory.json
 	@$(BOOK) chapters --in-place
 
 gpu: $(INSTALLED)

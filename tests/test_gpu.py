@@ -19,6 +19,11 @@ from lookahead.models import Mamba, Mamba2, Transformer
 from lookahead.models.kernels import Unusable, import_mamba_ssm
 from lookahead.models.scan import SELECTIVE_SCAN, scan_torch
 from lookahead.models.ssd import SSD, ssd_torch
+from lookahead.runs import Run
+from lookahead.tasks import PathStar
+from lookahead.training.checkpoints import Checkpoints
+from lookahead.training.loop import OutOfTime, train
+from lookahead.training.step import Step
 
 OPERATIONS = {"selective_scan": SELECTIVE_SCAN, "ssd": SSD}
 
@@ -137,6 +142,46 @@ def test_throughput_against_length(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f"\n{'1000 tokens a second':20}" + "".join(f"{length:10}" for length in lengths), *lines, sep="\n")
     assert len(lines) == len(models)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("bfloat16", 3e-2)])
+@pytest.mark.parametrize("model", ["tiny", "mamba-tiny"])
+def test_a_captured_step_is_the_step(model: str, precision: Any, tolerance: float, optimizer: Any) -> None:
+    """Twelve losses, three of them before the recording; data, rate and the order of a fixed set change in between."""
+    run = Run(
+        task=PathStar(2, 4, 10), model=model, optimizer=optimizer, precision=precision, schedule="cosine", steps=100,
+        batch_size=64, train_examples=300, warmup=5,
+    )  # fmt: skip
+    losses = {}
+    for engine in ("eager", "captured"):
+        task, objective = run.build()
+        take = Step(objective.cuda(), task, run, run.seed, engine)  # type: ignore[arg-type]
+        losses[engine] = torch.stack([take(k) for k in range(12)])
+    torch.testing.assert_close(losses["captured"], losses["eager"], rtol=tolerance, atol=0)
+
+
+@pytest.mark.gpu
+def test_a_captured_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    """Of the plain loop, and the other way round: the weights are those of an undisturbed run, up to rounding."""
+    run = Run(task=PathStar(2, 4, 10), optimizer="muon", steps=40, evaluate_every=20, batch_size=64)
+
+    def measure(objective: Any) -> dict[str, Any]:
+        return {"autoregressive_accuracy": 0.0}
+
+    task, whole = run.build()
+    train(whole.cuda(), task, run, measure, engine="eager")
+    for first, second in (("eager", "captured"), ("captured", "eager")):
+        folder = tmp_path / first
+        late = time.monotonic()
+        with pytest.raises(OutOfTime):
+            train(run.build()[1].cuda(), task, run, measure, checkpoints=Checkpoints(folder, run.id), deadline=late,
+                  engine=first)  # type: ignore[arg-type]  # fmt: skip
+        objective = run.build()[1].cuda()
+        train(objective, task, run, measure, checkpoints=Checkpoints(folder, run.id), engine=second)  # type: ignore[arg-type]
+        for a, b in zip(objective.parameters(), whole.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=2e-2 * b.abs().max().item())
 
 
 # -- what make gpu does before it compiles -------------------------------------------------------------------

@@ -160,6 +160,8 @@ def test_a_result_of_other_code_is_stale_and_made_again(
 
     monkeypatch.setattr(TeacherForcing, "forward", changed)
     fresh_currency()
+    assert first.current, "what a replay has told of this code is remembered"
+    monkeypatch.setattr(currency, "stamp", lambda run: "other code that does another thing")
     assert not first.current
     assert trainings == [run.id]
     second = harness.run(run, device="cpu")

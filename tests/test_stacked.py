@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lookahead import harness
 from lookahead.contracts import Loss, Objective, Task
 from lookahead.counter import integers
+from lookahead.currency import replay, replay_each
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate, evaluate_each, measures
 from lookahead.harness import Busy, run_stacked
@@ -336,7 +337,7 @@ def test_a_stack_of_one_steps_as_torchs_own_optimisers(weight_decay: float, tiny
             if name != "model.still":
                 named[name].grad = torch.randn(named[name].shape)
                 leaf.grad = named[name].grad[None].clone()
-        optimizers.step()
+        optimizers.step(None)
         for other in others:
             other.step()
     (found, _), *_ = optimizers.members([0])
@@ -524,14 +525,14 @@ def test_a_weight_that_is_no_number_is_never_saved(tiny_run: MakeRun, tmp_path: 
 
 def stopped_after(steps: int, monkeypatch: pytest.MonkeyPatch, kind: type[Step] = StackedStep) -> None:
     """Ctrl-C in the step of that number, from the next one on."""
-    update, calls = kind.update, iter(range(1, 10_000))
+    take, calls = kind.__call__, iter(range(1, 10_000))
 
-    def interrupted(self: Step, *inputs: Tensor) -> Tensor:
+    def interrupted(self: Step, step: int) -> Tensor:
         if next(calls) == steps:
             signal.raise_signal(signal.SIGINT)
-        return update(self, *inputs)
+        return take(self, step)
 
-    monkeypatch.setattr(kind, "update", interrupted)
+    monkeypatch.setattr(kind, "__call__", interrupted)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -612,13 +613,37 @@ def test_a_stack_stops_before_its_deadline_and_goes_on(tiny_run: MakeRun, tmp_pa
     while True:
         members = members_of(runs, torch.float64, tmp_path)
         try:
-            train_stacked(members, judged, deadline=time.monotonic() + 0.3)
+            train_stacked(members, judged, deadline=time.monotonic() + 0.1)
             break
         except OutOfTime as out:
             sittings.append(out.steps)
     assert len(sittings) >= 1
     assert min(sittings) >= 1
     assert sum(sittings) < 60
+    for one, own in zip(members, undisturbed, strict=True):
+        assert difference(one, own) < 1e-8
+
+
+def test_what_is_killed_loses_what_came_after_its_checkpoint_alone(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = runs_of(tiny_run, 2, steps=12, evaluate_every=6, optimizer="muon")
+    undisturbed = members_of(runs, torch.float64)
+    for member in undisturbed:
+        alone(member)
+    update, steps = StackedStep.update, iter(range(100))
+
+    def dies(self: StackedStep, *inputs: Tensor) -> Tensor:
+        if next(steps) == 9:
+            raise MemoryError
+        return update(self, *inputs)
+
+    monkeypatch.setattr(StackedStep, "update", dies)
+    with pytest.raises(MemoryError):
+        train_stacked(members_of(runs, torch.float64, tmp_path), judged, checkpoint_every=4)
+    members = members_of(runs, torch.float64, tmp_path)
+    train_stacked(members, judged)
+    assert next(steps) == 9 + 1 + 4, "on from step 8"
     for one, own in zip(members, undisturbed, strict=True):
         assert difference(one, own) < 1e-8
 
@@ -671,6 +696,13 @@ def test_a_model_that_cannot_be_stacked_says_what_to_do(model: str, tiny_run: Ma
 def test_nobody_is_soon_done() -> None:
     assert train_stacked([], judged) == []
     assert run_stacked([]) == []
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_replays_of_all_are_the_replays_of_each(optimizer: str, tiny_run: MakeRun) -> None:
+    runs = runs_of(tiny_run, 3, optimizer=optimizer, objective=DECISION_ALONE)
+    for found, run in zip(replay_each(runs, at_once=2), runs, strict=True):
+        assert found == pytest.approx(replay(run), rel=1e-5)
 
 
 # -- the harness ---------------------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lookahead.contracts import Loss, Model, Needs, Objective, Task
     from lookahead.errors import CannotContinue, LookaheadError
-    from lookahead.evaluation import evaluate, gradient_signal, proportion
+    from lookahead.evaluation import across_seeds, evaluate, gradient_signal, proportion, time_to_success
     from lookahead.harness import run, run_stacked
     from lookahead.models import Mamba, Mamba2, Transformer
     from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
-    from lookahead.results import Result, pack, read_packed, trained
+    from lookahead.results import Result, pack, read_packed, steps_to_success, trained
     from lookahead.runs import Run
     from lookahead.tasks import PathStar
 
@@ -23,19 +23,20 @@ __version__ = "0.1.0"
 _HOME = {
     "lookahead.contracts": ("Loss", "Model", "Needs", "Objective", "Task"),
     "lookahead.errors": ("CannotContinue", "LookaheadError"),
-    "lookahead.evaluation": ("evaluate", "gradient_signal", "proportion"),
+    "lookahead.evaluation": ("across_seeds", "evaluate", "gradient_signal", "proportion", "time_to_success"),
     "lookahead.harness": ("run", "run_stacked"),
     "lookahead.models": ("Mamba", "Mamba2", "Transformer"),
     "lookahead.objectives": ("Hints", "Reversed", "TeacherForcing", "Teacherless"),
-    "lookahead.results": ("Result", "pack", "read_packed", "trained"),
+    "lookahead.results": ("Result", "pack", "read_packed", "steps_to_success", "trained"),
     "lookahead.runs": ("Run",),
     "lookahead.tasks": ("PathStar",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [  # noqa: PLE0604
     "CannotContinue", "Hints", "LookaheadError", "Loss", "Mamba", "Mamba2", "Model", "Needs", "Objective",
-    "PathStar", "Result", "Reversed", "Run", "Task", "TeacherForcing", "Teacherless", "Transformer", "evaluate",
-    "gradient_signal", "pack", "proportion", "read_packed", "run", "run_stacked", "trained",
+    "PathStar", "Result", "Reversed", "Run", "Task", "TeacherForcing", "Teacherless", "Transformer",
+    "across_seeds", "evaluate", "gradient_signal", "pack", "proportion", "read_packed", "run", "run_stacked",
+    "steps_to_success", "time_to_success", "trained",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from lookahead.contracts import Objective, Task, resolve_device
-from lookahead.currency import is_current, replay, stamp
+from lookahead.currency import is_current, replay, replay_each, stamp
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.measures import evaluate, evaluate_each
 from lookahead.files import sweep
@@ -107,16 +107,22 @@ def run_stacked(
     where, outcomes = resolve_device(device), dict[str, Any]()
     check_alike(configs)
     with contextlib.ExitStack() as locks:
-        prepared: list[_Prepared] = []
+        to_do: list[Run] = []
         for config in {config.id: config for config in configs}.values():
             try:
                 lock = FileLock(open_run_folder(config.id) / ".lock", timeout=0)
                 locks.enter_context(lock)
                 outcomes[config.id] = None if again else _stored(config)
                 if outcomes[config.id] is None:
-                    prepared.append(_prepare(config, "never" if again else "latest"))
+                    to_do.append(config)
             except Timeout:
                 outcomes[config.id] = Busy(f"run {config.id} is being done by another process")
+            except LookaheadError as error:
+                outcomes[config.id] = error
+        prepared: list[_Prepared] = []
+        for config, replayed in zip(to_do, replay_each(to_do), strict=True):
+            try:
+                prepared.append(_prepare(config, "never" if again else "latest", replayed))
             except LookaheadError as error:
                 outcomes[config.id] = error
 
@@ -187,13 +193,13 @@ def _stored(config: Run) -> Result | None:
     return stored
 
 
-def _prepare(config: Run, resume: Resume) -> _Prepared:
+def _prepare(config: Run, resume: Resume, replayed: list[float]) -> _Prepared:
     """Builds what a run trains, on the CPU; a checkpoint of other code is not gone on from."""
     task, objective = config.build()
     if config.start_from is not None:
         load_weights(objective.model, config.start_from)
     sweep(run_folder(config.id))
-    code = {"stamp": stamp(config), "replay": replay(config)}
+    code = {"stamp": stamp(config), "replay": replayed}
     checkpoints = Checkpoints(run_folder(config.id), config.id, code)
     found = checkpoints.code_found() if resume != "never" else None
     if found is not None and not is_current(config, found["stamp"], found["replay"]):
@@ -211,7 +217,7 @@ def _train(
     deadline: float | None,
     engine: Engine,
 ) -> Result:
-    one = _prepare(config, resume)
+    one = _prepare(config, resume, replay(config))
     objective = one.objective.to(device)
 
     def measure(objective: Objective) -> dict[str, Any]:

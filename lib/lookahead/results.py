@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+import lookahead.currency as currency
 from lookahead.contracts import Model, Objective, Task
-from lookahead.currency import is_current, stamp
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.intervals import Interval, proportion
+from lookahead.evaluation.seeds import TimeToSuccess, time_to_success
 from lookahead.files import make_folder, replacing, write_text
 from lookahead.machine import commit, processor
 from lookahead.runs import KINDS, Run
@@ -63,8 +66,13 @@ class Result:
 
     @property
     def current(self) -> bool:
-        """Whether today's code would give it (see `lookahead.currency`)."""
-        return is_current(self.run, self.stamp, self.replay)
+        """Whether today's code would give it (see `lookahead.currency`). What a replay has told is remembered."""
+        today = currency.stamp(self.run)
+        if self.stamp == today:
+            return True
+        told = json.dumps([self.run.id, self.stamp, self.replay, today])
+        key = hashlib.sha256(told.encode()).hexdigest()[:24]
+        return verdict(key, lambda: currency.is_current(self.run, self.stamp, self.replay))
 
     def interval(self, name: str, position: int | None = None) -> Interval:
         """A share among the final measures with its 95 % binomial interval, at one position where it has several.
@@ -104,6 +112,11 @@ class Result:
         return cls(**{name: data[name] for name in names if name != "run"}, run=run)
 
 
+def steps_to_success(results: Sequence[Result]) -> TimeToSuccess:
+    """When runs succeeded; those that never did are counted for as long as they were trained."""
+    return time_to_success([r.step_of_success for r in results], [r.manifest["steps"] for r in results])
+
+
 def store_folder() -> Path:
     """Where results lie: `LOOKAHEAD_RESULTS`, else `results/` in the checkout, never the working directory.
 
@@ -116,6 +129,21 @@ def store_folder() -> Path:
     if not (checkout / "pyproject.toml").exists():
         raise LookaheadError(f"set the environment variable {STORE} to a folder for results (there is no checkout)")
     return checkout / "results"
+
+
+def verdict(key: str, find: Callable[[], bool]) -> bool:
+    """What was found before for this key, in this store; else what is found now, remembered for next time."""
+    path = store_folder() / "runs" / ".verdicts"
+    known = {}
+    with contextlib.suppress(OSError):
+        known = dict(line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.count(" ") == 1)
+    if key not in known:
+        known[key] = str(find())
+        with contextlib.suppress(OSError, LookaheadError):  # a store that cannot be written can still be read
+            make_folder(path.parent)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"{key} {known[key]}\n")
+    return known[key] == "True"
 
 
 def run_folder(run_id: str) -> Path:
@@ -228,7 +256,7 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _restamped(result: Result) -> Result:
-    return dataclasses.replace(result, stamp=stamp(result.run)) if result.current else result
+    return dataclasses.replace(result, stamp=currency.stamp(result.run)) if result.current else result
 
 
 def read_packed(name: str) -> list[Result]:

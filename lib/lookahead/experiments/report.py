@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lookahead.evaluation.intervals import Interval, proportion
-from lookahead.evaluation.seeds import TimeToSuccess, across_seeds, time_to_success
+from lookahead.evaluation.seeds import TimeToSuccess, across_seeds
 from lookahead.experiments.experiment import Experiment
 from lookahead.experiments.grid import STATES, Place, counts, seconds_left
-from lookahead.results import Result
+from lookahead.results import Result, steps_to_success
 from lookahead.tables import columns
 
 
@@ -38,7 +38,7 @@ class Cell:
     @property
     def time(self) -> TimeToSuccess:
         """Steps to success; a run that never got there is censored."""
-        return time_to_success([r.step_of_success for r in self.results], [r.manifest["steps"] for r in self.results])
+        return steps_to_success(self.results)
 
 
 def cells(grid: Sequence[Place]) -> list[Cell]:

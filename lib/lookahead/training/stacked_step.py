@@ -128,16 +128,16 @@ class StackedOptimizers:
             leaf.grad = None
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Clips each member's gradient, steps, and forgets the gradients."""
+    def step(self, clip: float | None) -> None:
+        """One step, with each member's gradient no longer than `clip`; then the gradients are gone."""
         for leaf, place in zip(self.leaves, self.places, strict=True):
             if leaf.grad is None and place.columns.start < self.count:
                 self.decay[place.columns] = 0  # nobody's gradient reaches it: it stays, as in torch
         found = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in self.leaves]
         gradients = torch.cat([gradient.flatten(1) for gradient in found], dim=1)
-        if self.settings.clip is not None:
+        if clip is not None:
             norms = gradients.norm(dim=1, keepdim=True)
-            gradients *= (self.settings.clip / (norms + 1e-6)).clamp(max=1)
+            gradients *= (clip / (norms + 1e-6)).clamp(max=1)
         self.taken += 1
         weights, mine, means = (rows[:, : self.count] for rows in (self.weights, gradients, self.means))
         beta2 = self.settings.beta2
@@ -244,7 +244,7 @@ class StackedStep(Step):
             share = totals * (part.shape[1] / indices.shape[1]) if self.parts > 1 else totals
             share.sum().backward()
             losses = losses + share.detach()
-        self.optimizers.step()
+        self.optimizers.step(self.settings.clip)
         return losses
 
     def split(self, error: Exception) -> None:
