@@ -3,6 +3,7 @@
 # make chapters   executes the chapters in place: renews the committed outputs
 # make test       every check, as in CI
 # make test-long  the tests that take many minutes, or a quiet machine
+# make test-cluster   the Snakefile, here and on a Slurm of one node; installs Snakemake into .venv
 # make bench      the speed beside that of transformers' GPT-2, into results/ and the book's appendix
 # make gpu        adds mamba-ssm's kernels, on a machine with a CUDA GPU
 # make clean      removes what was built (not .venv)
@@ -17,9 +18,11 @@ LIBRARY := $(shell find lib -name '*.py')
 TESTS := $(shell find $(wildcard tests) -type f -not -path '*/__pycache__/*')
 DATA := _toc.yml $(shell find $(wildcard chapters results) -type f -not -path 'results/runs/*' -not -path '*/.*')
 INSTALLED := .venv/installed
+CLUSTER := .venv/cluster
+SNAKEMAKE := Snakefile $(shell find $(wildcard profiles) -type f)
 
 .NOTPARALLEL:
-.PHONY: book serve chapters test test-long check compare test-site bench gpu clean
+.PHONY: book serve chapters test test-long test-cluster check compare test-site bench gpu clean
 
 book: $(INSTALLED)
 	@$(BOOK) chapters
@@ -68,6 +71,12 @@ $(STAMPS)/browser: $(INSTALLED) build/test-site/stamp tests/test_site.py
 test-long: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m long tests
 
+test-cluster: $(STAMPS)/cluster
+
+$(STAMPS)/cluster: $(CLUSTER) $(LIBRARY) $(TESTS) $(SNAKEMAKE) pyproject.toml
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m cluster -rs tests/test_cluster.py
+	@mkdir -p $(STAMPS) && touch $@
+
 bench: $(INSTALLED)
 	@mkdir -p build
 	$(BIN)/pytest tests/bench_speed.py --benchmark-timer=time.process_time --benchmark-json=build/bench.json \
@@ -84,6 +93,11 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@rm -f $@
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(CLUSTER): $(INSTALLED) requirements-cluster.txt
+	@rm -f $@
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -r requirements-cluster.txt
 	@touch $@
 
 clean:

@@ -141,7 +141,7 @@ def status(options: argparse.Namespace) -> int:
         if options.name is None:
             raise LookaheadError("--missing wants one experiment: lookahead status NAME --missing")
         grid = places(experiment(options.name), options.profile or "quick", options.only)
-        print(*(place.run.id for place in grid if place.state not in ("done", "failed")), sep="\n", end="")
+        print(*(place.run.id for place in grid if place.state != "done"), sep="\n", end="")
         return 0
     chosen = experiments().values() if options.name is None else [experiment(options.name)]
     profiles = list(PROFILES) if options.profile is None else [options.profile]
