@@ -14,6 +14,7 @@ import pytest
 import torch
 from filelock import FileLock
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lookahead import harness
 from lookahead.contracts import Loss, Objective, Task
@@ -242,6 +243,34 @@ def test_a_captured_step_takes_its_inputs_and_rates_from_where_they_were_recorde
     assert len(made) == 2
     for one, other in zip(losses[True], losses[False], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=0)
+
+
+class FromTheHost(TorchDispatchMode):
+    """Operations that would make a GPU wait for the host, or read what a CUDA graph cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function._opname in ("_local_scalar_dense", "lift_fresh", "nonzero", "equal"):
+            self.seen.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("objective", [*OBJECTIVES, "noisy"], ids=str)
+def test_nothing_in_a_step_asks_for_a_number_or_brings_one(objective: Any, optimizer: str, tiny_run: MakeRun) -> None:
+    """After the first steps, by which what is kept on the device is there."""
+    runs = runs_of(tiny_run, 2, objective=objective, optimizer=optimizer, precision="bfloat16")
+    members, index, progress = members_of(runs), torch.arange(8), torch.tensor(0.1)
+    optimizers = StackedOptimizers([m.objective for m in members], runs, CPU)
+    tasks, seeds = [m.task for m in members], [m.seed for m in members]
+    take = StackedStep(Template(copy.deepcopy(members[0].objective)), tasks, runs[0], seeds, optimizers)
+    take.update(index[None], index, progress)
+    with FromTheHost() as found:
+        take.update(index[None], index, progress)
+    assert found.seen == []
 
 
 @pytest.mark.parametrize("objective", [*OBJECTIVES, "noisy"], ids=str)

@@ -182,10 +182,10 @@ class PathStar(Task, name="path_star"):
         listed = prompts[self.edges_at : self.edges_at + 3 * edges]
         listed[::3] = sources.gather(0, order)
         listed[1::3] = nodes.flatten(0, 1).gather(0, order)
-        listed[2::3] = n + EDGE_MARK
+        listed[2::3].fill_(n + EDGE_MARK)
         prompts[self.question_at], prompts[self.question_at + 1] = start, nodes[0, -1]
-        prompts[max(self.edges_at, self.question_at) - 1] = n + QUESTION_MARK
-        prompts[-1] = n + ANSWER_MARK
+        prompts[max(self.edges_at, self.question_at) - 1].fill_(n + QUESTION_MARK)
+        prompts[-1].fill_(n + ANSWER_MARK)
         answers = torch.cat([start[None], nodes[0]])
         return prompts.T.contiguous(), answers.T.contiguous()
 
