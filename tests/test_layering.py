@@ -15,7 +15,7 @@ MODULES = {
     for path in sorted(LIBRARY.rglob("*.py"))
 }
 
-BASE = {"contracts", "counter", "errors", "files"}
+BASE = {"contracts", "counter", "errors", "files", "members"}
 MAY_IMPORT = {
     "errors": set(),
     "counter": set(),
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "journal": set(),
     "tables": set(),
     "contracts": {"counter", "errors"},
+    "members": {"contracts", "errors"},
     "tasks": BASE,
     "models": BASE,
     "objectives": BASE,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lookahead.contracts import Loss, Model, Needs, Objective, Task
     from lookahead.errors import CannotContinue, LookaheadError
     from lookahead.evaluation import across_seeds, evaluate, gradient_signal, proportion, time_to_success
-    from lookahead.harness import run
+    from lookahead.harness import run, run_stacked
     from lookahead.models import Mamba, Mamba2, Transformer
     from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
     from lookahead.results import Result, pack, read_packed, steps_to_success, trained
@@ -24,7 +24,7 @@ _HOME = {
     "lookahead.contracts": ("Loss", "Model", "Needs", "Objective", "Task"),
     "lookahead.errors": ("CannotContinue", "LookaheadError"),
     "lookahead.evaluation": ("across_seeds", "evaluate", "gradient_signal", "proportion", "time_to_success"),
-    "lookahead.harness": ("run",),
+    "lookahead.harness": ("run", "run_stacked"),
     "lookahead.models": ("Mamba", "Mamba2", "Transformer"),
     "lookahead.objectives": ("Hints", "Reversed", "TeacherForcing", "Teacherless"),
     "lookahead.results": ("Result", "pack", "read_packed", "steps_to_success", "trained"),
@@ -35,8 +35,8 @@ _WHERE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [  # noqa: PLE0604
     "CannotContinue", "Hints", "LookaheadError", "Loss", "Mamba", "Mamba2", "Model", "Needs", "Objective",
     "PathStar", "Result", "Reversed", "Run", "Task", "TeacherForcing", "Teacherless", "Transformer",
-    "across_seeds", "evaluate", "gradient_signal", "pack", "proportion", "read_packed", "run", "steps_to_success",
-    "time_to_success", "trained",
+    "across_seeds", "evaluate", "gradient_signal", "pack", "proportion", "read_packed", "run", "run_stacked",
+    "steps_to_success", "time_to_success", "trained",
 ]  # fmt: skip
 
 

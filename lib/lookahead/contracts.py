@@ -13,13 +13,14 @@ from __future__ import annotations
 import inspect
 import operator
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from lookahead.counter import uniforms
+from lookahead.counter import Key, uniforms
 from lookahead.errors import LookaheadError
 
 Split = Literal["train", "validation", "test"]
@@ -71,7 +72,8 @@ class Task(Named):
     """What is to be learnt: (prompt, answer) pairs, and who is right.
 
     Example i of a split is a pure function of (task, seed, split, i): the same in any batch, on any
-    device. Train, validation and test share no example, whatever the seed.
+    device. Train, validation and test share no example, whatever the seed. Only what draws examples looks at the
+    seed; who is right does not depend on it.
     """
 
     supplied = frozenset({"seed"})
@@ -105,6 +107,20 @@ class Task(Named):
     @abstractmethod
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Examples `indices` [B] of a split, on the device of `indices`: prompts [B, P], answers [B, A]."""
+
+    @classmethod
+    def sample_each(cls, tasks: Sequence[Self], split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Examples of S tasks that differ in their seed alone, as each would draw its own.
+
+        Args:
+            indices: [S, B], or [1, B] where all take the same.
+
+        Returns:
+            prompts [S, B, P], answers [S, B, A].
+        """
+        rows = indices.expand(len(tasks), -1)
+        prompts, answers = zip(*(task.sample(split, row) for task, row in zip(tasks, rows, strict=True)), strict=True)
+        return torch.stack(prompts), torch.stack(answers)
 
     @abstractmethod
     def correct(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:
@@ -140,6 +156,8 @@ class Model(Named, nn.Module):
     """Named sets of options."""
     attentions: ClassVar[tuple[str, ...]] = ("causal",)
     """The named kinds of attention it can do."""
+    stackable: ClassVar[bool] = True
+    """Whether several can be trained as one (`torch.func.vmap` takes all that they do)."""
     vocab_size: int
     longest: int
 
@@ -237,8 +255,11 @@ class Objective(Named, nn.Module):
             progress: how much of the training is done, a scalar in [0, 1].
         """
 
-    def noise(self, key: tuple[object, ...], indices: Tensor) -> Tensor | None:
-        """The noise for examples `indices` [B], the same on every machine; None where `needs` asks for none."""
+    def noise(self, key: Key | list[Key], indices: Tensor) -> Tensor | None:
+        """The noise for examples `indices` [B], the same on every machine; None where `needs` asks for none.
+
+        For a list of S keys and indices [S, B] or [1, B] that of every member, [S, B, A].
+        """
         return uniforms(key, indices, self.answer_length) if self.wants_noise else None
 
     @abstractmethod

@@ -11,12 +11,15 @@ import hashlib
 import importlib.util
 import marshal
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from lookahead.contracts import Model, Objective, Task
+from lookahead.members import Template
 from lookahead.runs import Run
+from lookahead.training.stacked_step import StackedOptimizers, StackedStep
 from lookahead.training.step import Step
 
 REPLAY_STEPS, WARM_STEPS, REPLAY_BATCH = 6, 3, 8
@@ -42,15 +45,36 @@ def stamp(run: Run) -> str:
 def replay(run: Run) -> list[float]:
     """The losses of the run's first steps in miniature: batch 8, CPU, float32, no clipping in the warm-up."""
     task, objective = run.build()
-    plain = dataclasses.replace(run, precision="float32", clip=None)
-    step = Step(objective, task, plain, run.seed, engine="eager")
+    return torch.stack(_losses(Step(objective, task, run, run.seed, engine="eager"), run)).tolist()
+
+
+def replay_each(runs: Sequence[Run], at_once: int = 32) -> list[list[float]]:
+    """As `replay`, for runs that can be trained as one (see `lookahead.training.stacked`), many at once; in a float32's
+    last digits it differs.
+
+    Raises:
+        LookaheadError: they cannot.
+    """
+    found: list[list[float]] = []
+    for first in range(0, len(runs), at_once):
+        some = runs[first : first + at_once]
+        tasks, objectives = zip(*(run.build() for run in some), strict=True)
+        optimizers = StackedOptimizers(objectives, some, torch.device("cpu"))
+        seeds = [run.seed for run in some]
+        step = StackedStep(Template(objectives[0]), tasks, some[0], seeds, optimizers, engine="eager")
+        found += torch.stack(_losses(step, some[0]), dim=1).tolist()
+    return found
+
+
+def _losses(step: Step, run: Run) -> list[torch.Tensor]:
+    """The losses of a step's replay."""
     losses = []
     for k in range(REPLAY_STEPS):
-        if k == WARM_STEPS:
-            step.settings = dataclasses.replace(run, precision="float32")
+        step.settings = dataclasses.replace(run, precision="float32", clip=None if k < WARM_STEPS else run.clip)
         places = torch.arange(k * REPLAY_BATCH, (k + 1) * REPLAY_BATCH)
         step.optimizers.set_rate(run.rate(k) if k < WARM_STEPS else 1.0)
-        losses.append(step.update(places, places, torch.tensor(k / run.steps)).item())
+        indices = places[None] if isinstance(step, StackedStep) else places
+        losses.append(step.update(indices, places, torch.tensor(k / run.steps)))
     return losses
 
 

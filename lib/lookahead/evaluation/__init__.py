@@ -2,7 +2,7 @@
 
 from lookahead.evaluation.gradients import gradient_signal
 from lookahead.evaluation.intervals import Interval, proportion
-from lookahead.evaluation.measures import evaluate
+from lookahead.evaluation.measures import evaluate, evaluate_each
 from lookahead.evaluation.seeds import TimeToSuccess, across_seeds, time_to_success
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "TimeToSuccess",
     "across_seeds",
     "evaluate",
+    "evaluate_each",
     "gradient_signal",
     "proportion",
     "time_to_success",

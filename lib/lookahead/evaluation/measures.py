@@ -14,13 +14,22 @@
 | `examples` | how many examples stand behind each |
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from lookahead.contracts import Objective, Split, Task
 from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.members import State, Template, each
 
 Measures = dict[str, float | int | list[float]]
+
+Asked = tuple[Tensor, Tensor, Tensor, Tensor]
+"""What `_ask` found, each [..., b, A]."""
+
+ROWS_AT_ONCE = 8192
+"""Examples of all members together that are computed at a time: a memory of some hundred MB at the size `tiny`."""
 
 
 @torch.no_grad()
@@ -30,43 +39,99 @@ def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_s
     Raises:
         LookaheadError: nothing to measure on.
     """
+
+    def ask(prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor) -> list[Tensor]:
+        return [found[None] for found in _ask(objective, prompts[0], answers[0], noise, decoys[0], task.decision)]
+
+    return _evaluate(objective, [task], ask, split, count, batch_size)[0]
+
+
+@torch.no_grad()
+def evaluate_each(
+    template: Template, state: State, tasks: Sequence[Task], split: Split, count: int, batch_size: int = 1024
+) -> list[Measures]:
+    """As `evaluate`, for S members at once (see `lookahead.members`), each on the examples of its own task.
+
+    Raises:
+        LookaheadError: nothing to measure on.
+    """
+    together = max(1, ROWS_AT_ONCE // max(1, min(batch_size, count)))
+    measures = []
+    for first in range(0, len(tasks), together):
+        some = {name: values[first : first + together] for name, values in state.items()}
+
+        def ask(
+            prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor, some: State = some
+        ) -> list[Tensor]:
+            def of_one(objective: Objective, prompts: Tensor, answers: Tensor, decoys: Tensor) -> Asked:
+                return _ask(objective, prompts, answers, noise, decoys, tasks[0].decision)
+
+            return each(of_one, template, some, prompts, answers, decoys)
+
+        measures += _evaluate(template.objective, tasks[first : first + together], ask, split, count, batch_size)
+    return measures
+
+
+def _evaluate(
+    objective: Objective,
+    tasks: Sequence[Task],
+    ask: Callable[[Tensor, Tensor, Tensor | None, Tensor], Sequence[Tensor]],
+    split: Split,
+    count: int,
+    batch_size: int,
+) -> list[Measures]:
+    """The measures of each member; `ask` is `_ask` for all of them, with a leading dimension S."""
     if count < 1:
         raise LookaheadError(f"cannot measure on {count} examples: at least 1")
     device = next(objective.parameters()).device
     sums: dict[str, Tensor] = {}
     for first in range(0, count, batch_size):
         indices = torch.arange(first, min(first + batch_size, count), device=device)
-        for name, value in _measure(objective, task, split, indices).items():
-            sums[name] = sums.get(name, 0) + value.double().sum(dim=0)
+        prompts, answers = type(tasks[0]).sample_each(tasks, split, indices[None])
+        shape, flat_prompts, flat_answers = prompts.shape[:2], prompts.flatten(0, 1), answers.flatten(0, 1)
+        decoys = tasks[0].decoys(flat_prompts, flat_answers)
+        asked = ask(prompts, answers, objective.noise(("evaluation", split), indices), decoys.unflatten(0, shape))
+        losses, predictions, given, led = (tensor.flatten(0, 1) for tensor in asked)
+        found = _judge(tasks[0], flat_prompts, flat_answers, decoys, losses, predictions, given, led)
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0) + value.double().unflatten(0, shape).sum(dim=1)
     means = {name: (total / count).tolist() for name, total in sums.items()}
-    return {**means, "examples": count}
+    return [{**{name: values[i] for name, values in means.items()}, "examples": count} for i in range(len(tasks))]
 
 
-def _measure(objective: Objective, task: Task, split: Split, indices: Tensor) -> dict[str, Tensor]:
-    """Each measure for each of the examples `indices` [b]: [b] or [b, A]."""
-    prompts, answers = task.sample(split, indices)
-    taught = objective(prompts, answers, noise=objective.noise(("evaluation", split), indices))
-    given = objective.answer(prompts)
-    decoys, led = _on_a_wrong_arm(objective, task, prompts, answers)
+def _ask(
+    objective: Objective, prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor, decision: int
+) -> Asked:
+    """For b examples, each [b, A]: the losses, the predictions from what training shows, the answers without a teacher,
+    and those whose first tokens were forced onto a wrong arm; NaN where that cannot be done."""
+    taught = objective(prompts, answers, noise=noise)
+    try:
+        led = objective.answer(prompts, given=decoys[:, : decision + 1]).float()
+    except CannotContinue:
+        led = torch.full(answers.shape, torch.nan, device=prompts.device)
+    return taught.tokens, taught.predictions, objective.answer(prompts), led
+
+
+def _judge(
+    task: Task,
+    prompts: Tensor,
+    answers: Tensor,
+    decoys: Tensor,
+    losses: Tensor,
+    predictions: Tensor,
+    given: Tensor,
+    led: Tensor,
+) -> dict[str, Tensor]:
+    """Each measure for each of b examples: [b] or [b, A]."""
     followed, returned = (led == decoys) + 0 * led, (led == answers) + 0 * led  # NaN where led is
     return {
         "autoregressive_accuracy": task.correct(prompts, answers, given),
-        "teacher_forced_accuracy": task.correct(prompts, answers, taught.predictions),
+        "teacher_forced_accuracy": task.correct(prompts, answers, predictions),
         "autoregressive_token_accuracy": given == answers,
-        "teacher_forced_token_accuracy": taught.predictions == answers,
-        "decision_accuracy": (taught.predictions == answers)[:, task.decision],
+        "teacher_forced_token_accuracy": predictions == answers,
+        "decision_accuracy": (predictions == answers)[:, task.decision],
         "cheat_accuracy": followed.prod(dim=1),
         "cheat_token_accuracy": followed,
         "return_token_accuracy": returned,
-        "loss": taught.tokens,
+        "loss": losses,
     }
-
-
-def _on_a_wrong_arm(objective: Objective, task: Task, prompts: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-    """The wrong arms, and the answers whose first tokens were forced onto them, both [b, A]; NaN where none can be."""
-    decoys = task.decoys(prompts, answers)
-    try:
-        led = objective.answer(prompts, given=decoys[:, : task.decision + 1]).float()
-    except CannotContinue:
-        led = torch.full(answers.shape, torch.nan, device=prompts.device)
-    return decoys, led

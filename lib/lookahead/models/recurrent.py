@@ -70,6 +70,7 @@ class Recurrent(Model):
     """
 
     supplied = Model.supplied | {"kernels"}
+    stackable = False  # its scans are autograd functions of our own
     blocks: Sequence[Block]
 
     def __init__(self, vocab_size: int, longest: int, *, kernels: str, **options: Any) -> None:

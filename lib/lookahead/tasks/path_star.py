@@ -9,7 +9,7 @@ is the path from start to goal:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split, Task, whole_number
-from lookahead.counter import distinct, integers, mix, words
+from lookahead.counter import Key, distinct, integers, mix, words
 from lookahead.errors import LookaheadError
 from lookahead.files import write_text
 
@@ -149,10 +149,28 @@ class PathStar(Task, name="path_star"):
         Raises:
             LookaheadError: no such split.
         """
-        first, count = self._classes(split)
+        return self._examples(split, integers(self._key(split), indices, self._bounds(split)))
+
+    @classmethod
+    def sample_each(cls, tasks: Sequence[PathStar], split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Task.sample_each`, all members at once."""
+        first = tasks[0]
+        draws = integers([task._key(split) for task in tasks], indices, first._bounds(split))
+        prompts, answers = first._examples(split, draws.flatten(1))
+        return prompts.unflatten(0, draws.shape[1:]), answers.unflatten(0, draws.shape[1:])
+
+    def _key(self, split: Split) -> Key:
+        return ("path_star", self.degree, self.path_length, self.num_nodes, self.seed, split)
+
+    def _bounds(self, split: Split) -> list[int]:
+        """Of what an example is drawn by: its class, its shape, the order of its edges."""
+        n, edges = self.num_nodes, self.num_edges
+        return [self._classes(split)[1]] + [n - 1 - k for k in range(edges)] + [edges - k for k in range(edges)]
+
+    def _examples(self, split: Split, draws: Tensor) -> tuple[Tensor, Tensor]:
+        """What integers below `_bounds` [K, B] stand for: prompts [B, P], answers [B, A]."""
+        first, _ = self._classes(split)
         n, edges, d = self.num_nodes, self.num_edges, self.degree
-        bounds = [count] + [n - 1 - k for k in range(edges)] + [edges - k for k in range(edges)]
-        draws = integers(("path_star", d, self.path_length, n, self.seed, split), indices, bounds)
         shape = distinct(draws[1 : 1 + edges].short()) + 1
         order = distinct(draws[1 + edges :].short())
 
@@ -164,10 +182,10 @@ class PathStar(Task, name="path_star"):
         listed = prompts[self.edges_at : self.edges_at + 3 * edges]
         listed[::3] = sources.gather(0, order)
         listed[1::3] = nodes.flatten(0, 1).gather(0, order)
-        listed[2::3] = n + EDGE_MARK
+        listed[2::3].fill_(n + EDGE_MARK)
         prompts[self.question_at], prompts[self.question_at + 1] = start, nodes[0, -1]
-        prompts[max(self.edges_at, self.question_at) - 1] = n + QUESTION_MARK
-        prompts[-1] = n + ANSWER_MARK
+        prompts[max(self.edges_at, self.question_at) - 1].fill_(n + QUESTION_MARK)
+        prompts[-1].fill_(n + ANSWER_MARK)
         answers = torch.cat([start[None], nodes[0]])
         return prompts.T.contiguous(), answers.T.contiguous()
 

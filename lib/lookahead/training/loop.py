@@ -39,6 +39,8 @@ class Trained:
     """Time spent training and measuring, over all sittings."""
     engine: str = "eager"
     """How the steps were computed: what `Step.engine` says."""
+    members: int = 1
+    """How many were trained as one (see `training.stacked`); `seconds` is then this one's share."""
 
 
 class NonFiniteLoss(LookaheadError):
@@ -136,7 +138,7 @@ def train(
     def save() -> None:
         state.seconds = time.monotonic() - begun
         if checkpoints is not None:
-            _check_weights(trained, state.steps)
+            check_weights(trained, state.steps)
             tensors = {f"objective.{k}": v for k, v in state_tensors(objective).items()}
             tensors |= {f"optimizer.{k}": v for k, v in take.optimizers.tensors().items()}
             pending = [loss.item() for loss in losses]
@@ -160,10 +162,10 @@ def train(
                 losses.append(take(step))
                 state.steps += 1
                 if device.type == "cpu" or step % 10 == 0:
-                    _check_finite(losses, step)
+                    check_finite(losses, step)
                     progress.update(state.steps, losses[-1].item(), accuracy)
                 if state.steps % settings.evaluate_every == 0 or state.steps == settings.steps:
-                    _check_finite(losses, step)
+                    check_finite(losses, step)
                     row = {"step": state.steps, "training_loss": torch.stack(losses).mean().item(), **measured()}
                     losses.clear()
                     accuracy = row[settings.judged_by]
@@ -171,17 +173,17 @@ def train(
                     state.stopped_early = settings.stop_at is not None and accuracy >= settings.stop_at
                 late = clock.late() and state.steps < settings.steps and not state.stopped_early
                 if interrupted() or late:
-                    _check_finite(losses, step)
+                    check_finite(losses, step)
                     save()
                     told = f"stopped after step {state.steps} of {settings.steps}; the same call goes on from there"
                     raise OutOfTime(told, state.steps - first) if late else Interrupted(told)
                 if state.steps % checkpoint_every == 0 or (checkpoints is not None and clock.save_is_due()):
-                    _check_finite(losses, step)
+                    check_finite(losses, step)
                     with clock.saving():
                         save()
         finally:
             progress.close()
-    _check_weights(trained, state.steps)
+    check_weights(trained, state.steps)
     state.seconds, state.engine = time.monotonic() - begun, take.engine
     return state
 
@@ -223,7 +225,7 @@ class Clock:
         return self.deadline is not None and now + needed > self.deadline
 
 
-def _check_finite(losses: list[Tensor], step: int) -> None:
+def check_finite(losses: list[Tensor], step: int) -> None:
     """Raises NonFiniteLoss for the first loss of the pending ones that is no number."""
     if not losses or torch.isfinite(torch.stack(losses)).all():
         return
@@ -235,7 +237,7 @@ def _check_finite(losses: list[Tensor], step: int) -> None:
     )
 
 
-def _check_weights(trained: Iterable[Tensor], steps: int) -> None:
+def check_weights(trained: Iterable[Tensor], steps: int) -> None:
     """Raises NonFiniteLoss where a weight is no number: a finite loss may have had a gradient that was none."""
     if not torch.stack([weight.isfinite().all() for weight in trained]).all():
         raise NonFiniteLoss(

@@ -1,6 +1,7 @@
 """AdamW, and Muon for the hidden matrices."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -9,27 +10,45 @@ from lookahead.training.muon import Muon
 from lookahead.training.settings import Settings
 
 
-class Optimizers:
-    """One or two optimisers that step together.
+class Grouped(NamedTuple):
+    """Names of trained parameters, in the order of the optimisers' state."""
+
+    matrices: list[str]
+    """AdamW's, with weight decay."""
+    vectors: list[str]
+    """AdamW's, without."""
+    hidden: list[str]
+    """Muon's."""
+
+
+def grouped(module: nn.Module, optimizer: str) -> Grouped:
+    """Who takes which parameter.
 
     Args:
         module: what is trained. Matrices inside a block are "hidden"; embeddings and vectors are not. A submodule
             names in `vectors` those of its parameters that are matrices by their shape only.
+    """
+    named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    no_matrices = {f"{path}.{name}" for path, part in module.named_modules() for name in getattr(part, "vectors", ())}
+    matrices = [name for name, p in named.items() if p.ndim >= 2 and name not in no_matrices]
+    vectors = [name for name in named if name not in set(matrices)]
+    hidden = [name for name in matrices if named[name].ndim == 2 and "embedding" not in name]
+    if optimizer == "adamw":
+        hidden = []
+    return Grouped([name for name in matrices if name not in set(hidden)], vectors, hidden)
+
+
+class Optimizers:
+    """One or two optimisers that step together.
+
+    Args:
+        module: what is trained; `grouped` says by which.
         on_device: keep the learning rates as tensors on the device, so that a captured step can be replayed at another.
     """
 
     def __init__(self, module: nn.Module, settings: Settings, on_device: bool = False) -> None:
-        named = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        no_matrices = {
-            f"{path}.{name}" for path, part in module.named_modules() for name in getattr(part, "vectors", ())
-        }
-        hidden = [p for name, p in named.items() if p.ndim == 2 and "embedding" not in name and name not in no_matrices]
-        if settings.optimizer == "adamw":
-            hidden = []
-        taken = {id(p) for p in hidden}
-        rest = {name: p for name, p in named.items() if id(p) not in taken}
-        matrices = [p for name, p in rest.items() if p.ndim >= 2 and name not in no_matrices]
-        vectors = [p for name, p in rest.items() if p.ndim < 2 or name in no_matrices]
+        named = dict(module.named_parameters())
+        matrices, vectors, hidden = ([named[name] for name in group] for group in grouped(module, settings.optimizer))
         self.parts: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
                 [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
@@ -40,8 +59,7 @@ class Optimizers:
             )
         ]
         if hidden:
-            rate = settings.matrix_learning_rate or 10 * settings.learning_rate
-            self.parts.append(Muon(hidden, lr=rate, weight_decay=settings.weight_decay))
+            self.parts.append(Muon(hidden, lr=settings.matrix_rate, weight_decay=settings.weight_decay))
         self.rates = [[group["lr"] for group in part.param_groups] for part in self.parts]
         if on_device:
             for group in (group for part in self.parts for group in part.param_groups):

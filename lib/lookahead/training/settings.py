@@ -71,6 +71,11 @@ class Settings:
         if self.stop_at is not None and not 0 < self.stop_at <= 1:
             raise LookaheadError(f"stop_at is an accuracy in (0, 1], not {self.stop_at}")
 
+    @property
+    def matrix_rate(self) -> float:
+        """Muon's learning rate."""
+        return self.matrix_learning_rate or 10 * self.learning_rate
+
     def rate(self, step: int) -> float:
         """The share of the full learning rate at a step (0 ... steps - 1)."""
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from math import gcd
 from typing import Any, Literal
 
@@ -35,13 +36,23 @@ class Step:
     """
 
     def __init__(
-        self, objective: Objective, task: Task, settings: Settings, seed: int, engine: Engine = "auto"
+        self,
+        objective: Objective,
+        task: Task,
+        settings: Settings,
+        seed: int,
+        engine: Engine = "auto",
     ) -> None:
+        self.set_up(objective, settings, engine, teach)
+        self.task, self.seed = task, seed
+        self.trained = [p for p in objective.parameters() if p.requires_grad]
+        self.optimizers: Any = Optimizers(objective, settings, on_device=self.engine == "captured")
+
+    def set_up(self, objective: Objective, settings: Settings, engine: Engine, teach: Callable[..., Any]) -> None:
+        """What a step of one and of many have in common; `teach` is what gets compiled."""
         self.device = next(objective.parameters()).device
         self.engine = resolve_engine(engine, self.device)
-        self.objective, self.task, self.settings, self.seed = objective, task, settings, seed
-        self.trained = [p for p in objective.parameters() if p.requires_grad]
-        self.optimizers = Optimizers(objective, settings, on_device=self.engine == "captured")
+        self.objective, self.settings = objective, settings
         self.teach: Any = teach if self.engine == "eager" else torch.compile(teach, dynamic=False)
         self.parts = 1
         self.run: Any = self.update
@@ -126,20 +137,27 @@ def resolve_engine(engine: Engine, device: torch.device) -> Literal["eager", "co
     return engine
 
 
-def training_indices(step: int, batch_size: int, examples: int | None, seed: int) -> Tensor:
-    """Which training examples a step uses, [B].
+def training_indices(step: int, batch_size: int, examples: int | None, seed: int | list[int]) -> Tensor:
+    """Which training examples a step uses, [B]; for a list of S seeds [S, B], or [1, B] where they are the same.
 
     Fresh ones if `examples` is None. Otherwise the first `examples`, each once an epoch, in an order
     that changes every epoch (an affine walk, so that the state of the data stays one integer).
     """
+    seeds = seed if isinstance(seed, list) else [seed]
     position = torch.arange(step * batch_size, (step + 1) * batch_size)
-    if examples is None:
-        return position
-    indices = torch.empty_like(position)
-    for epoch in (position // examples).unique().tolist():
-        here = position // examples == epoch
-        stride, offset = (word % examples for word in words("epoch", seed, epoch, count=2))
-        while gcd(stride, examples) != 1:
-            stride += 1
-        indices[here] = (stride * (position[here] % examples) + offset) % examples
-    return indices
+    indices = position[None]
+    if examples is not None:
+        indices = position.repeat(len(seeds), 1)
+        for epoch in (position // examples).unique().tolist():
+            here = position // examples == epoch
+            stride, offset = torch.tensor([_walk(examples, one, epoch) for one in seeds]).T[:, :, None]
+            indices[:, here] = (stride * (position[here] % examples) + offset) % examples
+    return indices if isinstance(seed, list) else indices[0]
+
+
+def _walk(examples: int, seed: int, epoch: int) -> tuple[int, int]:
+    """Stride and offset of an epoch's order; the stride has no divisor in common with `examples`."""
+    stride, offset = (word % examples for word in words("epoch", seed, epoch, count=2))
+    while gcd(stride, examples) != 1:
+        stride += 1
+    return stride, offset
