@@ -130,6 +130,7 @@ def test_a_time_limit_that_is_reached_has_an_exit_status_of_its_own(
     [
         (["run", "tiny", "--only", "back"], "lookahead: no run answers to 'back': an id's beginning, seed=N, or a"),
         (["run", "tiny", "--device", "cpu", "--engine", "fast"], "lookahead: unknown engine 'fast'; known: auto"),
+        (["run", "tiny", "--device", "cpu", "--stack", "0"], "lookahead: at least 1 run is trained at once, not 0"),
         (["status", "--missing"], "lookahead: --missing wants one experiment"),
         (["show", "tinny"], "lookahead: unknown experiment 'tinny'; known: direction, hints"),
         (["run", "tinny"], "lookahead: unknown experiment 'tinny'; known: direction, hints"),

@@ -347,6 +347,34 @@ def test_a_time_limit_shorter_than_one_step_is_refused(grid: Experiment, store: 
     assert not packed_path("tiny-quick").exists()
 
 
+def test_seeds_that_are_trained_as_one_are_stored_one_by_one(
+    grid: Experiment, store: Path, trainings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both methods in a stack of their own, with what solo runs measure, up to rounding."""
+    said: list[str] = []
+    done = run_experiment(grid, "quick", device="cpu", stack=8, say=said.append).done
+    assert trainings == []
+    assert [result.manifest["stacked"] for result in done] == [2] * 4
+    assert [line.split("/")[0] for line in said] == ["1", "3", "2", "4"]
+    assert counts(places(grid, "quick"))["done"] == 4
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path / "solo"))
+    for one, other in zip(done, run_experiment(grid, "quick", device="cpu").done, strict=True):
+        assert one.run == other.run
+        assert one.curve[-1]["training_loss"] == pytest.approx(other.curve[-1]["training_loss"], rel=1e-4)
+
+
+def test_of_a_stack_only_what_is_missing_and_free_is_done(grid: Experiment, store: Path, trainings: list[str]) -> None:
+    run_experiment(grid, "quick", device="cpu", only=["forward", "seed=0"])
+    busy = [run for _, run in grid.runs("quick")][1]
+    run_folder(busy.id).mkdir(parents=True)
+    trainings.clear()
+    with FileLock(run_folder(busy.id) / ".grid.lock"):
+        sitting = run_experiment(grid, "quick", device="cpu", stack=8, wait=False)
+    assert [place.run.id for place in sitting.elsewhere] == [busy.id]
+    assert len(sitting.done) == 3
+    assert len(trainings) == 2, "a stack of one is a run"
+
+
 def test_ctrl_c_ends_the_grid(
     grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch, trainings: list[str]
 ) -> None:

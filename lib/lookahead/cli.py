@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     only(one)
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
     one.add_argument("--engine", default="auto", help="how a step is computed: auto, eager, compiled or captured")
+    one.add_argument(
+        "--stack", type=int, default=1, metavar="S", help="train S seeds at once, as one program (for a GPU)"
+    )
     one.add_argument("--time-limit", type=duration, metavar="TIME", help="stop cleanly before this: 90s, 9m, 2h")
     one.add_argument("--retry", action="store_true", help="those that failed before, too")
     one.add_argument("--no-wait", action="store_true", help="do not wait for runs that others are doing")
@@ -124,6 +127,7 @@ def run(options: argparse.Namespace) -> int:
         wait=not options.no_wait,
         retry=options.retry,
         packing=not options.no_pack,
+        stack=options.stack,
         say=lambda line: tqdm.write(line, file=sys.stdout),
     )
     if sitting.failed:

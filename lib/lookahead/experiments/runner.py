@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from lookahead.contracts import resolve_device
+from lookahead.contracts import Model, resolve_device
 from lookahead.errors import LookaheadError, NoRoom
 from lookahead.experiments.experiment import Experiment, packed_name
 from lookahead.experiments.grid import Place, forget_failure, places, refreshed, set_aside, write_failure
-from lookahead.harness import run
+from lookahead.harness import Busy, run, run_stacked
 from lookahead.results import Result, open_run_folder, pack, read_pack, read_packed
 from lookahead.training.loop import OutOfTime
 from lookahead.training.progress import wants_bar
+from lookahead.training.stacked import MAY_DIFFER
 from lookahead.training.step import Engine, resolve_engine
 
 WAIT = 0.5
@@ -48,6 +52,7 @@ def run_experiment(
     wait: bool = True,
     retry: bool = False,
     packing: bool = True,
+    stack: int = 1,
     say: Callable[[str], None] = lambda line: None,
 ) -> Sitting:
     """Does the runs of a grid that are missing or stale, then packs all that is there.
@@ -61,6 +66,7 @@ def run_experiment(
         wait: for the runs that others are doing, at the end.
         retry: those that failed before, too.
         packing: into the store's file of the experiment.
+        stack: how many runs that differ in seed and rates alone are trained as one (see `training.stacked`).
         say: gets a line about everything that happens.
 
     Raises:
@@ -71,6 +77,8 @@ def run_experiment(
     resolve_engine(engine, resolve_device(device))
     if time_limit is not None and time_limit <= 0:
         raise LookaheadError(f"a time limit is more than 0 s, not {time_limit:g}")
+    if stack < 1:
+        raise LookaheadError(f"at least 1 run is trained at once, not {stack}")
     begun = time.monotonic()
     deadline = None if time_limit is None else begun + time_limit
     grid = places(experiment, profile, only)
@@ -85,40 +93,42 @@ def run_experiment(
     try:
         while wanted:
             busy: list[Place] = []
-            for i, place in enumerate(wanted):
+            units = stacks(wanted, stack)
+            for i, unit in enumerate(units):
                 if tried and deadline is not None and time.monotonic() >= deadline:
-                    sitting.left = busy + wanted[i:]
+                    sitting.left = busy + [place for rest in units[i:] for place in rest]
                     break
-                lock = FileLock(open_run_folder(place.run.id) / ".grid.lock", timeout=0)
-                tried += 1
-                try:
-                    with lock:
-                        told = _do(place, experiment, device, engine, deadline, retry, say)
-                except Timeout:
-                    busy.append(place)
-                    continue
-                except OutOfTime as out:
-                    if trained == 0 and out.steps <= 1 and time.monotonic() > deadline:  # type: ignore[operator]
-                        needed = time.monotonic() - begun
-                        raise LookaheadError(
-                            f"a time limit of {time_limit:g} s is shorter than one step with what it needs, "
-                            f"{needed:.1f} s here: nothing would ever be finished; take several times that"
-                        ) from out
-                    say(f"{place.title}: {out}")
-                    sitting.left = busy + wanted[i:]
-                    break
-                bar.update()
-                if isinstance(told, Place):
-                    sitting.failed.append(told)
-                    say(f"{number[place.run.id]}/{len(grid)} {place.title}: failed: {told.error}")
-                elif told is not None:
-                    trained += 1
-                    accuracy = told.measures[place.run.judged_by]
-                    say(f"{number[place.run.id]}/{len(grid)} {place.title}: {accuracy:.3f}")
-            wanted = [] if sitting.left else busy
+                with contextlib.ExitStack() as locks:
+                    held = [place for place in unit if _take(place, locks)]
+                    busy += [place for place in unit if place not in held]
+                    tried += len(held)
+                    try:
+                        told = _do(held, experiment, device, engine, deadline, retry, say)
+                    except OutOfTime as out:
+                        if trained == 0 and out.steps <= 1 and time.monotonic() > deadline:  # type: ignore[operator]
+                            needed = time.monotonic() - begun
+                            raise LookaheadError(
+                                f"a time limit of {time_limit:g} s is shorter than one step with what it needs, "
+                                f"{needed:.1f} s here: nothing would ever be finished; take several times that"
+                            ) from out
+                        say(f"{held[0].title}: {out}")
+                        sitting.left = busy + held + [place for rest in units[i + 1 :] for place in rest]
+                        break
+                for place, outcome in zip(held, told, strict=True):
+                    bar.update()
+                    if isinstance(outcome, Busy):
+                        busy.append(place)
+                    elif isinstance(outcome, Place):
+                        sitting.failed.append(outcome)
+                        say(f"{number[place.run.id]}/{len(grid)} {place.title}: failed: {outcome.error}")
+                    elif outcome is not None:
+                        trained += 1
+                        accuracy = outcome.measures[place.run.judged_by]
+                        say(f"{number[place.run.id]}/{len(grid)} {place.title}: {accuracy:.3f}")
+            wanted, before = ([] if sitting.left else busy), len(wanted)
             if wanted and not wait:
                 sitting.elsewhere, wanted = wanted, []
-            elif wanted and len(wanted) == len(busy):
+            elif wanted and len(wanted) == before:
                 time.sleep(WAIT)
     finally:
         bar.close()
@@ -133,32 +143,74 @@ def run_experiment(
     return sitting
 
 
+def stacks(wanted: Sequence[Place], size: int) -> list[list[Place]]:
+    """The runs in groups of at most `size` that can be trained as one, in the order of their first."""
+    groups: dict[str, list[Place]] = {}
+    for place in wanted:
+        alike = {key: value for key, value in place.run.config.items() if key not in MAY_DIFFER}
+        model = Model.named(place.run.model["name"])  # type: ignore[index]
+        key = json.dumps(alike, sort_keys=True) if model.stackable and size > 1 else place.run.id
+        groups.setdefault(key, []).append(place)
+    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
+
+
+def _take(place: Place, locks: contextlib.ExitStack) -> bool:
+    """Whether no other runner is doing it; then it is ours until the locks go."""
+    try:
+        locks.enter_context(FileLock(open_run_folder(place.run.id) / ".grid.lock", timeout=0))
+    except Timeout:
+        return False
+    return True
+
+
 def _do(
-    place: Place,
+    held: Sequence[Place],
     experiment: Experiment,
     device: str,
     engine: Engine,
     deadline: float | None,
     retry: bool,
     say: Callable[[str], None],
-) -> Result | Place | None:
-    """One run, whose lock is held: its result; the place with its failure; None if another has done it meanwhile."""
-    if (aside := set_aside(place.run)) is not None:
-        say(f"{place.title}: its result could not be read: set aside as {aside}, and done again")
-    now = refreshed(place)
-    if now.state == "done":
-        return None
-    if now.state == "failed" and not retry:
-        return now
+) -> list[Result | Place | Busy | None]:
+    """Runs whose locks are held, as one where there are several.
+
+    Returns:
+        for each its result; its place with its failure; `Busy`, where a chapter is doing it; None if it was done, or
+        had failed, meanwhile.
+    """
+    outcomes: dict[str, Any] = {}
+    to_do: list[Place] = []
+    for place in held:
+        if (aside := set_aside(place.run)) is not None:
+            say(f"{place.title}: its result could not be read: set aside as {aside}, and done again")
+        now = refreshed(place)
+        if now.state == "failed" and not retry:
+            outcomes[place.run.id] = now
+        elif now.state != "done":
+            to_do.append(place)
+    common: dict[str, Any] = {
+        "device": device, "engine": engine, "probe": experiment.probe, "deadline": deadline
+    }  # fmt: skip
+    found: list[Any] = []
     try:
-        result = run(place.run, device=device, engine=engine, probe=experiment.probe, deadline=deadline)
-    except (OutOfTime, NoRoom, Timeout):
+        if len(to_do) == 1:
+            found = [run(to_do[0].run, **common)]
+        elif to_do:
+            found = run_stacked([place.run for place in to_do], **common)
+    except (OutOfTime, NoRoom):
         raise
     except Exception as error:
-        write_failure(place.run, error)
-        return refreshed(place)
-    forget_failure(place.run)
-    return result
+        found = [error] * len(to_do)
+    for place, outcome in zip(to_do, found, strict=True):
+        if isinstance(outcome, NoRoom):
+            raise outcome
+        if isinstance(outcome, Exception) and not isinstance(outcome, Busy):
+            write_failure(place.run, outcome)
+            outcome = refreshed(place)
+        elif isinstance(outcome, Result):
+            forget_failure(place.run)
+        outcomes[place.run.id] = outcome
+    return [outcomes.get(place.run.id) for place in held]
 
 
 def pack_experiment(experiment: Experiment, profile: str, files: Sequence[Path] = ()) -> tuple[Path, int]:
