@@ -5,6 +5,7 @@
 # make test-long  the tests that take many minutes, or a quiet machine
 # make test-cluster   the Snakefile, here and on a Slurm of one node; installs Snakemake into .venv
 # make bench      the speed beside that of transformers' GPT-2, into results/ and the book's appendix
+# make bench-gpu  the tests that need a GPU, and how fast a step and a stack of seeds are on it, into results/
 # make gpu        adds mamba-ssm's kernels, on a machine with a CUDA GPU
 # make clean      removes what was built (not .venv)
 
@@ -22,7 +23,7 @@ CLUSTER := .venv/cluster
 SNAKEMAKE := Snakefile $(shell find $(wildcard profiles) -type f)
 
 .NOTPARALLEL:
-.PHONY: book serve chapters test test-long test-cluster check compare test-site bench gpu clean
+.PHONY: book serve chapters test test-long test-cluster check compare test-site bench bench-gpu gpu clean
 
 book: $(INSTALLED)
 	@$(BOOK) chapters
@@ -87,6 +88,11 @@ bench: $(INSTALLED)
 
 gpu: $(INSTALLED)
 	@$(BIN)/python -m lookahead.gpu
+
+bench-gpu: $(INSTALLED)
+	$(BIN)/pytest tests -m gpu -s
+	$(BIN)/python tests/bench_step.py results/gpu-step.json
+	$(BIN)/python tests/bench_stacked.py results/gpu-stacked.json
 
 # The stamp is written last: after an installation that failed, the next call installs again.
 $(INSTALLED): requirements.txt pyproject.toml
