@@ -53,7 +53,10 @@ class Step:
         self.device = next(objective.parameters()).device
         self.engine = resolve_engine(engine, self.device)
         self.objective, self.settings = objective, settings
-        self.teach: Any = teach if self.engine == "eager" else torch.compile(teach, dynamic=False)
+        self.teach: Any = teach
+        if self.engine != "eager":
+            torch.compiler.reset()  # every new module is another variant, and after eight nothing is compiled any more
+            self.teach = torch.compile(teach, dynamic=False)
         self.parts = 1
         self.run: Any = self.update
         if self.engine == "captured":
