@@ -220,7 +220,7 @@ class Clock:
     def late(self) -> bool:
         """After a step: whether another one, the measures and a save may end after the deadline."""
         now = time.monotonic()
-        self.step, self.seen = max(self.step, now - self.seen), now
+        self.step, self.seen = max(0.9 * self.step, now - self.seen), now  # the first ones compile: they are forgotten
         needed = self.step + (1 + self.measures_after) * self.measure + 2 * self.save
         return self.deadline is not None and now + needed > self.deadline
 
