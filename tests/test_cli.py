@@ -50,6 +50,14 @@ def test_list_names_every_experiment(capsys: pytest.CaptureFixture[str]) -> None
     assert all(line.endswith("?") for line in lines)
 
 
+def test_list_of_an_experiment_names_its_runs(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "tiny"]) == 0
+    title, head, row = capsys.readouterr().out.splitlines()
+    assert title == "Does it run? (quick profile)"
+    assert head.split() == ["id", "seed", "label"]
+    assert row.split() == [next(run.id for _, run in EXPERIMENTS["tiny"].runs("quick")), "seed=0", "forward"]
+
+
 def test_run_does_an_experiment(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "tiny", "--device", "cpu", "--time-limit", "1h"]) == 0
     assert capsys.readouterr().out.startswith("1/1 G(2,3) forward, seed 0: 0.")
@@ -98,7 +106,7 @@ def test_show_draws_a_table_and_a_figure(tiny: None, tmp_path: Path, capsys: pyt
     figure = tmp_path / "figure.png"
     assert cli.main(["show", "tiny", "--figure", str(figure)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("Does it run?\n\n")
+    assert out.startswith("Does it run? (quick profile)\n\n")
     assert "G(2,3) forward" in out
     assert "1 of 1 runs, 1 seeds, " in out
     assert figure.read_bytes()[:4] == b"\x89PNG"
@@ -128,7 +136,10 @@ def test_a_time_limit_that_is_reached_has_an_exit_status_of_its_own(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "tiny", "--only", "back"], "lookahead: no run answers to 'back': an id's beginning, seed=N, or a"),
+        (
+            ["run", "tiny", "--only", "back"],
+            "lookahead: no run answers to 'back': take an id's beginning, seed=0 to",
+        ),
         (["run", "tiny", "--device", "cpu", "--engine", "fast"], "lookahead: unknown engine 'fast'; known: auto"),
         (["run", "tiny", "--device", "cpu", "--stack", "0"], "lookahead: at least 1 run is trained at once, not 0"),
         (["status", "--missing"], "lookahead: --missing wants one experiment"),

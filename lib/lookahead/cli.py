@@ -39,7 +39,10 @@ def parser() -> argparse.ArgumentParser:
 
     def which(one: argparse.ArgumentParser, optional: bool = False) -> None:
         one.add_argument("name", nargs="?" if optional else None, help="of an experiment (lookahead list)")
-        one.add_argument("--profile", default=None if optional else "quick", help="quick, census or paper")
+        told = "all of them" if optional else "quick"
+        one.add_argument(
+            "--profile", default=None if optional else "quick", help=f"quick, census or paper (default: {told})"
+        )
 
     def only(one: argparse.ArgumentParser) -> None:
         one.add_argument(
@@ -47,17 +50,20 @@ def parser() -> argparse.ArgumentParser:
             help="runs whose id begins with KEY, whose label contains it, or seed=N; several must all hold",
         )  # fmt: skip
 
-    command("list", list_experiments, "the experiments")
+    one = command("list", list_experiments, "the experiments; with a name, its runs")
+    which(one, optional=True)
+    only(one)
 
     one = command("run", run, "do what is missing of an experiment, and pack it")
     which(one)
     only(one)
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    one.add_argument("--engine", default="auto", help="how a step is computed: auto, eager, compiled or captured")
     one.add_argument(
-        "--stack", type=int, default=1, metavar="S", help="train S seeds at once, as one program (for a GPU)"
-    )
-    one.add_argument("--time-limit", type=duration, metavar="TIME", help="stop cleanly before this: 90s, 9m, 2h")
+        "--engine", default="auto",
+        help="how a step is computed: eager (as written), compiled, captured (a CUDA graph), or auto (captured on a GPU)",
+    )  # fmt: skip
+    one.add_argument("--stack", type=int, default=1, metavar="S", help="train S seeds as one program, for a GPU")
+    one.add_argument("--time-limit", type=duration, metavar="TIME", help="stop before this: 90 (seconds), 9m, 2h")
     one.add_argument("--retry", action="store_true", help="those that failed before, too")
     one.add_argument("--no-wait", action="store_true", help="do not wait for runs that others are doing")
     one.add_argument("--no-pack", action="store_true", help="leave the packing to lookahead pack")
@@ -98,7 +104,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def list_experiments(options: argparse.Namespace) -> int:
-    from lookahead.experiments import experiments
+    from lookahead.experiments import experiment, experiments
+    from lookahead.experiments.grid import select
+    from lookahead.tables import columns
+
+    if options.name is not None:
+        one, profile = experiment(options.name), options.profile or "quick"
+        grid = select(list(one.runs(profile)), options.only)
+        print(f"{one.question} ({profile} profile)")
+        print(columns(["id", "seed", "label"], [[run.id, f"seed={run.seed}", label] for label, run in grid]))
+        return 0
 
     found = experiments()
     width = max(map(len, found))
@@ -165,7 +180,7 @@ def status(options: argparse.Namespace) -> int:
 def show(options: argparse.Namespace) -> int:
     from lookahead.experiments import experiment
     from lookahead.experiments.grid import places
-    from lookahead.experiments.report import behind, cells, table
+    from lookahead.experiments.report import READ, behind, cells, table
 
     one = experiment(options.name)
     grid = places(one, options.profile, options.only)
@@ -174,7 +189,7 @@ def show(options: argparse.Namespace) -> int:
             f"nothing is stored of {one.name} at profile {options.profile}: "
             f"lookahead run {one.name} --profile {options.profile}"
         )
-    print(one.question, "", table(grid), "", behind(grid), sep="\n")
+    print(f"{one.question} ({options.profile} profile)", "", table(grid), "", READ, behind(grid), sep="\n")
     if options.figure is not None:
         try:
             from lookahead.chapter.experiment import draw_experiment

@@ -69,8 +69,10 @@ def select(grid: list[tuple[str, Run]], only: Sequence[str]) -> list[tuple[str, 
     for key in only:
         kept = [(label, run) for label, run in grid if answers(key, label, run)]
         if not kept:
-            labels = ", ".join(dict.fromkeys(repr(label) for label, _ in grid))
-            raise LookaheadError(f"no run answers to {key!r}: an id's beginning, seed=N, or a part of {labels}")
+            seeds = sorted({run.seed for _, run in grid})
+            labels = "; ".join(dict.fromkeys(label for label, _ in grid))
+            known = f"an id's beginning, seed={seeds[0]} to seed={seeds[-1]}, or a part of a label: {labels}"
+            raise LookaheadError(f"no run answers to {key!r}: take {known}")
         grid = kept
     return grid
 

@@ -86,6 +86,13 @@ def behind(grid: Sequence[Place]) -> str:
     return f"{len(results)} of {len(grid)} runs, {seeds} seeds, {' / '.join(devices)}, {hours:.1f} hours{mark}"
 
 
+READ = (
+    "succeed: seeds at an accuracy of 0.95 or more on test data. steps to success: half of the seeds had succeeded by "
+    "then;\nbeyond: later than they were watched; not known: a single seed.\n"
+)
+"""How to read `table`."""
+
+
 def status_row(experiment: Experiment, profile: str, grid: Sequence[Place]) -> list[str]:
     """How far a grid is: name, profile, a number for each state, the time left on this kind of machine."""
     found = counts(grid)
