@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
     one.add_argument(
         "--engine", default="auto",
-        help="how a step is computed: eager (as written), compiled, captured (a CUDA graph), or auto (captured on a GPU)",
+        help="how a step is computed: eager (as written), compiled, captured (a CUDA graph), auto (captured on a GPU)",
     )  # fmt: skip
     one.add_argument("--stack", type=int, default=1, metavar="S", help="train S seeds as one program, for a GPU")
     one.add_argument("--time-limit", type=duration, metavar="TIME", help="stop before this: 90 (seconds), 9m, 2h")
