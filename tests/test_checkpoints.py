@@ -219,6 +219,7 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 import pyarrow, torch
+from lookahead.currency import stamp
 from lookahead.errors import LookaheadError
 from lookahead.files import write_text
 from lookahead.results import Result, pack
@@ -230,9 +231,10 @@ checkpoints = Checkpoints(folder / "run", "a")
 small, large = {"w": torch.zeros(10)}, {"w": torch.zeros(100_000)}
 run = Run(task={"name": "path_star", "degree": 2, "path_length": 3, "num_nodes": 10})
 noise = torch.rand(60_000, generator=torch.Generator().manual_seed(0)).tolist()
-result = Result(run=run, curve=[], measures={"autoregressive_accuracy": 0.5}, manifest={}, stamp="", replay=[1.0])
+result = Result(run=run, curve=[], measures={"autoregressive_accuracy": 0.5}, manifest={}, stamp=stamp(run), replay=[1.0])
 curve = [{"step": 0, "autoregressive_accuracy": 0, "noise": noise}]
-large_result = Result(run=Run.of({**run.config, "seed": 1}), curve=curve, measures={}, manifest={}, stamp="", replay=[])
+other = Run.of({**run.config, "seed": 1})
+large_result = Result(run=other, curve=curve, measures={}, manifest={}, stamp=stamp(other), replay=[])
 write_text(folder / "text", "old")
 save(folder / "tensors", small, {})
 for step in (1, 2):
