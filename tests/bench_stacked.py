@@ -7,18 +7,16 @@ small, on a CPU too; there seconds are processor time.
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
+from bench_step import command
 
 from lookahead.harness import run_stacked
 from lookahead.members import Template
@@ -129,15 +127,5 @@ def table(told: dict[str, Any]) -> str:
     return f"{told['device']}, torch {told['torch']}, {told['steps']} steps\n{columns(head, rows)}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", nargs="?", type=Path, help="where to write it")
-    parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
-    options = parser.parse_args()
-    told = measure(options.quick)
-    if options.file is not None:
-        options.file.write_text(json.dumps(told, indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    command(measure, __doc__)

@@ -156,8 +156,9 @@ def table(told: dict[str, Any]) -> str:
     return f"{told['device']}, torch {told['torch']}: {rates}\n{columns(head, rows)}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def command(measure: Callable[[bool], dict[str, Any]], text: str | None) -> None:
+    """Measures, and writes what was found to the file that is named."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path, help="where to write it")
     parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
     options = parser.parse_args()
@@ -167,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(measure, __doc__)

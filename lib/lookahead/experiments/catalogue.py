@@ -102,6 +102,12 @@ PAPERS_GRAPHS = ((2, 5), (10, 5))
 """Of those of the paper, one with two arms and one with many."""
 
 
+SHORT: dict[str, Any] = {
+    "steps": 600, "optimizer": "muon", "schedule": "cosine", "evaluate_every": 20, "stop_at": 0.98
+}  # fmt: skip
+"""A training of a minute or two on one core."""
+
+
 def gradients(objective: Objective, task: Task) -> dict[str, Any]:
     """What reaches each token: signal, noise and help to the decision, on 512 examples."""
     return {"gradient": gradient_signal(objective, task, "validation", 512)}
@@ -115,14 +121,7 @@ EXPERIMENTS = {
             question="With a teacher, forward or backward: who learns the first step?",
             graphs=((2, 4),),
             cells={name: {"objective": name} for name in ("teacher_forcing", "reversed")},
-            fields={
-                "steps": 600,
-                "optimizer": "muon",
-                "learning_rate": 1e-3,
-                "schedule": "cosine",
-                "evaluate_every": 20,
-                "stop_at": 0.98,
-            },
+            fields={**SHORT, "learning_rate": 1e-3},
             at={"paper": {"graphs": PAPERS_GRAPHS}},
         ),
         Experiment(
@@ -175,13 +174,7 @@ EXPERIMENTS = {
             question="Is it the Transformer, or do Mamba and Mamba-2 fail in the same way?",
             graphs=((2, 4),),
             cells=ARCHITECTURES,
-            fields={
-                "steps": 600,
-                "optimizer": "muon",
-                "schedule": "cosine",
-                "evaluate_every": 20,
-                "stop_at": 0.98,
-            },
+            fields=SHORT,
             at={"paper": {"graphs": PAPERS_GRAPHS, "cells": PAPERS_ARCHITECTURES}},
         ),
         Experiment(
@@ -204,14 +197,7 @@ EXPERIMENTS = {
             question="Start and goal known before the edges are read: does Mamba still fail with a teacher?",
             graphs=((2, 4),),
             cells=QUESTION_FIRST,
-            fields={
-                "steps": 600,
-                "optimizer": "muon",
-                "learning_rate": 2e-3,
-                "schedule": "cosine",
-                "evaluate_every": 20,
-                "stop_at": 0.98,
-            },
+            fields={**SHORT, "learning_rate": 2e-3},
             seeds={"census": 4},
         ),
         Experiment(
@@ -219,15 +205,7 @@ EXPERIMENTS = {
             question="How much must a recurrent network remember, and does it help to know the question first?",
             graphs=((2, 5),),
             cells=MEMORIES,
-            fields={
-                "steps": 600,
-                "objective": "reversed",
-                "optimizer": "muon",
-                "learning_rate": 2e-3,
-                "schedule": "cosine",
-                "evaluate_every": 20,
-                "stop_at": 0.98,
-            },
+            fields={**SHORT, "objective": "reversed", "learning_rate": 2e-3},
             seeds={"census": 5},
         ),
     )
