@@ -38,6 +38,9 @@ METHODS: dict[str, Any] = {
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
 
+each_model = pytest.mark.parametrize("model", ["tiny", "mamba-tiny", "mamba2-tiny"])
+
+
 def data(task: Task, count: int = 12, split: Any = "train") -> tuple[Tensor, Tensor]:
     return task.sample(split, torch.arange(count))
 
@@ -261,6 +264,72 @@ def test_who_cannot_go_on_says_so(method: str, build: Build) -> None:
     prompts, answers = data(task)
     with pytest.raises(CannotContinue, match=method):
         objective.answer(prompts, given=answers[:, :2])
+
+
+@each_model
+@each_method
+def test_all_is_asked_in_one_reading(method: Any, model: Any, build: Build) -> None:
+    """As in three passes; the weights are large, so that answers differ."""
+    task, objective = build(method, task=TASK, model=model)
+    assert type(objective).ask is not Objective.ask
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            parameter.mul_(2)
+    prompts, answers = data(task, count=40)
+    assert len(objective.answer(prompts).unique(dim=0)) > 2
+    for known in range(1, 5):
+        forced = task.decoys(prompts, answers)[:, :known]
+        loss, given, led = objective.ask(prompts, answers, forced)
+        expected, expected_given, expected_led = Objective.ask(objective, prompts, answers, forced)
+        torch.testing.assert_close(loss.tokens, expected.tokens, atol=1e-5, rtol=1e-5, equal_nan=True)
+        assert torch.equal(loss.predictions, expected.predictions)
+        assert torch.equal(given, expected_given)
+        assert (led is None) == (expected_led is None)
+        assert led is None or torch.equal(led, expected_led)
+
+
+@each_model
+def test_a_cache_can_be_gone_on_from_again(model: str, build: Build) -> None:
+    """What was read between leaves no trace."""
+    task, objective = build(task=TASK, model=model)
+    prompts, answers = data(task)
+    _, cache = objective.model.step(prompts)
+    for hints in (answers[:, :3], answers[:, 1:2], answers.flip(1)[:, :3]):
+        once, after = objective.model.step(hints[:, :1], cache)
+        if hints.shape[1] > 1:
+            twice, _ = objective.model.step(hints[:, 1:], after)
+            once = torch.cat([once, twice], dim=1)
+        whole = objective.model(torch.cat([prompts, hints], dim=1), last=hints.shape[1])
+        torch.testing.assert_close(once, whole, **CLOSE)
+
+
+def test_an_answer_of_one_token_is_asked_too(build: Build) -> None:
+    task, objective = build(task=TASK)
+    objective.answer_length = 1
+    prompts, answers = data(task)
+    loss, given, _ = objective.ask(prompts, answers[:, :1], answers[:, :1])
+    assert torch.equal(loss.predictions, given)
+
+
+def test_a_short_cut_ends_where_something_else_is_taught_or_answered(build: Build) -> None:
+    """A child with a forward or an answer of its own is asked in full, its children with neither likewise."""
+
+    class Other(TeacherForcing):
+        def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+            return super().answer(prompts, given).flip(1)
+
+    class Child(Other):
+        pass
+
+    class Same(TeacherForcing):
+        pass
+
+    assert Other.ask is Child.ask is Objective.ask
+    assert Same.ask is TeacherForcing.ask
+    task, objective = build(task=TASK)
+    prompts, answers = data(task)
+    _, given, _ = Child(objective.model, task).ask(prompts, answers, answers[:, :1])
+    assert torch.equal(given, objective.answer(prompts).flip(1))
 
 
 # -- what is asked for ---------------------------------------------------------------------------------------

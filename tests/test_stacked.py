@@ -435,7 +435,7 @@ def test_the_measures_of_all_are_the_measures_of_each(
     objective: Any, tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In pieces of members and of examples, too. The weights are large, so that answers differ."""
-    monkeypatch.setattr(measures, "ROWS_AT_ONCE", 2 * 32)
+    monkeypatch.setitem(measures.ROWS_AT_ONCE, "cpu", 2 * 32)
     members = members_of(runs_of(tiny_run, 3, objective=objective), torch.float64)
     with torch.no_grad():
         for member in members:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from lookahead.counter import Key, uniforms
-from lookahead.errors import LookaheadError
+from lookahead.errors import CannotContinue, LookaheadError
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -196,7 +196,11 @@ class Model(Named, nn.Module):
 
     @abstractmethod
     def step(self, tokens: Tensor, cache: Any | None = None, last: int | None = None) -> tuple[Tensor, Any]:
-        """Goes on reading: the hidden states [B, T or last, D] of `tokens` [B, T] after all that `cache` has seen."""
+        """Goes on reading: the hidden states [B, T or last, D] of `tokens` [B, T] after all that `cache` has seen, and
+        the cache to go on from.
+
+        A cache may be gone on from again, as soon as what was gone on with the last time is no longer wanted.
+        """
 
     def kernels_used(self, device: torch.device, precision: torch.dtype) -> str | None:
         """Which code computes what has more than one way to it, for a result's manifest; None where nothing has."""
@@ -221,6 +225,10 @@ class Loss:
     """Named scalars worth watching."""
 
 
+Asked = tuple[Loss, Tensor, Tensor | None]
+"""What `Objective.ask` finds: the loss, the answers without a teacher [B, A], and those gone on from forced tokens."""
+
+
 class Objective(Named, nn.Module):
     """How a model is taught and how it answers. Only it knows the layout of its sequences.
 
@@ -231,6 +239,11 @@ class Objective(Named, nn.Module):
     supplied = frozenset({"model", "task"})
     wants_noise = False
     """Set from `needs` when it is built."""
+
+    def __init_subclass__(cls, name: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(name, **kwargs)
+        if "ask" not in vars(cls) and {"forward", "answer"} & set(vars(cls)):
+            cls.ask = Objective.ask  # a parent's short cut knows nothing of it
 
     def __init__(self, model: Model, task: Task) -> None:
         super().__init__()
@@ -273,6 +286,18 @@ class Objective(Named, nn.Module):
             CannotContinue: the objective does not answer in the task's order.
         """
 
+    def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
+        """All that evaluation wants to know of prompts [B, P]: `forward`, `answer`, and `answer` gone on from the
+        `forced` first tokens [B, K], None where it cannot go on from them.
+
+        Here in three passes. An objective that can do with one reading of the prompt says how.
+        """
+        try:
+            led = self.answer(prompts, forced)
+        except CannotContinue:
+            led = None
+        return self(prompts, answers, noise=noise), self.answer(prompts), led
+
 
 def whole_number(name: str, value: Any) -> int:
     """An int, from an int of any kind or a float that holds one; else a LookaheadError that says `name`."""
@@ -287,6 +312,11 @@ def whole_number(name: str, value: Any) -> int:
 def parameters(module: nn.Module) -> int:
     """Trainable numbers in a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where its parameters lie."""
+    return next(module.parameters()).device
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

@@ -2,7 +2,7 @@
 
 import torch
 
-from lookahead.contracts import Objective, Split, Task
+from lookahead.contracts import Objective, Split, Task, device_of
 from lookahead.errors import LookaheadError
 
 
@@ -26,7 +26,7 @@ def gradient_signal(objective: Objective, task: Task, split: Split, count: int) 
     """
     if count < 2:
         raise LookaheadError(f"cannot halve {count} examples: at least 2")
-    device = next(objective.parameters()).device
+    device = device_of(objective)
     trained = [p for p in objective.parameters() if p.requires_grad]
     halves = []
     for first in (0, count // 2):

@@ -17,24 +17,25 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lookahead.contracts import Objective, Split, Task
-from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.contracts import Objective, Split, Task, device_of
+from lookahead.errors import LookaheadError
 from lookahead.members import State, Template, each
 
 Measures = dict[str, float | int | list[float]]
 
-Asked = tuple[Tensor, Tensor, Tensor, Tensor]
-"""What `_ask` found, each [..., b, A]."""
-
-ROWS_AT_ONCE = 8192
-"""Examples of all members together that are computed at a time: a memory of some hundred MB at the size `tiny`."""
+ROWS_AT_ONCE = {"cpu": 128, "cuda": 8192}
+"""Examples of all members together that are computed at a time. A CPU is fastest where they fit into its caches; a GPU
+wants many (some GB at the size `mini`)."""
 
 
 @torch.no_grad()
-def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_size: int = 1024) -> Measures:
+def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_size: int | None = None) -> Measures:
     """Every measure of the table above, on the first `count` examples of a split.
+
+    Args:
+        batch_size: examples at a time; what suits the device if not given.
 
     Raises:
         LookaheadError: nothing to measure on.
@@ -43,19 +44,21 @@ def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_s
     def ask(prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor) -> list[Tensor]:
         return [found[None] for found in _ask(objective, prompts[0], answers[0], noise, decoys[0], task.decision)]
 
-    return _evaluate(objective, [task], ask, split, count, batch_size)[0]
+    return _evaluate(objective, [task], ask, split, count, batch_size or rows_at_once(objective))[0]
 
 
 @torch.no_grad()
 def evaluate_each(
-    template: Template, state: State, tasks: Sequence[Task], split: Split, count: int, batch_size: int = 1024
+    template: Template, state: State, tasks: Sequence[Task], split: Split, count: int, batch_size: int | None = None
 ) -> list[Measures]:
     """As `evaluate`, for S members at once (see `lookahead.members`), each on the examples of its own task.
 
     Raises:
         LookaheadError: nothing to measure on.
     """
-    together = max(1, ROWS_AT_ONCE // max(1, min(batch_size, count)))
+    rows = rows_at_once(template)
+    size = min(batch_size or rows, max(1, count))
+    together = max(1, rows // size)
     measures = []
     for first in range(0, len(tasks), together):
         some = {name: values[first : first + together] for name, values in state.items()}
@@ -63,13 +66,18 @@ def evaluate_each(
         def ask(
             prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor, some: State = some
         ) -> list[Tensor]:
-            def of_one(objective: Objective, prompts: Tensor, answers: Tensor, decoys: Tensor) -> Asked:
+            def of_one(objective: Objective, prompts: Tensor, answers: Tensor, decoys: Tensor) -> tuple[Tensor, ...]:
                 return _ask(objective, prompts, answers, noise, decoys, tasks[0].decision)
 
             return each(of_one, template, some, prompts, answers, decoys)
 
-        measures += _evaluate(template.objective, tasks[first : first + together], ask, split, count, batch_size)
+        measures += _evaluate(template.objective, tasks[first : first + together], ask, split, count, size)
     return measures
+
+
+def rows_at_once(module: nn.Module) -> int:
+    """How many suit the device that a module lies on."""
+    return ROWS_AT_ONCE[device_of(module).type]
 
 
 def _evaluate(
@@ -83,7 +91,7 @@ def _evaluate(
     """The measures of each member; `ask` is `_ask` for all of them, with a leading dimension S."""
     if count < 1:
         raise LookaheadError(f"cannot measure on {count} examples: at least 1")
-    device = next(objective.parameters()).device
+    device = device_of(objective)
     sums: dict[str, Tensor] = {}
     for first in range(0, count, batch_size):
         indices = torch.arange(first, min(first + batch_size, count), device=device)
@@ -101,15 +109,12 @@ def _evaluate(
 
 def _ask(
     objective: Objective, prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor, decision: int
-) -> Asked:
+) -> tuple[Tensor, ...]:
     """For b examples, each [b, A]: the losses, the predictions from what training shows, the answers without a teacher,
     and those whose first tokens were forced onto a wrong arm; NaN where that cannot be done."""
-    taught = objective(prompts, answers, noise=noise)
-    try:
-        led = objective.answer(prompts, given=decoys[:, : decision + 1]).float()
-    except CannotContinue:
-        led = torch.full(answers.shape, torch.nan, device=prompts.device)
-    return taught.tokens, taught.predictions, objective.answer(prompts), led
+    taught, given, led = objective.ask(prompts, answers, decoys[:, : decision + 1], noise)
+    led = torch.full(answers.shape, torch.nan, device=prompts.device) if led is None else led.float()
+    return taught.tokens, taught.predictions, given, led
 
 
 def _judge(

@@ -88,7 +88,8 @@ def ssd_torch(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Ten
         starts.append(h)
         h = kept[..., None, None] * h + new
     if count > 1 or state is not None:
-        y = y + until.to(x.dtype).exp()[..., None] * (C @ torch.stack(starts, dim=1).transpose(-1, -2))
+        before = torch.stack(starts, dim=1) if count > 1 else starts[0][:, None]
+        y = y + until.to(x.dtype).exp()[..., None] * (C @ before.transpose(-1, -2))
     y = y.flatten(2, 3).permute(0, 1, 3, 2, 4).flatten(1, 2)[:, :length]
     return y.to(dtype), h.flatten(1, 2)
 

@@ -203,10 +203,7 @@ class Transformer(Model, name="transformer"):
         return torch.stack(maps)
 
     def step(self, tokens: Tensor, cache: Cache | None = None, last: int | None = None) -> tuple[Tensor, Cache]:
-        """Goes on reading, causally: hidden states of the new tokens [B, T], and the cache to go on from.
-
-        The cache that was given is used up.
-        """
+        """As `Model.step`; the new cache lies in the memory of the old one, behind what that has seen."""
         if cache is None:
             shape = (len(self.blocks), tokens.shape[0], self.heads, self.longest, self.width // self.heads)
             kind = self.token_embedding.weight
@@ -221,8 +218,7 @@ class Transformer(Model, name="transformer"):
             cache.values[layer, :, :, old:new] = v
             seen = (cache.keys[layer, :, :, :new].to(q.dtype), cache.values[layer, :, :, :new].to(q.dtype))
             x = block.finish(x[:, -q.shape[2] :], self.attend(q, *seen, "causal"))
-        cache.length = new
-        return x, cache
+        return x, Cache(cache.keys, cache.values, new)
 
 
 def is_causal(attention: str) -> bool:

@@ -5,9 +5,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Loss, Needs, Objective
+from lookahead.contracts import Asked, Loss, Needs, Objective
 from lookahead.errors import CannotContinue, LookaheadError
-from lookahead.objectives.sequences import answer_loss, generate, read
+from lookahead.objectives.sequences import answer_loss, ask, generate, read
 
 
 class Hints(Objective, name="hints"):
@@ -58,6 +58,14 @@ class Hints(Objective, name="hints"):
 
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """Autoregressive: the model reads its own tokens where hints are shown, dummies elsewhere."""
-        if given is not None and not self.shown[given.shape[1] - 1 : given.shape[1]].all():
+        if given is not None and not self.shows_last(given):
             raise CannotContinue("the last forced token would be hidden from the network: it cannot go on from it")
         return generate(self.model, prompts, self.answer_length, given, self.hints)
+
+    def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
+        can = self.shows_last(forced)
+        return ask(self.model, prompts, answers, forced if can else None, self.hints, self.taught)
+
+    def shows_last(self, given: Tensor) -> bool:
+        """Whether the network reads the last of the forced tokens [B, K]."""
+        return bool(self.shown[given.shape[1] - 1 : given.shape[1]].all())

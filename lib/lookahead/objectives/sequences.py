@@ -8,12 +8,14 @@ The inputs h behind the prompt are the *hints*. The methods differ in what they 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookahead.contracts import Loss, Model
+from lookahead.contracts import Asked, Loss, Model
 from lookahead.errors import LookaheadError
 
 
@@ -41,31 +43,86 @@ def answer_loss(logits: Tensor, answers: Tensor, taught: Tensor | None = None) -
     return Loss(total, tokens, logits.argmax(dim=-1))
 
 
+Hint = Callable[[Tensor], Tensor]
+"""What a model reads of an answer, or of what it has of one: [B, A] -> [B, A - 1]."""
+
+
+def all_but_last(answers: Tensor) -> Tensor:
+    """The answer itself."""
+    return answers[:, :-1]
+
+
+@dataclass
+class Prompts:
+    """Prompts that a model has read."""
+
+    tokens: Tensor
+    """[B, P]."""
+    hidden: Tensor
+    """Of the last token, [B, 1, D]."""
+    cache: Any
+    """To go on from, as often as wanted."""
+
+
+def read_prompts(model: Model, tokens: Tensor) -> Prompts:
+    """Reads prompts [B, P], for what comes after them."""
+    return Prompts(tokens, *model.step(tokens, last=1))
+
+
 @torch.no_grad()
 def generate(
     model: Model,
-    prompts: Tensor,
+    prompts: Tensor | Prompts,
     length: int,
     given: Tensor | None = None,
-    hint: Callable[[Tensor], Tensor] = lambda answers: answers[:, :-1],
+    hint: Hint = all_but_last,
 ) -> Tensor:
     """Greedy answers [B, length], token by token with the model's cache.
 
     Args:
+        prompts: [B, P], or those that were read.
         given: forced first tokens [B, K].
-        hint: what the model reads of the answer so far: [B, length] -> [B, length - 1].
+        hint: what the model reads of the answer so far.
     """
-    answers = prompts.new_zeros(prompts.shape[0], length)
+    if isinstance(prompts, Tensor):
+        prompts = read_prompts(model, prompts)
+    hidden, cache = prompts.hidden, prompts.cache
+    answers = prompts.tokens.new_zeros(len(prompts.tokens), length)
     known = 0
     if given is not None:
         known = given.shape[1]
         if known > length:
             raise LookaheadError(f"{known} forced tokens, but an answer has {length}")
         answers[:, :known] = given
-    unread = torch.cat([prompts, hint(answers)[:, :known]], dim=1)
-    cache = None
+    if 0 < known < length:
+        hidden, cache = model.step(hint(answers)[:, :known], cache, last=1)
     for i in range(known, length):
-        hidden, cache = model.step(unread, cache, last=1)
         answers[:, i] = model.unembed(hidden[:, -1]).argmax(dim=-1)
-        unread = hint(answers)[:, i : i + 1]
+        if i + 1 < length:
+            hidden, cache = model.step(hint(answers)[:, i : i + 1], cache, last=1)
     return answers
+
+
+@torch.no_grad()
+def ask(
+    model: Model,
+    prompts: Tensor,
+    answers: Tensor,
+    forced: Tensor | None,
+    hint: Hint = all_but_last,
+    taught: Tensor | None = None,
+) -> Asked:
+    """`Objective.ask` of what is taught with hints and answers by `generate`, the prompts read once.
+
+    Args:
+        forced: None where it cannot go on from forced tokens.
+        taught: as in `answer_loss`.
+    """
+    known, length = read_prompts(model, prompts), answers.shape[1]
+    hidden = known.hidden
+    if length > 1:
+        behind, _ = model.step(hint(answers), known.cache)
+        hidden = torch.cat([hidden, behind], dim=1)
+    loss = answer_loss(model.unembed(hidden), answers, taught)
+    led = None if forced is None else generate(model, known, length, forced, hint)
+    return loss, generate(model, known, length, hint=hint), led

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lookahead.contracts import Loss, Needs, Objective
-from lookahead.objectives.sequences import answer_loss, generate, read
+from lookahead.contracts import Asked, Loss, Needs, Objective
+from lookahead.objectives.sequences import answer_loss, ask, generate, read
 
 
 class TeacherForcing(Objective, name="teacher_forcing"):
@@ -23,3 +23,6 @@ class TeacherForcing(Objective, name="teacher_forcing"):
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """Autoregressive: the model reads its own tokens where the teacher's stood."""
         return generate(self.model, prompts, self.answer_length, given)
+
+    def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
+        return ask(self.model, prompts, answers, forced)

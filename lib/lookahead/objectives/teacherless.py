@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Loss, Needs, Objective
+from lookahead.contracts import Asked, Loss, Needs, Objective
 from lookahead.errors import CannotContinue
 from lookahead.objectives.sequences import answer_loss, read
 
@@ -33,3 +33,8 @@ class Teacherless(Objective, name="teacherless"):
         if given is not None:
             raise CannotContinue("teacherless answers come in one pass that never reads an answer token")
         return self.read_blind(prompts).argmax(dim=-1)
+
+    @torch.no_grad()
+    def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
+        loss = self(prompts, answers)
+        return loss, loss.predictions, None

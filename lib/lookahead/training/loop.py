@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lookahead.contracts import Objective, Task
+from lookahead.contracts import Objective, Task, device_of
 from lookahead.errors import LookaheadError
 from lookahead.training.checkpoints import Checkpoints, state_tensors
 from lookahead.training.optimizers import Optimizers
@@ -117,7 +117,7 @@ def train(
     """
     if resume not in ("latest", "previous", "never"):
         raise LookaheadError(f"resume is 'latest', 'previous' or 'never', not {resume!r}")
-    device = next(objective.parameters()).device
+    device = device_of(objective)
     objective.zero_grad(set_to_none=True)
     take = Step(objective, task, settings, seed, engine)
     state = Trained()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Loss, Objective, Task
+from lookahead.contracts import Loss, Objective, Task, device_of
 from lookahead.counter import words
 from lookahead.errors import LookaheadError
 from lookahead.training.optimizers import Optimizers
@@ -50,7 +50,7 @@ class Step:
 
     def set_up(self, objective: Objective, settings: Settings, engine: Engine, teach: Callable[..., Any]) -> None:
         """What a step of one and of many have in common; `teach` is what gets compiled."""
-        self.device = next(objective.parameters()).device
+        self.device = device_of(objective)
         self.engine = resolve_engine(engine, self.device)
         self.objective, self.settings = objective, settings
         self.teach: Any = teach
