@@ -222,7 +222,8 @@ import pyarrow, torch
 from lookahead.currency import stamp
 from lookahead.errors import LookaheadError
 from lookahead.files import write_text
-from lookahead.results import Result, pack
+from lookahead.packs import pack
+from lookahead.results import Result
 from lookahead.runs import Run
 from lookahead.training.checkpoints import Checkpoints, save
 

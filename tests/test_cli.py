@@ -11,7 +11,7 @@ from conftest import MODEL, TASK
 from lookahead import cli, harness
 from lookahead.errors import LookaheadError
 from lookahead.experiments import EXPERIMENTS, Experiment
-from lookahead.results import read_packed
+from lookahead.packs import read_packed
 from lookahead.runs import Run
 from lookahead.training.loop import OutOfTime
 

@@ -15,7 +15,8 @@ import pytest
 from conftest import MODEL
 from slurm_node import not_installed, one_node
 
-from lookahead.results import Result, packed_path, read_packed, run_folder
+from lookahead.packs import packed_path, read_packed
+from lookahead.results import Result, run_folder
 
 pytestmark = pytest.mark.cluster
 

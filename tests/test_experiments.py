@@ -31,7 +31,8 @@ from lookahead.experiments import runner as runner_module
 from lookahead.experiments.catalogue import gradients
 from lookahead.experiments.grid import counts, places, seconds_left
 from lookahead.experiments.report import behind, table
-from lookahead.results import Result, pack, packed_path, read_packed, read_result, run_folder
+from lookahead.packs import pack, packed_path, read_packed
+from lookahead.results import Result, read_result, run_folder
 from lookahead.runs import Run
 
 SMALL = {"model": MODEL, "steps": 4, "batch_size": 8, "evaluate_every": 2}

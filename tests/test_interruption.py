@@ -20,7 +20,8 @@ from safetensors import safe_open
 
 from lookahead import harness
 from lookahead.errors import LookaheadError
-from lookahead.results import read_packed, read_result
+from lookahead.packs import read_packed
+from lookahead.results import read_result
 from lookahead.runs import Run
 from lookahead.training.checkpoints import load
 
@@ -174,7 +175,8 @@ def test_where_one_was_killed_the_one_that_waits_goes_on(
 AT_ONCE = """
 import sys
 from lookahead import harness
-from lookahead.results import Result, pack, read_result
+from lookahead.packs import pack
+from lookahead.results import Result, read_result
 from lookahead.runs import Run
 train = harness._train
 harness._train = lambda *given: print("trained", flush=True) or train(*given)

@@ -15,7 +15,7 @@ from nursery import Nursery, wait_until
 
 from lookahead.experiments import experiment, run_experiment
 from lookahead.experiments.grid import counts, places
-from lookahead.results import packed_path, read_packed
+from lookahead.packs import packed_path, read_packed
 from lookahead.training.checkpoints import Checkpoints
 
 KILLS, STEPS = 20, 60

@@ -33,11 +33,12 @@ MAY_IMPORT = {
     "runs": {*BASE, "tasks", "models", "objectives", "training"},
     "currency": {*BASE, "runs", "training"},
     "results": {*BASE, "machine", "runs", "currency", "training", "evaluation"},
+    "packs": {*BASE, "currency", "results", "runs"},
     "harness": {*BASE, "journal", "runs", "currency", "results", "training", "evaluation"},
-    "experiments": {*BASE, "tables", "runs", "currency", "results", "harness", "training", "evaluation"},
+    "experiments": {*BASE, "tables", "runs", "currency", "results", "packs", "harness", "training", "evaluation"},
     "cli": {"contracts", "errors", "experiments", "models", "tables"},
     "gpu": {"errors"},
-    "book": {"errors", "files", "machine", "journal", "tables", "results", "chapter"},
+    "book": {"errors", "files", "machine", "journal", "tables", "packs", "results", "chapter"},
 }
 """Which rooms a room may import, beside itself. `chapter` may import all; none may import `chapter`, except `cli`."""
 

@@ -20,7 +20,8 @@ from lookahead.contracts import Objective
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import proportion
 from lookahead.objectives import TeacherForcing
-from lookahead.results import Result, pack, packed_path, read_packed, read_result, run_folder, store_folder
+from lookahead.packs import pack, packed_path, read_packed
+from lookahead.results import Result, read_result, run_folder, store_folder
 from lookahead.runs import Run
 
 MakeRun = Callable[..., Run]

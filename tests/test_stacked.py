@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from scipy import stats
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -25,6 +26,7 @@ from lookahead.evaluation import evaluate, evaluate_each, measures
 from lookahead.harness import Busy, run_stacked
 from lookahead.members import State, Template, each, stack
 from lookahead.objectives import TeacherForcing
+from lookahead.packs import read_pack
 from lookahead.results import Result, open_run_folder, read_result, trained
 from lookahead.runs import Run
 from lookahead.tasks import PathStar
@@ -157,6 +159,27 @@ def test_in_float32_it_goes_as_far_along_as_rounding_lets_it(precision: str, opt
         )
         assert difference(one, own) < steps * own.settings.learning_rate
         assert all(p.dtype == torch.float32 for p in one.objective.parameters())
+
+
+@pytest.mark.long
+def test_further_on_the_distributions_agree(store: Path) -> None:
+    """A whole training in float32 against the stored runs of the same seeds, each trained alone: when they succeed, and
+    the loss on the way there. The same test tells them from runs that need half as many steps again."""
+    packed = Path(__file__).parents[1] / "results" / "direction-census.parquet"
+    solo = [result for result in read_pack(packed) if result.run.objective == {"name": "reversed"}][:10]
+    together = [result for result in run_stacked([r.run for r in solo], device="cpu") if isinstance(result, Result)]
+    assert len(together) == len(solo) == 10
+
+    def times(results: list[Result], factor: float = 1) -> list[float]:
+        return [factor * (r.step_of_success or math.inf) for r in results]
+
+    def losses(results: list[Result]) -> list[float]:
+        return [row["training_loss"] for r in results for row in r.curve if row["step"] == 100]
+
+    assert losses(together) != losses(solo), "they are not further on than rounding"
+    assert stats.ks_2samp(times(together), times(solo)).pvalue > 0.05
+    assert stats.ks_2samp(losses(together), losses(solo)).pvalue > 0.05
+    assert stats.ks_2samp(times(together, 1.5), times(solo)).pvalue < 0.05
 
 
 @pytest.mark.gpu

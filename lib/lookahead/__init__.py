@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from lookahead.harness import run, run_stacked
     from lookahead.models import Mamba, Mamba2, Transformer
     from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
-    from lookahead.results import Result, pack, read_packed, steps_to_success, trained
+    from lookahead.packs import pack, read_packed
+    from lookahead.results import Result, steps_to_success, trained
     from lookahead.runs import Run
     from lookahead.tasks import PathStar
 
@@ -27,7 +28,8 @@ _HOME = {
     "lookahead.harness": ("run", "run_stacked"),
     "lookahead.models": ("Mamba", "Mamba2", "Transformer"),
     "lookahead.objectives": ("Hints", "Reversed", "TeacherForcing", "Teacherless"),
-    "lookahead.results": ("Result", "pack", "read_packed", "steps_to_success", "trained"),
+    "lookahead.packs": ("pack", "read_packed"),
+    "lookahead.results": ("Result", "steps_to_success", "trained"),
     "lookahead.runs": ("Run",),
     "lookahead.tasks": ("PathStar",),
 }

@@ -96,7 +96,7 @@ def results(root: Path) -> list[str]:
 
 def stored_row(file: Path) -> list[Any]:
     """One file of stored results: the table's cells, then the machines."""
-    from lookahead.results import read_pack  # loads torch
+    from lookahead.packs import read_pack  # loads torch
 
     found = read_pack(file)
     said = [result.manifest for result in found]

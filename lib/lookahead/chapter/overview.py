@@ -10,7 +10,7 @@ import torch
 
 from lookahead.chapter import figures
 from lookahead.files import replacing
-from lookahead.results import read_packed
+from lookahead.packs import read_packed
 from lookahead.tasks import PathStar
 
 EXPERIMENT = "direction-census"

@@ -15,7 +15,8 @@ from lookahead.currency import stamp
 from lookahead.errors import LookaheadError
 from lookahead.experiments.experiment import Experiment
 from lookahead.files import make_folder, write_text
-from lookahead.results import Result, read_pack, read_result, run_folder, store_folder
+from lookahead.packs import read_pack
+from lookahead.results import Result, read_result, run_folder, store_folder
 from lookahead.runs import Run
 from lookahead.training.checkpoints import Checkpoints
 

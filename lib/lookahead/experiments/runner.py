@@ -18,7 +18,8 @@ from lookahead.errors import LookaheadError, NoRoom
 from lookahead.experiments.experiment import Experiment, packed_name
 from lookahead.experiments.grid import Place, forget_failure, places, refreshed, set_aside, write_failure
 from lookahead.harness import Busy, run, run_stacked
-from lookahead.results import Result, open_run_folder, pack, read_pack, read_packed
+from lookahead.packs import pack, read_pack, read_packed
+from lookahead.results import Result, open_run_folder
 from lookahead.training.loop import OutOfTime
 from lookahead.training.progress import wants_bar
 from lookahead.training.stacked import MAY_DIFFER
