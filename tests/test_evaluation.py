@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lookahead.contracts import Loss, Needs, Objective, Task
 from lookahead.errors import CannotContinue, LookaheadError
-from lookahead.evaluation import evaluate, gradient_signal, proportion
+from lookahead.evaluation import evaluate, gradient_signal, measures, proportion
 from lookahead.tasks import PathStar
 
 Build = Callable[..., tuple[Task, Objective]]
@@ -205,6 +205,28 @@ def test_nothing_to_measure_on_is_refused(build: Build) -> None:
         evaluate(objective, task, "test", 0)
     with pytest.raises(LookaheadError, match="cannot halve 1 examples"):
         gradient_signal(objective, task, "test", 1)
+
+
+@pytest.mark.parametrize("method", ["teacher_forcing", "reversed", "teacherless", {"name": "hints", "later": False}])
+def test_a_prompt_is_read_once(method: Any, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And behind it at most the answer, three times: in pieces that suit the device."""
+    task, objective = build(method)
+    read: list[tuple[int, int]] = []
+
+    def counting(function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(tokens: Tensor, *rest: Any, **more: Any) -> Any:
+            read.append((tokens.shape[0], tokens.shape[1]))
+            return function(tokens, *rest, **more)
+
+        return counted
+
+    monkeypatch.setattr(objective.model, "forward", counting(objective.model.forward))
+    monkeypatch.setattr(objective.model, "step", counting(objective.model.step))
+    monkeypatch.setitem(measures.ROWS_AT_ONCE, "cpu", 32)
+    evaluate(objective, task, "test", 50)
+    prompts = [(rows, length) for rows, length in read if length >= task.prompt_length]
+    assert [rows for rows, _ in prompts] == [32, 18]
+    assert sum(rows * length for rows, length in read) <= 50 * (task.prompt_length + 3 * (task.answer_length - 1))
 
 
 # -- intervals -----------------------------------------------------------------------------------------------
