@@ -85,10 +85,11 @@ def results(root: Path) -> list[str]:
         rows = [stored_row(file) for file in files]
         write_text(kept, json.dumps({"state": state, "rows": rows}))
     where = sorted({place for *_, places in rows for place in places})
-    head = ["results", "runs", "seeds", "hours", "measured", "library", "state"]
+    head = ["results", "runs", "seeds", "hours", "runs an hour", "measured", "library", "state"]
     told = (
         "A result is *current* if today's code would give it: the code it went through is unchanged, or the first "
-        "steps of the run, replayed in miniature, have the losses they had. Hours are those of a clock, over all runs."
+        "steps of the run, replayed in miniature, have the losses they had. Hours are those of a clock, over all runs; "
+        "runs an hour are those of one process, and a machine that does other things beside has fewer."
     )
     table = markdown(head, [row[:-1] for row in rows])
     return ["## Stored results", "", table, "", told, "", *(f"Measured on {place}." for place in where), ""]
@@ -102,11 +103,13 @@ def stored_row(file: Path) -> list[Any]:
     said = [result.manifest for result in found]
     stale = sum(not result.current for result in found)
     days = sorted({day(m["finished"]) for m in said})
+    hours = sum(m["seconds"] for m in said) / 3600
     return [
         f"`{file.stem}`",
         str(len(found)),
         str(len({result.run.seed for result in found})),
-        f"{sum(m['seconds'] for m in said) / 3600:.1f}",
+        f"{hours:.1f}",
+        f"{len(found) / hours:.0f}" if hours else "",
         days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
         ", ".join(sorted({revision(m["commit"], m["uncommitted_changes"]) for m in said})),
         "current" if not stale else f"{stale} of {len(found)} stale",
