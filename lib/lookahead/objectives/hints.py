@@ -63,6 +63,7 @@ class Hints(Objective, name="hints"):
         return generate(self.model, prompts, self.answer_length, given, self.hints)
 
     def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
+        """For the evaluation: the prompt is read once."""
         can = self.shows_last(forced)
         return ask(self.model, prompts, answers, forced if can else None, self.hints, self.taught)
 

@@ -22,6 +22,7 @@ class Reversed(TeacherForcing, name="reversed"):
         return super().answer(prompts).flip(1)
 
     def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
+        """For the evaluation: the prompt is read once."""
         loss, given, _ = ask(self.model, prompts, answers.flip(1), forced=None)
         return flipped(loss), given.flip(1), None
 

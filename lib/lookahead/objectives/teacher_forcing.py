@@ -25,4 +25,5 @@ class TeacherForcing(Objective, name="teacher_forcing"):
         return generate(self.model, prompts, self.answer_length, given)
 
     def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
+        """For the evaluation: the prompt is read once."""
         return ask(self.model, prompts, answers, forced)

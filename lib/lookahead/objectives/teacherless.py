@@ -36,5 +36,6 @@ class Teacherless(Objective, name="teacherless"):
 
     @torch.no_grad()
     def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
+        """For the evaluation: both in one pass."""
         loss = self(prompts, answers)
         return loss, loss.predictions, None
