@@ -125,6 +125,13 @@ EXPERIMENTS = {
             at={"paper": {"graphs": PAPERS_GRAPHS}},
         ),
         Experiment(
+            name="direction-longer",
+            question="Reversed, a few seeds are late. Do they get there with twice the steps?",
+            graphs=((2, 4),),
+            cells={"reversed": {"objective": "reversed"}},
+            fields={**SHORT, "learning_rate": 1e-3, "steps": 1200},
+        ),
+        Experiment(
             name="hints",
             question="Which of the teacher's hints keeps the first step from being learnt?",
             graphs=((2, 3), (2, 4)),
