@@ -12,7 +12,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
-BOOK := $(BIN)/python -m lookahead.book
+BOOK := $(BIN)/python -m bookmaker
 STAMPS := build/stamps
 
 LIBRARY := $(shell find lib -name '*.py')
@@ -20,7 +20,7 @@ TESTS := $(shell find $(wildcard tests) -type f -not -path '*/__pycache__/*')
 DATA := _toc.yml $(shell find $(wildcard chapters results) -type f -not -path 'results/runs/*' -not -path '*/.*')
 INSTALLED := .venv/installed
 CLUSTER := .venv/cluster
-SNAKEMAKE := Snakefile $(shell find $(wildcard profiles) -type f)
+SNAKEMAKE := Snakefile $(shell find $(wildcard clusters) -type f)
 
 .NOTPARALLEL:
 .PHONY: book serve chapters test test-long test-cluster check compare test-site bench bench-gpu gpu clean
@@ -65,8 +65,8 @@ test-site: $(INSTALLED)
 build/test-site/stamp: test-site
 	@:
 
-$(STAMPS)/browser: $(INSTALLED) build/test-site/stamp tests/test_site.py
-	$(BIN)/pytest -m browser tests/test_site.py -n 2
+$(STAMPS)/browser: $(INSTALLED) build/test-site/stamp tests/bookmaker/test_site.py
+	$(BIN)/pytest -m browser tests/bookmaker/test_site.py -n 2
 	@mkdir -p $(STAMPS) && touch $@
 
 test-long: $(INSTALLED)
@@ -75,24 +75,24 @@ test-long: $(INSTALLED)
 test-cluster: $(STAMPS)/cluster
 
 $(STAMPS)/cluster: $(CLUSTER) $(LIBRARY) $(TESTS) $(SNAKEMAKE) pyproject.toml
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m cluster -rs tests/test_cluster.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m cluster -rs tests/clusters/test_cluster.py
 	@mkdir -p $(STAMPS) && touch $@
 
 bench: $(INSTALLED)
 	@mkdir -p build
-	$(BIN)/pytest tests/bench_speed.py --benchmark-timer=time.process_time --benchmark-json=build/bench.json \
+	$(BIN)/pytest benchmarks/bench_speed.py --benchmark-timer=time.process_time --benchmark-json=build/bench.json \
 		--benchmark-sort=fullname --benchmark-columns=median,iqr,rounds
-	$(BIN)/python tests/bench_speed.py build/bench.json results/speed.json
-	$(BIN)/python tests/bench_memory.py results/memory.json
+	$(BIN)/python benchmarks/bench_speed.py build/bench.json results/speed.json
+	$(BIN)/python benchmarks/bench_memory.py results/memory.json
 	@$(BOOK) chapters --in-place
 
 gpu: $(INSTALLED)
-	@$(BIN)/python -m lookahead.gpu
+	@$(BIN)/python tools/install_mamba_ssm.py
 
 bench-gpu: $(INSTALLED)
 	$(BIN)/pytest tests -m gpu -s
-	$(BIN)/python tests/bench_step.py results/gpu-step.json
-	$(BIN)/python tests/bench_stacked.py results/gpu-stacked.json
+	$(BIN)/python benchmarks/bench_step.py results/gpu-step.json
+	$(BIN)/python benchmarks/bench_stacked.py results/gpu-stacked.json
 
 # The stamp is written last: after an installation that failed, the next call installs again.
 $(INSTALLED): requirements.txt pyproject.toml

@@ -2,7 +2,7 @@
 #
 #   snakemake -c2 --config experiments=direction,hints profile=census               two at a time
 #   snakemake -c4 --config experiments=direction profile=paper                      on four GPUs
-#   snakemake --profile profiles/slurm --config experiments=direction profile=paper on a Slurm cluster
+#   snakemake --profile clusters/slurm --config experiments=direction profile=paper on a Slurm cluster
 #
 # Targets of their own: chapters (executes them), site (and builds it); the experiments that are named come first.
 
@@ -110,14 +110,14 @@ rule chapters:
         touch(f"{MARKS}/chapters"),
     threads: 2
     shell:
-        "{PYTHON} -m lookahead.book chapters --jobs {threads}"
+        "{PYTHON} -m bookmaker chapters --jobs {threads}"
 
 
 rule site:
     input:
         f"{MARKS}/chapters",
     shell:
-        "{PYTHON} -m lookahead.book site"
+        "{PYTHON} -m bookmaker site"
 
 
 onsuccess:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from lookahead import harness
 from lookahead.contracts import Objective, Task
-from lookahead.results import Result
-from lookahead.runs import Run
+from lookahead.runs import harness
+from lookahead.runs.result import Result
+from lookahead.runs.run import Run
 
 torch.set_num_threads(1)
 

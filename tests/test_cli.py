@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from conftest import MODEL, TASK
 
-from lookahead import cli, harness
+from lookahead import cli
 from lookahead.errors import LookaheadError
 from lookahead.experiments import EXPERIMENTS, Experiment
-from lookahead.packs import read_packed
-from lookahead.runs import Run
+from lookahead.runs import harness
+from lookahead.runs.parquet import read_packed
+from lookahead.runs.run import Run
 from lookahead.training.loop import OutOfTime
 
 

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from lookahead.contracts import Loss, Model, Needs, Objective, Task
     from lookahead.errors import CannotContinue, LookaheadError
     from lookahead.evaluation import across_seeds, evaluate, gradient_signal, proportion, time_to_success
-    from lookahead.harness import run, run_stacked
     from lookahead.models import Mamba, Mamba2, Transformer
     from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
-    from lookahead.packs import pack, read_packed
-    from lookahead.results import Result, steps_to_success, trained
-    from lookahead.runs import Run
+    from lookahead.runs.harness import run, run_stacked
+    from lookahead.runs.parquet import pack, read_packed
+    from lookahead.runs.result import Result, steps_to_success, trained
+    from lookahead.runs.run import Run
     from lookahead.tasks import PathStar
 
 __version__ = "0.1.0"
@@ -25,12 +25,12 @@ _HOME = {
     "lookahead.contracts": ("Loss", "Model", "Needs", "Objective", "Task"),
     "lookahead.errors": ("CannotContinue", "LookaheadError"),
     "lookahead.evaluation": ("across_seeds", "evaluate", "gradient_signal", "proportion", "time_to_success"),
-    "lookahead.harness": ("run", "run_stacked"),
+    "lookahead.runs.harness": ("run", "run_stacked"),
     "lookahead.models": ("Mamba", "Mamba2", "Transformer"),
     "lookahead.objectives": ("Hints", "Reversed", "TeacherForcing", "Teacherless"),
-    "lookahead.packs": ("pack", "read_packed"),
-    "lookahead.results": ("Result", "steps_to_success", "trained"),
-    "lookahead.runs": ("Run",),
+    "lookahead.runs.parquet": ("pack", "read_packed"),
+    "lookahead.runs.result": ("Result", "steps_to_success", "trained"),
+    "lookahead.runs.run": ("Run",),
     "lookahead.tasks": ("PathStar",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}

@@ -104,18 +104,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def list_experiments(options: argparse.Namespace) -> int:
-    from lookahead.experiments import experiment, experiments
+    from lookahead.experiments import all_experiments, find_experiment
     from lookahead.experiments.grid import select
     from lookahead.tables import columns
 
     if options.name is not None:
-        one, profile = experiment(options.name), options.profile or "quick"
+        one, profile = find_experiment(options.name), options.profile or "quick"
         grid = select(list(one.runs(profile)), options.only)
         print(f"{one.question} ({profile} profile)")
         print(columns(["id", "seed", "label"], [[run.id, f"seed={run.seed}", label] for label, run in grid]))
         return 0
 
-    found = experiments()
+    found = all_experiments()
     width = max(map(len, found))
     for one in found.values():
         print(f"{one.name:{width}}  {one.question}")
@@ -124,16 +124,16 @@ def list_experiments(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     if options.profile != "paper":
-        from lookahead.chapter.begin import pin
+        from lookahead.machine import pin
 
         pin()  # as in the chapters: one thread, so that several runners share a machine, and one instruction set
 
     from tqdm import tqdm
 
-    from lookahead.experiments import experiment, run_experiment
+    from lookahead.experiments import find_experiment, run_experiment
 
     sitting = run_experiment(
-        experiment(options.name),
+        find_experiment(options.name),
         options.profile,
         only=options.only,
         device=options.device,
@@ -151,7 +151,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    from lookahead.experiments import PROFILES, experiment, experiments
+    from lookahead.experiments import PROFILES, all_experiments, find_experiment
     from lookahead.experiments.grid import places
     from lookahead.experiments.report import STATUS_HEAD, status_row
     from lookahead.tables import columns
@@ -159,12 +159,12 @@ def status(options: argparse.Namespace) -> int:
     if options.missing:
         if options.name is None:
             raise LookaheadError("--missing wants one experiment: lookahead status NAME --missing")
-        grid = places(experiment(options.name), options.profile or "quick", options.only)
+        grid = places(find_experiment(options.name), options.profile or "quick", options.only)
         for place in grid:
             if place.state != "done":
                 print(place.run.id)
         return 0
-    chosen = experiments().values() if options.name is None else [experiment(options.name)]
+    chosen = all_experiments().values() if options.name is None else [find_experiment(options.name)]
     profiles = list(PROFILES) if options.profile is None else [options.profile]
     rows, failures = [], []
     for one in chosen:
@@ -178,11 +178,11 @@ def status(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    from lookahead.experiments import experiment
+    from lookahead.experiments import find_experiment
     from lookahead.experiments.grid import places
     from lookahead.experiments.report import READ, behind, cells, table
 
-    one = experiment(options.name)
+    one = find_experiment(options.name)
     grid = places(one, options.profile, options.only)
     if not any(place.result for place in grid):
         raise LookaheadError(
@@ -192,7 +192,7 @@ def show(options: argparse.Namespace) -> int:
     print(f"{one.question} ({options.profile} profile)", "", table(grid), "", READ, behind(grid), sep="\n")
     if options.figure is not None:
         try:
-            from lookahead.chapter.experiment import draw_experiment
+            from lookahead.figures.experiment import draw_experiment
         except ImportError as error:
             raise LookaheadError(f"a figure needs more ({error}): pip install -e .[chapters]") from error
         draw_experiment(options.figure, one.question, cells(grid), f"{options.profile} profile")
@@ -201,16 +201,16 @@ def show(options: argparse.Namespace) -> int:
 
 
 def pack(options: argparse.Namespace) -> int:
-    from lookahead.experiments import experiment, pack_experiment
+    from lookahead.experiments import find_experiment, pack_experiment
 
-    path, count = pack_experiment(experiment(options.name), options.profile, options.files)
+    path, count = pack_experiment(find_experiment(options.name), options.profile, options.files)
     print(f"{count} results in {path}")
     return 0
 
 
 def info(options: argparse.Namespace) -> int:
-    from lookahead.contracts import resolve_device
-    from lookahead.models.kernels import report
+    from lookahead.machine import resolve_device
+    from lookahead.models.ops.dispatch import report
 
     print(*report(resolve_device(options.device)), sep="\n")
     return 0

@@ -20,8 +20,8 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from lookahead.counter import Key, uniforms
 from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.random import Key, uniforms
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -312,23 +312,3 @@ def whole_number(name: str, value: Any) -> int:
 def parameters(module: nn.Module) -> int:
     """Trainable numbers in a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Where its parameters lie."""
-    return next(module.parameters()).device
-
-
-def resolve_device(device: str | torch.device) -> torch.device:
-    """`"auto"` is the GPU where there is one, else the CPU."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        found = None
-    if found is None or found.type not in ("cpu", "cuda"):
-        raise LookaheadError(f"unknown device {str(device)!r}: take auto, cpu or cuda")
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise LookaheadError(f"no GPU for device {str(device)!r} that torch {torch.__version__} can use")
-    return found

@@ -1,11 +1,13 @@
-"""Files that are whole or not there: written beside, synced, then moved into place."""
+"""Files that are whole or not there, written beside, synced, then moved into place; and the journal of an execution."""
 
 import contextlib
 import errno
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lookahead.errors import LookaheadError, NoRoom
 
@@ -68,3 +70,21 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+# -- the journal ---------------------------------------------------------------------------------------------------
+
+JOURNAL = "LOOKAHEAD_JOURNAL"
+"""Environment variable: the file to write to; nothing is written without it."""
+
+
+def note(**entry: Any) -> None:
+    """Adds a line to the journal. Several processes may add to one file."""
+    if path := os.environ.get(JOURNAL):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    """All lines of a journal; none where there is no file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []

@@ -1,12 +1,21 @@
-"""The machine, the versions and the commit, for whoever says where a number comes from. Loads no torch."""
+"""The machine: its devices, its threads, and where a number comes from. Loads torch only where a function needs it."""
 
 from __future__ import annotations
 
+import datetime
 import functools
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lookahead.errors import LookaheadError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @functools.cache
@@ -33,3 +42,82 @@ def commit() -> tuple[str | None, bool | None]:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "."))
     except (OSError, subprocess.CalledProcessError):
         return None, None
+
+
+PINS = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+}
+"""One thread and one instruction set, so that a quick run ends in the same weights on most machines."""
+
+
+def pin() -> None:
+    """One thread, one instruction set. After torch is loaded only the threads can still be set."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+        return
+    os.environ.update(PINS)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where its parameters lie."""
+    return next(module.parameters()).device
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """`"auto"` is the GPU where there is one, else the CPU."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise LookaheadError(f"unknown device {str(device)!r}: take auto, cpu or cuda")
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise LookaheadError(f"no GPU for device {str(device)!r} that torch {torch.__version__} can use")
+    return found
+
+
+def numbered(device: torch.device) -> torch.device:
+    """The device with its number, where it has one."""
+    import torch
+
+    return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
+
+
+def manifest(
+    device: torch.device, steps: int, seconds: float, kernels: str | None = None, engine: str = "eager"
+) -> dict[str, Any]:
+    """Where, when and with what a run was done; `kernels` as from `Model.kernels_used`, `engine` from `Step.engine`."""
+    import torch
+
+    made_by, dirty = commit()
+    return {
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "device": device_name(device),
+        "engine": engine,
+        "threads": torch.get_num_threads(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "commit": made_by,
+        "uncommitted_changes": dirty,
+        **({} if kernels is None else {"kernels": kernels}),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return processor()

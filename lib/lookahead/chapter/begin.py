@@ -11,20 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead.errors import LookaheadError
-from lookahead.journal import JOURNAL, note
+from lookahead.files import JOURNAL, note
+from lookahead.machine import pin
 
 PROFILES = ("quick", "census", "paper")
 COMMON = {"profile": "quick", "seed": 0, "device": None}
 """Parameters of every chapter, with their defaults."""
-
-PINS = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-}
-"""One thread and one instruction set, so that a quick run ends in the same weights on most machines."""
 
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
 MARK = "_lookahead_begun"
@@ -86,14 +78,6 @@ def begin(
     return Chapter({**{name: given[name] for name in COMMON}, **values}, default)
 
 
-def pin() -> None:
-    """One thread, one instruction set. After torch is loaded only the threads can still be set."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-        return
-    os.environ.update(PINS)
-
-
 def _refuse_unknown(namespace: Mapping[str, Any], allowed: Mapping[str, Any]) -> None:
     """Names in the notebook before its first call are parameters: none may be unknown."""
     hidden = set(getattr(_shell(), "user_ns_hidden", ())) | {"In", "Out"}
@@ -140,9 +124,9 @@ def _fits(value: Any, implied: Any) -> bool:
 
 def _command(run_id: str) -> str:
     """What trains a run of an experiment at the paper's size."""
-    from lookahead.experiments import experiments
+    from lookahead.experiments import all_experiments
 
-    for one in experiments().values():
+    for one in all_experiments().values():
         if any(run.id == run_id for _, run in one.runs("paper")):
             return f"`lookahead run {one.name} --profile paper --only {run_id}`"
     return "execute this chapter"
@@ -184,16 +168,16 @@ class Chapter:
         Raises:
             LookaheadError: no GPU, and nothing stored; the message says how to get it.
         """
-        from lookahead import harness
-        from lookahead.contracts import resolve_device
         from lookahead.experiments import PROFILES
-        from lookahead.runs import Run
+        from lookahead.machine import resolve_device
+        from lookahead.runs import harness
+        from lookahead.runs.run import Run
 
         config = Run.of({**PROFILES[self.profile]["run"], **fields})
         if self.profile != "paper" or resolve_device(self.device).type != "cpu":
             return harness.run(config, device=self.device)
         from lookahead.experiments.grid import look, packed_anywhere
-        from lookahead.results import run_folder
+        from lookahead.runs.result import run_folder
 
         found = look("", config, packed_anywhere()).result
         if found is None:

@@ -2,8 +2,9 @@
 
 import torch
 
-from lookahead.contracts import Objective, Split, Task, device_of
+from lookahead.contracts import Objective, Split, Task
 from lookahead.errors import LookaheadError
+from lookahead.machine import device_of
 
 
 def gradient_signal(objective: Objective, task: Task, split: Split, count: int) -> dict[str, list[float]]:

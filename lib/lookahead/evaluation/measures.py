@@ -19,9 +19,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from lookahead.contracts import Objective, Split, Task, device_of
+from lookahead.contracts import Objective, Split, Task
 from lookahead.errors import LookaheadError
-from lookahead.members import State, Template, each
+from lookahead.machine import device_of
+from lookahead.stack import State, Template, each
 
 Measures = dict[str, float | int | list[float]]
 
@@ -51,7 +52,7 @@ def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_s
 def evaluate_each(
     template: Template, state: State, tasks: Sequence[Task], split: Split, count: int, batch_size: int | None = None
 ) -> list[Measures]:
-    """As `evaluate`, for S members at once (see `lookahead.members`), each on the examples of its own task.
+    """As `evaluate`, for S members at once (see `lookahead.stack`), each on the examples of its own task.
 
     Raises:
         LookaheadError: nothing to measure on.

@@ -1,6 +1,6 @@
 """Named grids of runs, and the profiles they come in."""
 
-from lookahead.experiments.catalogue import EXPERIMENTS, experiment, experiments
+from lookahead.experiments.catalogue import EXPERIMENTS, all_experiments, find_experiment
 from lookahead.experiments.experiment import PROFILES, Experiment
 from lookahead.experiments.runner import Sitting, pack_experiment, run_experiment, stored
 
@@ -9,8 +9,8 @@ __all__ = [
     "PROFILES",
     "Experiment",
     "Sitting",
-    "experiment",
-    "experiments",
+    "all_experiments",
+    "find_experiment",
     "pack_experiment",
     "run_experiment",
     "stored",

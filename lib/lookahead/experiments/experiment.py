@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import runpy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
-from lookahead.runs import Run
+from lookahead.runs.harness import Probe
+from lookahead.runs.run import Run
 
 OWN = "LOOKAHEAD_EXPERIMENTS"
 """Environment variable: a Python file with experiments of one's own, `EXPERIMENTS = {name: Experiment(...)}`."""
-
-Probe = Callable[[Objective, Task], dict[str, Any]]
 
 PROFILES: dict[str, dict[str, Any]] = {
     "quick": {"seeds": 1, "num_nodes": 10, "run": {"model": "tiny", "batch_size": 128}},

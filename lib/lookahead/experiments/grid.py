@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lookahead.currency import stamp
 from lookahead.errors import LookaheadError
 from lookahead.experiments.experiment import Experiment
 from lookahead.files import make_folder, write_text
-from lookahead.packs import read_pack
-from lookahead.results import Result, read_result, run_folder, store_folder
-from lookahead.runs import Run
+from lookahead.runs.parquet import read_pack
+from lookahead.runs.result import Result, read_result, run_folder, store_folder
+from lookahead.runs.run import Run
+from lookahead.runs.staleness import stamp
 from lookahead.training.checkpoints import Checkpoints
 
 State = Literal["done", "stale", "failed", "begun", "missing"]
@@ -25,7 +25,7 @@ STATES: tuple[State, ...] = ("done", "stale", "failed", "begun", "missing")
 
 
 @dataclass(frozen=True)
-class Place:
+class GridRun:
     """One run of a grid, and where it stands."""
 
     label: str
@@ -46,7 +46,7 @@ class Place:
         return f"{graph} {self.label}, seed {self.run.seed}"
 
 
-def places(experiment: Experiment, profile: str, only: Sequence[str] = ()) -> list[Place]:
+def places(experiment: Experiment, profile: str, only: Sequence[str] = ()) -> list[GridRun]:
     """Every run of a grid with its state, in the grid's order.
 
     Args:
@@ -84,21 +84,21 @@ def answers(key: str, label: str, run: Run) -> bool:
     return key in label or (len(key) >= 4 and run.id.startswith(key))
 
 
-def look(label: str, run: Run, packed: dict[str, Result]) -> Place:
+def look(label: str, run: Run, packed: dict[str, Result]) -> GridRun:
     """Where one run stands. A result that cannot be read counts as none here; who runs it sets it aside."""
     result = packed.get(run.id)
     if result is None or not result.current:
         with contextlib.suppress(LookaheadError):
             result = read_result(run) or result
     if result is not None and result.current:
-        return Place(label, run, "done", result)
+        return GridRun(label, run, "done", result)
     failure = read_failure(run)
     if failure is not None and failure["stamp"] == stamp(run):
-        return Place(label, run, "failed", result, error=failure["error"])
+        return GridRun(label, run, "failed", result, error=failure["error"])
     if result is not None:
-        return Place(label, run, "stale", result)
+        return GridRun(label, run, "stale", result)
     steps = Checkpoints(run_folder(run.id), run.id).steps_found()
-    return Place(label, run, "begun" if steps else "missing", steps=steps)
+    return GridRun(label, run, "begun" if steps else "missing", steps=steps)
 
 
 def packed_anywhere() -> dict[str, Result]:
@@ -153,7 +153,7 @@ def set_aside(run: Run) -> Path | None:
 # -- how long --------------------------------------------------------------------------------------------------
 
 
-def seconds_left(grid: Sequence[Place]) -> float | None:
+def seconds_left(grid: Sequence[GridRun]) -> float | None:
     """What the runs that are not done will take, by those of their cell that are, else by all; None with none done."""
     done = [place for place in grid if place.result is not None]
     if not done:
@@ -170,11 +170,11 @@ def seconds_left(grid: Sequence[Place]) -> float | None:
     return left
 
 
-def counts(grid: Sequence[Place]) -> dict[State, int]:
+def counts(grid: Sequence[GridRun]) -> dict[State, int]:
     """How many runs are in each state."""
     return {state: sum(place.state == state for place in grid) for state in STATES}
 
 
-def refreshed(place: Place) -> Place:
+def refreshed(place: GridRun) -> GridRun:
     """The same run as it stands now, by its working result alone."""
     return look(place.label, place.run, {})

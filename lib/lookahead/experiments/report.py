@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lookahead.evaluation.intervals import Interval, proportion
-from lookahead.evaluation.seeds import TimeToSuccess, across_seeds
+from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion
 from lookahead.experiments.experiment import Experiment
-from lookahead.experiments.grid import STATES, Place, counts, seconds_left
-from lookahead.results import Result, steps_to_success
+from lookahead.experiments.grid import STATES, GridRun, counts, seconds_left
+from lookahead.runs.result import Result, steps_to_success
 from lookahead.tables import columns
 
 
@@ -41,7 +40,7 @@ class Cell:
         return steps_to_success(self.results)
 
 
-def cells(grid: Sequence[Place]) -> list[Cell]:
+def cells(grid: Sequence[GridRun]) -> list[Cell]:
     """The results of a grid by graph and cell, in the grid's order."""
     found: dict[str, list[Result]] = {}
     for place in grid:
@@ -50,7 +49,7 @@ def cells(grid: Sequence[Place]) -> list[Cell]:
     return [Cell(title, results) for title, results in found.items()]
 
 
-def table(grid: Sequence[Place]) -> str:
+def table(grid: Sequence[GridRun]) -> str:
     """One line a cell: seeds, success, accuracy, time to success; then what stands behind it."""
     head = ["", "seeds", "succeed", "95 %", "accuracy", "95 % of the mean", "steps to success", "95 %"]
     rows = []
@@ -73,7 +72,7 @@ def table(grid: Sequence[Place]) -> str:
     return columns(head, rows)
 
 
-def behind(grid: Sequence[Place]) -> str:
+def behind(grid: Sequence[GridRun]) -> str:
     """Seeds, devices, hours and states behind a grid's results, in a line."""
     results = [place.result for place in grid if place.result is not None]
     if not results:
@@ -93,7 +92,7 @@ READ = (
 """How to read `table`."""
 
 
-def status_row(experiment: Experiment, profile: str, grid: Sequence[Place]) -> list[str]:
+def status_row(experiment: Experiment, profile: str, grid: Sequence[GridRun]) -> list[str]:
     """How far a grid is: name, profile, a number for each state, the time left on this kind of machine."""
     found = counts(grid)
     left = seconds_left(grid)

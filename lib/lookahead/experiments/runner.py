@@ -13,13 +13,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from lookahead.contracts import Model, resolve_device
+from lookahead.contracts import Model
 from lookahead.errors import LookaheadError, NoRoom
 from lookahead.experiments.experiment import Experiment, packed_name
-from lookahead.experiments.grid import Place, forget_failure, places, refreshed, set_aside, write_failure
-from lookahead.harness import Busy, run, run_stacked
-from lookahead.packs import pack, read_pack, read_packed
-from lookahead.results import Result, open_run_folder
+from lookahead.experiments.grid import GridRun, forget_failure, places, refreshed, set_aside, write_failure
+from lookahead.machine import resolve_device
+from lookahead.runs.harness import Busy, run, run_stacked
+from lookahead.runs.parquet import pack, read_pack, read_packed
+from lookahead.runs.result import Result, open_run_folder
 from lookahead.training.loop import OutOfTime
 from lookahead.training.progress import wants_bar
 from lookahead.training.stacked import MAY_DIFFER
@@ -35,10 +36,10 @@ class Sitting:
 
     done: list[Result] = field(default_factory=list)
     """Every selected run that is there, this call's and earlier ones'."""
-    failed: list[Place] = field(default_factory=list)
-    elsewhere: list[Place] = field(default_factory=list)
+    failed: list[GridRun] = field(default_factory=list)
+    elsewhere: list[GridRun] = field(default_factory=list)
     """Those that other runners were doing when it ended."""
-    left: list[Place] = field(default_factory=list)
+    left: list[GridRun] = field(default_factory=list)
     """Those it had no time for."""
 
 
@@ -93,7 +94,7 @@ def run_experiment(
     tried = trained = 0
     try:
         while wanted:
-            busy: list[Place] = []
+            busy: list[GridRun] = []
             units = stacks(wanted, stack)
             for i, unit in enumerate(units):
                 if tried and deadline is not None and time.monotonic() >= deadline:
@@ -119,7 +120,7 @@ def run_experiment(
                     bar.update()
                     if isinstance(outcome, Busy):
                         busy.append(place)
-                    elif isinstance(outcome, Place):
+                    elif isinstance(outcome, GridRun):
                         sitting.failed.append(outcome)
                         say(f"{number[place.run.id]}/{len(grid)} {place.title}: failed: {outcome.error}")
                     elif outcome is not None:
@@ -144,9 +145,9 @@ def run_experiment(
     return sitting
 
 
-def stacks(wanted: Sequence[Place], size: int) -> list[list[Place]]:
+def stacks(wanted: Sequence[GridRun], size: int) -> list[list[GridRun]]:
     """The runs in groups of at most `size` that can be trained as one, in the order of their first."""
-    groups: dict[str, list[Place]] = {}
+    groups: dict[str, list[GridRun]] = {}
     for place in wanted:
         alike = {key: value for key, value in place.run.config.items() if key not in MAY_DIFFER}
         model = Model.named(place.run.model["name"])  # type: ignore[index]
@@ -155,7 +156,7 @@ def stacks(wanted: Sequence[Place], size: int) -> list[list[Place]]:
     return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
 
 
-def _take(place: Place, locks: contextlib.ExitStack) -> bool:
+def _take(place: GridRun, locks: contextlib.ExitStack) -> bool:
     """Whether no other runner is doing it; then it is ours until the locks go."""
     try:
         locks.enter_context(FileLock(open_run_folder(place.run.id) / ".grid.lock", timeout=0))
@@ -165,14 +166,14 @@ def _take(place: Place, locks: contextlib.ExitStack) -> bool:
 
 
 def _do(
-    held: Sequence[Place],
+    held: Sequence[GridRun],
     experiment: Experiment,
     device: str,
     engine: Engine,
     deadline: float | None,
     retry: bool,
     say: Callable[[str], None],
-) -> list[Result | Place | Busy | None]:
+) -> list[Result | GridRun | Busy | None]:
     """Runs whose locks are held, as one where there are several.
 
     Returns:
@@ -180,7 +181,7 @@ def _do(
         had failed, meanwhile.
     """
     outcomes: dict[str, Any] = {}
-    to_do: list[Place] = []
+    to_do: list[GridRun] = []
     for place in held:
         if (aside := set_aside(place.run)) is not None:
             say(f"{place.title}: its result could not be read: set aside as {aside}, and done again")

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookahead.errors import LookaheadError
+from lookahead.models.ops.selective_scan import SELECTIVE_SCAN, selective_scan
+from lookahead.models.ops.ssd import SSD, ssd
 from lookahead.models.recurrent import (
     EPSILON,
     CausalConvolution,
@@ -21,8 +23,6 @@ from lookahead.models.recurrent import (
     check_range,
     inverse_softplus_of_steps,
 )
-from lookahead.models.scan import SELECTIVE_SCAN, selective_scan
-from lookahead.models.ssd import SSD, ssd
 
 
 class MambaMixer(Mixer):

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from lookahead.contracts import Model
 from lookahead.errors import LookaheadError
-from lookahead.models.kernels import Operation, resolve
+from lookahead.models.ops.dispatch import Operation, resolve
 
 EPSILON = 1e-5
 INITIAL_DEVIATION = 0.4

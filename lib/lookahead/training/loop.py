@@ -13,8 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lookahead.contracts import Objective, Task, device_of
+from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
+from lookahead.machine import device_of
 from lookahead.training.checkpoints import Checkpoints, state_tensors
 from lookahead.training.optimizers import Optimizers
 from lookahead.training.progress import Progress

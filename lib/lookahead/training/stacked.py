@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
-from lookahead.members import State, Template, take_up
+from lookahead.stack import State, Template, take_up
 from lookahead.training.checkpoints import Checkpoints
 from lookahead.training.loop import (
     Clock,
@@ -36,7 +36,7 @@ MAY_DIFFER = ("seed", "learning_rate", "matrix_learning_rate", "start_from")
 """Fields of a run in which the members of a stack may differ."""
 
 StackedMeasure = Callable[[Template, State, list[Task]], list[dict[str, Any]]]
-"""What is measured at every evaluation, of the members with these weights (see `lookahead.members`), a row each."""
+"""What is measured at every evaluation, of the members with these weights (see `lookahead.stack`), a row each."""
 
 Finished = Callable[[list[int], list[Trained], Template, State], None]
 """Told at once which members (by their number) have finished, and with which weights."""

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from lookahead.contracts import Objective, Task
-from lookahead.counter import Key
-from lookahead.members import State, Template, each, named_tensors, stack
+from lookahead.random import Key
+from lookahead.stack import State, Template, each, named_tensors, stack
 from lookahead.training.checkpoints import state_tensors
 from lookahead.training.muon import Muon
 from lookahead.training.optimizers import grouped

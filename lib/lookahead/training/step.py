@@ -15,9 +15,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Loss, Objective, Task, device_of
-from lookahead.counter import words
+from lookahead.contracts import Loss, Objective, Task
 from lookahead.errors import LookaheadError
+from lookahead.machine import device_of
+from lookahead.random import words
 from lookahead.training.optimizers import Optimizers
 from lookahead.training.settings import Settings
 

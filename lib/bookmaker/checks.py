@@ -1,0 +1,183 @@
+"""What every committed chapter keeps to, seen without executing it."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bookmaker.notebooks import EXECUTED, LARGEST, LIVE, VOLATILE, code_cells, listed, pages, read, tags
+from lookahead.errors import LookaheadError
+
+ABSOLUTE = re.compile(r"(?<![\w:/.])/(?:home|root|tmp|Users|mnt|usr|opt)/\w|[A-Z]:\\\\")
+MOMENT = re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d|\b\d\d:\d\d:\d\d\b")
+GLUED = "application/papermill.record/text/plain"
+TRAINING = {"run", "train", "backward"}
+"""Calls of these names train."""
+SHORTEST_ALT = 20
+"""Letters that say what a picture shows."""
+
+
+def check(root: Path) -> None:
+    """Holds every chapter against every rule.
+
+    Raises:
+        LookaheadError: what breaks a rule, all of it.
+    """
+    chapters = listed(root)
+    found = [*contents(root, chapters)]
+    for chapter in chapters:
+        notebook = read(chapter)
+        found += [f"{chapter.name}: {told}" for rule in RULES for told in rule(notebook)]
+        found += [f"{chapter.name}: {told}" for told in file(chapter)]
+    if found:
+        raise LookaheadError("\n  ".join([f"{len(found)} things are wrong with the chapters", *found]))
+
+
+def contents(root: Path, chapters: list[Path]) -> Iterator[str]:
+    """The table of contents lists every chapter once, in the order of their numbers."""
+    there = sorted((root / "chapters").glob("*.ipynb"))
+    for chapter in there:
+        if chapter not in chapters:
+            yield f"{chapter.name}: not listed in _toc.yml, so nobody would find it"
+    names = pages(root)
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"_toc.yml lists {name} more than once"
+    if sorted(chapters) != chapters:
+        yield "_toc.yml: the chapters are not in the order of their numbers"
+
+
+def file(chapter: Path) -> Iterator[str]:
+    """Small, and ended by a line feed."""
+    text = chapter.read_text(encoding="utf-8")
+    if (size := len(text.encode())) > LARGEST:
+        yield f"{size / 1e6:.1f} MB; {LARGEST / 1e6:.0f} MB is the limit"
+    if not text.endswith("\n"):
+        yield "does not end with a line feed"
+
+
+def executed(notebook: Any) -> Iterator[str]:
+    """Every cell once, from the top, and it says by which code."""
+    code = [cell for cell in code_cells(notebook) if cell.source.strip()]
+    counts = [cell.execution_count for cell in code]
+    if any(count is None for count in counts):
+        yield f"code cell {counts.index(None) + 1} was never executed (`make chapters` executes)"
+    elif counts != list(range(1, len(code) + 1)):
+        yield f"its cells were not executed once from the top, but in the order {counts}"
+    if "fingerprint" not in notebook.metadata.get(EXECUTED, {}):
+        yield "does not say which execution made its outputs (`make chapters` writes it)"
+
+
+def outputs(notebook: Any) -> Iterator[str]:
+    """No error, no warning, no place or moment; and what a cell is sure to leave is there."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield f"code cell {number} raised {output.ename}: {output.evalue}"
+            if output.get("name") == "stderr":
+                yield f"code cell {number} wrote to stderr: {output.text.strip()[:200]}"
+            for pattern in (ABSOLUTE, MOMENT):
+                if said := pattern.search(texts(output)):
+                    yield f"code cell {number} prints a place or a moment: {said.group()}"
+        kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
+        streams = {output.get("name") for output in cell.outputs}
+        if "alt" in cell.metadata.get("mystnb", {}).get("image", {}) and "image/png" not in kinds:
+            yield f"code cell {number} draws a picture, but its output is missing"
+        if claims(cell) and "stdout" not in streams:
+            yield f"code cell {number} claims something, but its output is missing"
+
+
+def texts(output: Any) -> str:
+    """All that an output shows, pictures aside."""
+    if output.output_type == "stream":
+        return output.text
+    return "\n".join(str(text) for kind, text in output.get("data", {}).items() if not kind.startswith("image/"))
+
+
+def glued(notebook: Any) -> Iterator[str]:
+    """Every number for the prose is a finite number."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        for output in cell.outputs:
+            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
+            if name is None:
+                continue
+            said = output.data.get(GLUED, output.data.get("text/plain"))
+            try:
+                fine = said is not None and math.isfinite(float(said))
+            except ValueError:
+                fine = False
+            if not fine:
+                yield f"code cell {number} glues {name}, which is no finite number: {said}"
+
+
+def parameters(notebook: Any) -> Iterator[str]:
+    """One parameters cell, of literals: what papermill puts in its place must be all that changes."""
+    tagged = [cell for cell in code_cells(notebook) if "parameters" in tags(cell)]
+    if len(tagged) != 1:
+        yield f"{len(tagged)} cells are tagged parameters; there must be one"
+    for cell in tagged:
+        for statement in tree(cell).body:
+            fine = isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None
+            try:
+                ast.literal_eval(statement.value)  # type: ignore[attr-defined]
+            except (ValueError, AttributeError):
+                fine = False
+            if not fine:
+                yield f"its parameters cell computes; it may only assign literals: {ast.unparse(statement)}"
+
+
+def pictures(notebook: Any) -> Iterator[str]:
+    """Every picture says what it shows."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            if len(alt) < SHORTEST_ALT:
+                yield f"code cell {number} draws without saying what: cell metadata mystnb.image.alt"
+
+
+def live(notebook: Any) -> Iterator[str]:
+    """A cell that trains is marked as live, and a later cell claims something of what it trained."""
+    trains, waiting = set(TRAINING), []
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        for node in ast.walk(tree(cell)):
+            if isinstance(node, ast.FunctionDef) and calls(node) & trains:
+                trains.add(node.name)
+        if claims(cell):
+            waiting.clear()
+        if calls(*(part for part in tree(cell).body if not isinstance(part, ast.FunctionDef))) & trains:
+            waiting += [] if claims(cell) else [str(number)]
+            if LIVE not in tags(cell):
+                yield f"code cell {number} trains; tag it {LIVE}, since its numbers differ between machines"
+    if waiting:
+        yield f"code cell {', '.join(waiting)} trains, and no later cell claims anything of it"
+
+
+def tree(cell: Any) -> ast.Module:
+    """The syntax of a cell, lines for the shell left out."""
+    return ast.parse("\n".join("" if line.lstrip()[:1] in ("%", "!") else line for line in cell.source.splitlines()))
+
+
+def calls(*nodes: ast.AST) -> set[str]:
+    """Names of all functions and methods that are called within."""
+    found = {node.func for root in nodes for node in ast.walk(root) if isinstance(node, ast.Call)}
+    return {f.id for f in found if isinstance(f, ast.Name)} | {f.attr for f in found if isinstance(f, ast.Attribute)}
+
+
+def claims(cell: Any) -> bool:
+    """Whether a cell claims something."""
+    return "claim" in calls(tree(cell))
+
+
+def clean(notebook: Any) -> Iterator[str]:
+    """No metadata that changes by itself."""
+    for metadata in [notebook.metadata, *(cell.metadata for cell in notebook.cells)]:
+        for name in sorted(set(metadata) & set(VOLATILE)):
+            yield f"holds the volatile metadata {name!r} (`make chapters` takes it out)"
+
+
+RULES: tuple[Callable[[Any], Iterator[str]], ...] = (
+    executed, outputs, glued, parameters, pictures, live, clean,
+)  # fmt: skip

@@ -1,0 +1,149 @@
+"""The tables of the status page: what was executed when, where and by which code, and whether it still stands."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+from bookmaker.comparison import LIVE_BUDGET
+from bookmaker.execution import digest, executed, fingerprint, inputs
+from bookmaker.notebooks import listed, read
+from lookahead.files import write_text
+from lookahead.machine import processor
+from lookahead.tables import markdown
+
+MARK = "<!-- tables -->"
+"""The line of book/status.md that the tables replace."""
+SHOWN = ("torch", "numpy", "pandas", "matplotlib", "seaborn", "papermill", "nbval", "jupyter-book", "Sphinx")
+
+
+def tables(root: Path, notebooks: Path) -> str:
+    """The page's tables in Markdown.
+
+    Args:
+        notebooks: the folder of the chapters as the site shows them, with their outputs.
+    """
+    made = [(chapter, notebooks / chapter.name) for chapter in listed(root)]
+    parts = [*chapters(root, made), *results(root), *environment()]
+    return "\n".join(parts)
+
+
+def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
+    """What each chapter took, and whether today's code is the code that executed it."""
+    rows, live, old = [], 0.0, []
+    for chapter, notebook in made:
+        said = executed(notebook)
+        if not said:
+            rows.append([title(notebook), *["not known"] * 6])
+            old.append(title(notebook))
+            continue
+        live += said["live_cpu_seconds"]
+        stands = said["fingerprint"] == fingerprint(root, chapter)
+        old += [] if stands else [title(notebook)]
+        found = f" ({plural(said['found_runs'], 'run')} found in the store)" if said["found_runs"] else ""
+        rows.append(
+            [
+                title(notebook),
+                day(said["finished"]),
+                revision(said["commit"], said["uncommitted_changes"]),
+                f"{said['wall_seconds']:.0f}\u00a0s",
+                f"{said['live_cpu_seconds']:.0f}\u00a0s{found}",
+                f"{said['peak_memory_bytes'] / 1e9:.1f}\u00a0GB",
+                "current" if stands else "earlier code",
+            ]
+        )
+    head = ["chapter", "executed", "library", "time", "live cells", "memory", "state"]
+    told = (
+        f"Live cells: {live:.0f} core-seconds in all, {LIVE_BUDGET:.0f} are allowed. "
+        "The time of a chapter is that of a clock, so another program beside it counts; that of its live cells is the "
+        "processor's."
+    )
+    stale = (
+        "Every chapter was executed by the library as it is."
+        if not old
+        else f"**Made by earlier code, and perhaps stale:** {', '.join(old)}. "
+        "The library, the stored results or the pinned versions have changed since they were executed."
+    )
+    where = sorted({where_executed(executed(notebook)) for _, notebook in made if executed(notebook)})
+    return ["## Chapters", "", stale, "", markdown(head, rows), "", told, "", *(f"Executed on {w}." for w in where), ""]
+
+
+def results(root: Path) -> list[str]:
+    """The stored results, and whether today's code would give them."""
+    files = sorted((root / "results").glob("*.parquet"))
+    if not files:
+        return []
+    kept, state = root / "build" / "status.json", digest(root, inputs(root))
+    rows = None
+    if kept.is_file():
+        seen = json.loads(kept.read_text(encoding="utf-8"))
+        rows = seen["rows"] if seen["state"] == state else None
+    if rows is None:
+        rows = [stored_row(file) for file in files]
+        write_text(kept, json.dumps({"state": state, "rows": rows}))
+    where = sorted({place for *_, places in rows for place in places})
+    head = ["results", "runs", "seeds", "hours", "runs an hour", "measured", "library", "state"]
+    told = (
+        "A result is *current* if today's code would give it: the code it went through is unchanged, or the first "
+        "steps of the run, replayed in miniature, have the losses they had. Hours are those of a clock, over all runs; "
+        "runs an hour are those of one process, and a machine that does other things beside has fewer."
+    )
+    table = markdown(head, [row[:-1] for row in rows])
+    return ["## Stored results", "", table, "", told, "", *(f"Measured on {place}." for place in where), ""]
+
+
+def stored_row(file: Path) -> list[Any]:
+    """One file of stored results: the table's cells, then the machines."""
+    from lookahead.runs.parquet import read_pack  # loads torch
+
+    found = read_pack(file)
+    said = [result.manifest for result in found]
+    stale = sum(not result.current for result in found)
+    days = sorted({day(m["finished"]) for m in said})
+    hours = sum(m["seconds"] for m in said) / 3600
+    return [
+        f"`{file.stem}`",
+        str(len(found)),
+        str(len({result.run.seed for result in found})),
+        f"{hours:.1f}",
+        f"{len(found) / hours:.0f}" if hours else "",
+        days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
+        ", ".join(sorted({revision(m["commit"], m["uncommitted_changes"]) for m in said})),
+        "current" if not stale else f"{stale} of {len(found)} stale",
+        sorted({f"{m['device']}, torch {m['torch']}" for m in said}),
+    ]
+
+
+def environment() -> list[str]:
+    """What the site was built with."""
+    rows = [["Python", platform.python_version()], *([name, importlib.metadata.version(name)] for name in SHOWN)]
+    return ["## Versions", "", f"This site was built on: {processor()}.", "", markdown(["package", ""], rows), ""]
+
+
+def where_executed(said: dict[str, Any]) -> str:
+    """The machine of an execution, in words."""
+    return f"{said['processor']}, with Python {said['python']} and torch {said['torch']}"
+
+
+def title(notebook: Path) -> str:
+    """The first heading of a chapter."""
+    lines = (line for cell in read(notebook).cells if cell.cell_type == "markdown" for line in cell.source.splitlines())
+    return next((line[2:].strip() for line in lines if line.startswith("# ")), notebook.stem)
+
+
+def day(moment: str) -> str:
+    """The day of an ISO time, not to be broken over two lines."""
+    return moment[:10].replace("-", "\u2011")
+
+
+def revision(commit: str | None, changed: bool | None) -> str:
+    """A commit in short."""
+    return "not known" if commit is None else f"`{commit[:7]}`" + (" and changes" if changed else "")
+
+
+def plural(count: int, noun: str) -> str:
+    """1 run, 2 runs."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")

@@ -1,1 +1,0 @@
-"""Executes the chapters, checks them and builds the site: the work behind `make`. `python -m lookahead.book`."""

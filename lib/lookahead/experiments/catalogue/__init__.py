@@ -1,0 +1,27 @@
+"""The experiments behind the book, one file a chapter: plain data, which cells with which fields of a run."""
+
+from __future__ import annotations
+
+from lookahead.errors import LookaheadError
+from lookahead.experiments.catalogue import clever_hans, indecipherable_token, not_the_architecture, optimisers, waiting
+from lookahead.experiments.experiment import Experiment, own_experiments
+
+CHAPTERS = (clever_hans, indecipherable_token, not_the_architecture, waiting, optimisers)
+EXPERIMENTS = {experiment.name: experiment for chapter in CHAPTERS for experiment in chapter.EXPERIMENTS}
+
+
+def all_experiments() -> dict[str, Experiment]:
+    """All experiments by name: the book's, and those of `LOOKAHEAD_EXPERIMENTS`."""
+    return EXPERIMENTS | own_experiments()
+
+
+def find_experiment(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises:
+        LookaheadError: there is none; the message lists those there are.
+    """
+    known = all_experiments()
+    if name not in known:
+        raise LookaheadError(f"unknown experiment {name!r}; known: {', '.join(known)}")
+    return known[name]

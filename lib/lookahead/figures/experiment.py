@@ -1,0 +1,60 @@
+"""The learning curves of a whole experiment in one figure: what `lookahead show --figure` draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+import lookahead.figures as figures
+from lookahead.errors import LookaheadError
+from lookahead.experiments.report import Cell
+from lookahead.files import replacing
+
+FORMATS = ("png", "svg", "pdf")
+COLUMNS = 3
+
+
+def draw_experiment(path: Path, question: str, cells: Sequence[Cell], kind: str) -> None:
+    """A panel a cell: the measure that judges its runs, against steps; a thin line a seed. Written to a file.
+
+    Args:
+        path: ends in .png, .svg or .pdf.
+        kind: stands under the figure, before what is behind it.
+
+    Raises:
+        LookaheadError: another kind of file.
+    """
+    form = path.suffix.removeprefix(".")
+    if form not in FORMATS:
+        raise LookaheadError(f"a figure is a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file; not {str(path)!r}")
+    figures.use_style()
+    columns = min(len(cells), COLUMNS)
+    rows = math.ceil(len(cells) / columns)
+    fig, axes = figures.figure(0.9 + 1.6 * rows, rows, columns, sharey=True, squeeze=False)
+    for ax, cell in zip(axes.flat, cells, strict=False):
+        panel(ax, cell)
+    for ax in axes.flat[len(cells) :]:
+        ax.axis("off")
+    for row in axes:
+        row[0].set_ylabel("accuracy")
+    fig.suptitle(question, x=0.01, ha="left", fontsize=11)
+    figures.sign(fig, figures.provenance([r for cell in cells for r in cell.results], kind))
+    with replacing(path) as temporary:
+        fig.savefig(temporary, format=form, dpi=200, facecolor="white")
+    plt.close(fig)
+
+
+def panel(ax: Any, cell: Cell) -> None:
+    """One cell."""
+    count = len(cell.results)
+    color = figures.GREEN if cell.success.value > 0.5 else figures.ORANGE
+    figures.curves(ax, cell.results, cell.judged_by, color=color)
+    figures.accuracy_axis(ax)
+    figures.chance(ax, cell.results[0].run.build_task().chance_accuracy, "")
+    title = cell.title.replace("_", " ")
+    ax.set_title(f"{title}\n{sum(r.success for r in cell.results)} of {count} succeed", fontsize=8.5)
+    ax.set_xlabel("training step", fontsize=8.5)

@@ -1,0 +1,103 @@
+"""Packed results: one tidy Parquet file an experiment, mergeable, readable by pandas in a line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+import lookahead.runs.staleness as currency
+from lookahead.errors import LookaheadError
+from lookahead.files import make_folder, replacing
+from lookahead.runs.result import Result, store_folder
+from lookahead.runs.run import KINDS, Run
+
+JSON_COLUMNS = ("run", "curve", "measures", "manifest", "arrays")
+
+
+def pack(name: str, results: Iterable[Result]) -> Path:
+    """Merges results into the store's file of an experiment: one row a run, readable by pandas.
+
+    The whole configuration (defaults too) and the scalar measures are columns; curve, manifest and the rest are JSON.
+    A result of a run that is there already takes its place. What is current gets today's stamp, so that reading
+    it need not replay it.
+
+    Returns:
+        the file.
+    """
+    path = packed_path(name)
+    with FileLock(make_folder(store_folder() / "runs") / f".{name}.lock"):  # two that merge at once would lose rows
+        merged = {r.run.id: r for r in [*(read_packed(name) if path.exists() else []), *results]}
+        ordered = sorted(merged.values(), key=lambda r: (json.dumps({**r.run.config, "seed": None}), r.run.seed))
+        rows = [_row(_restamped(result)) for result in ordered]
+        columns = {key: None for row in rows for key in row}
+        table = pa.table({key: _column([row.get(key) for row in rows]) for key in columns})
+        with replacing(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    return path
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """A column; as JSON where an option is a number in one run and a word in another."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if value is None else json.dumps(value) for value in values])
+
+
+def _restamped(result: Result) -> Result:
+    return dataclasses.replace(result, stamp=currency.stamp(result.run)) if result.current else result
+
+
+def read_packed(name: str) -> list[Result]:
+    """All results of an experiment.
+
+    Raises:
+        LookaheadError: no such file, or corrupt.
+    """
+    path = packed_path(name)
+    if not path.exists():
+        raise LookaheadError(f"no stored results of {name!r}: {path} is missing")
+    return read_pack(path)
+
+
+def read_pack(path: Path) -> list[Result]:
+    """All results in one file.
+
+    Raises:
+        LookaheadError: corrupt.
+    """
+    try:
+        rows = pq.read_table(path, page_checksum_verification=True).to_pylist()
+        wanted = [item.name for item in dataclasses.fields(Result)] + ["id"]
+        found = [{key: json.loads(row[key]) if key in JSON_COLUMNS else row[key] for key in wanted} for row in rows]
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+        raise LookaheadError(f"{path} is corrupt or holds no results ({error})") from error
+    return [Result.from_dict(data, str(path)) for data in found]
+
+
+def packed_path(name: str) -> Path:
+    """The file of an experiment."""
+    return store_folder() / f"{name}.parquet"
+
+
+def _row(result: Result) -> dict[str, Any]:
+    """One run as a row: scalars for people, JSON for the rest."""
+    data = result.to_dict()
+    for key in JSON_COLUMNS:
+        data[key] = json.dumps(data[key])
+    for item in dataclasses.fields(Run):
+        value = getattr(result.run, item.name)
+        if item.name in KINDS:
+            data[item.name] = value["name"]
+            data |= {f"{item.name}.{k}": v for k, v in value.items() if k != "name"}
+        else:
+            data[item.name] = value
+    data |= {k: v for k, v in result.measures.items() if isinstance(v, int | float)}
+    return {**data, "step_of_success": result.step_of_success}

@@ -1,0 +1,212 @@
+"""Results: written whole with what made them, found again by their run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+import lookahead.runs.staleness as currency
+from lookahead.contracts import Model, Objective, Task
+from lookahead.errors import LookaheadError
+from lookahead.evaluation.statistics import Interval, TimeToSuccess, proportion, time_to_success
+from lookahead.files import make_folder, write_text
+from lookahead.runs.run import Run
+from lookahead.training.checkpoints import load, save, state_tensors
+from lookahead.training.loop import load_state
+
+STORE = "LOOKAHEAD_RESULTS"
+"""Environment variable: where the results lie."""
+
+SUCCESS = 0.95
+"""A run succeeds if the measure that judges it is at least this on test data."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run measured."""
+
+    run: Run
+    curve: list[dict[str, Any]]
+    """A row an evaluation, on validation data: `step`, `training_loss` and the measures of `evaluate`."""
+    measures: dict[str, Any]
+    """The measures at the end, on test data that stopped nothing."""
+    manifest: dict[str, Any]
+    """Where, when and with which versions; `steps` done, `seconds`."""
+    stamp: str
+    replay: list[float]
+    arrays: dict[str, Any] = field(default_factory=dict)
+    """Small named arrays, as nested lists."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the measure that judges the run reached `SUCCESS` on test data."""
+        return self.measures[self.run.judged_by] >= SUCCESS
+
+    @property
+    def step_of_success(self) -> int | None:
+        """The first evaluation on validation data that reached `SUCCESS`; None if none did."""
+        return next((row["step"] for row in self.curve if row[self.run.judged_by] >= SUCCESS), None)
+
+    @property
+    def current(self) -> bool:
+        """Whether today's code would give it (see `lookahead.runs.staleness`). What a replay has told is remembered."""
+        today = currency.stamp(self.run)
+        if self.stamp == today:
+            return True
+        told = json.dumps([self.run.id, self.stamp, self.replay, today])
+        key = hashlib.sha256(told.encode()).hexdigest()[:24]
+        return verdict(key, lambda: currency.is_current(self.run, self.stamp, self.replay))
+
+    def interval(self, name: str, position: int | None = None) -> Interval:
+        """A share among the final measures with its 95 % binomial interval, at one position where it has several.
+
+        Raises:
+            LookaheadError: no such measure, or not a share.
+        """
+        value = self.measures.get(name)
+        value = value if position is None or value is None else value[position]
+        if name in ("loss", "examples") or not isinstance(value, int | float):
+            raise LookaheadError(f"{name!r} at position {position} is no share; measured: {', '.join(self.measures)}")
+        return proportion(value, self.measures["examples"])
+
+    def series(self, name: str, position: int | None = None) -> tuple[list[int], list[float]]:
+        """Steps and values of one measure of the curve, at one answer position where it has several."""
+        values = [row[name] if position is None else row[name][position] for row in self.curve]
+        return [row["step"] for row in self.curve], values
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        data = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return {**data, "run": self.run.config, "id": self.run.id}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], origin: str = "result") -> Result:
+        """From plain data.
+
+        Raises:
+            LookaheadError: no result, or the configuration is not the one its id says.
+        """
+        names = [item.name for item in dataclasses.fields(cls)]
+        if not isinstance(data, Mapping) or set(data) != {*names, "id"}:
+            raise LookaheadError(f"{origin}: not a result")
+        run = Run.of(data["run"])
+        if run.id != data["id"]:
+            raise LookaheadError(f"{origin}: says it is run {data['id']}, but its configuration is that of {run.id}")
+        return cls(**{name: data[name] for name in names if name != "run"}, run=run)
+
+
+def steps_to_success(results: Sequence[Result]) -> TimeToSuccess:
+    """When runs succeeded; those that never did are counted for as long as they were trained."""
+    return time_to_success([r.step_of_success for r in results], [r.manifest["steps"] for r in results])
+
+
+def store_folder() -> Path:
+    """Where results lie: `LOOKAHEAD_RESULTS`, else `results/` in the checkout, never the working directory.
+
+    Raises:
+        LookaheadError: the library is not in a checkout and the variable is not set.
+    """
+    if named := os.environ.get(STORE):
+        return Path(named).expanduser().absolute()
+    checkout = Path(__file__).resolve().parents[3]
+    if not (checkout / "pyproject.toml").exists():
+        raise LookaheadError(f"set the environment variable {STORE} to a folder for results (there is no checkout)")
+    return checkout / "results"
+
+
+def verdict(key: str, find: Callable[[], bool]) -> bool:
+    """What was found before for this key, in this store; else what is found now, remembered for next time."""
+    path = store_folder() / "runs" / ".verdicts"
+    known = {}
+    with contextlib.suppress(OSError):
+        known = dict(line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.count(" ") == 1)
+    if key not in known:
+        known[key] = str(find())
+        with contextlib.suppress(OSError, LookaheadError):  # a store that cannot be written can still be read
+            make_folder(path.parent)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"{key} {known[key]}\n")
+    return known[key] == "True"
+
+
+def run_folder(run_id: str) -> Path:
+    """Where the working files of one run lie: result, weights, checkpoints."""
+    return store_folder() / "runs" / run_id
+
+
+def open_run_folder(run_id: str) -> Path:
+    """The folder of one run, made if missing.
+
+    Raises:
+        LookaheadError: it cannot be made.
+    """
+    try:
+        return make_folder(run_folder(run_id))
+    except LookaheadError as error:
+        raise LookaheadError(f"{error}: the environment variable {STORE} names another place for results") from error
+
+
+def write_result(result: Result, objective: Objective) -> None:
+    """Weights, then the result: where there is a result, it is whole."""
+    folder = run_folder(result.run.id)
+    save(folder / "weights.safetensors", state_tensors(objective), {"run": result.run.id})
+    write_text(folder / "result.json", json.dumps(result.to_dict()))
+
+
+def read_result(run: Run) -> Result | None:
+    """The working result of a run, None where there is none.
+
+    Raises:
+        LookaheadError: the file is corrupt or another configuration's.
+    """
+    path = run_folder(run.id) / "result.json"
+    if not path.exists():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LookaheadError(f"{path} is corrupt ({error}): remove it to run again") from error
+    result = Result.from_dict(data, str(path))
+    if result.run.id != run.id:
+        raise LookaheadError(f"{path} is the result of run {result.run.id}, not of {run.id}")
+    return result
+
+
+def trained(run: Run) -> tuple[Task, Objective]:
+    """Task and objective with the weights at the end of a run that was done here.
+
+    Raises:
+        LookaheadError: no weights, or another run's.
+    """
+    task, objective = run.build()
+    load_state(objective, _weights(run.id))
+    return task, objective
+
+
+def load_weights(model: Model, run_id: str) -> None:
+    """Gives a model the final weights of another run's model; the objectives may differ.
+
+    Raises:
+        LookaheadError: no weights, or of another shape.
+    """
+    prefix = "model."
+    load_state(model, {k[len(prefix) :]: v for k, v in _weights(run_id).items() if k.startswith(prefix)})
+
+
+def _weights(run_id: str) -> dict[str, Tensor]:
+    path = run_folder(run_id) / "weights.safetensors"
+    if not path.exists():
+        raise LookaheadError(f"no weights of run {run_id} in {store_folder()}: do that run first")
+    tensors, record = load(path)
+    if record["run"] != run_id:
+        raise LookaheadError(f"these weights belong to run {record['run']}, not to {run_id}")
+    return tensors

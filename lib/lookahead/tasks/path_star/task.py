@@ -1,0 +1,289 @@
+"""The path-star task of Bachmann and Nagarajan, "The Pitfalls of Next-Token Prediction" (ICML 2024).
+
+A path-star graph G(d, l) is a start node with d arms of l nodes each, the start counted in every arm.
+The prompt lists the edges in random order, then the start and the goal (the end of one arm). The answer
+is the path from start to goal:
+
+    7,2|4,7|4,9|9,1/4,2=4,7,2        a G(2, 3): the arms are 4-7-2 and 4-9-1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split, Task, whole_number
+from lookahead.errors import LookaheadError
+from lookahead.files import write_text
+from lookahead.random import Key, distinct, integers, mix, words
+from lookahead.tasks.path_star import text
+from lookahead.tasks.path_star.text import ANSWER_MARK, EDGE_MARK, MARKS, QUESTION_MARK
+
+SMALLEST_TEST_SET = 100
+"""Distinct test graphs below which a task is refused: no accuracy could be told from another."""
+
+LARGEST_NUM_NODES = 2**14
+"""Labels are sampled as 16-bit integers."""
+
+
+@dataclass(frozen=True)
+class PathStar(Task, name="path_star"):
+    """G(degree, path_length) with labels drawn from num_nodes.
+
+    Tokens: labels 0 ... N - 1, then `|`, `/`, `=`, then the reserved ids. The prompt has
+    3 d (l - 1) + 3 tokens, the answer l; both as published.
+
+    **The split.** A graph and its goal are told apart by (shape, start): the shape is every other label
+    as an offset from the start's, modulo N. Its class is (start + hash of the shape) mod N. A tenth of
+    the classes is for testing, a tenth for validation, the rest for training. All three are thus
+    disjoint by construction, for every seed, edge order ignored; and a split is sampled evenly
+    without ever rejecting a draw.
+
+    Args:
+        question_first: start and goal stand before the edges, `4,2/7,2|4,7|4,9|9,1=`; the graphs are the same.
+
+    Raises:
+        LookaheadError: the graph cannot be, or is too small to hold anything out from.
+    """
+
+    degree: int
+    path_length: int
+    num_nodes: int
+    seed: int = 0
+    question_first: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("degree", "path_length", "num_nodes", "seed"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        if not isinstance(self.question_first, bool):
+            raise LookaheadError(f"question_first is true or false, not {self.question_first!r}")
+        d, n = self.degree, self.num_nodes
+        if d < 2:
+            raise LookaheadError(f"degree must be at least 2, not {d}: with one arm there is nothing to choose")
+        if self.path_length < 3:
+            raise LookaheadError(
+                f"path_length must be at least 3, not {self.path_length}: it counts the start and the goal, "
+                "and with 2 the answer stands in the prompt"
+            )
+        needed = self.labels_needed(d, self.path_length)
+        if n < needed:
+            raise LookaheadError(f"{self.graph} has {needed} nodes, so num_nodes must be at least {needed}, not {n}")
+        if n > LARGEST_NUM_NODES:
+            raise LookaheadError(f"num_nodes must be at most {LARGEST_NUM_NODES}, not {n}")
+        if self.test_graphs() < SMALLEST_TEST_SET:
+            raise LookaheadError(
+                f"{self.graph} with {n} labels has only {self.test_graphs()} graphs to test on, fewer than "
+                f"{SMALLEST_TEST_SET}: take a larger num_nodes"
+            )
+
+    @staticmethod
+    def labels_needed(degree: int, path_length: int) -> int:
+        """Nodes of G(degree, path_length): d (l - 1) + 1."""
+        return degree * (path_length - 1) + 1
+
+    @property
+    def graph(self) -> str:
+        """The graph's name, such as G(2,5)."""
+        return f"G({self.degree},{self.path_length})"
+
+    @property
+    def num_edges(self) -> int:
+        """d (l - 1)."""
+        return self.degree * (self.path_length - 1)
+
+    @property
+    def prompt_length(self) -> int:
+        return 3 * self.num_edges + 3
+
+    @property
+    def edges_at(self) -> int:
+        """Where the first edge stands in a prompt."""
+        return 3 if self.question_first else 0
+
+    @property
+    def question_at(self) -> int:
+        """Where the start stands in a prompt; the goal is next."""
+        return 0 if self.question_first else 3 * self.num_edges
+
+    @property
+    def answer_length(self) -> int:
+        return self.path_length
+
+    @property
+    def vocab_size(self) -> int:
+        return self.num_nodes + len(MARKS)
+
+    @property
+    def decision(self) -> int:
+        """The first node after the start."""
+        return 1
+
+    @property
+    def chance_accuracy(self) -> float:
+        """1/d: an arm chosen blindly, then followed without a fault."""
+        return 1 / self.degree
+
+    @property
+    def held_classes(self) -> int:
+        """How many of the N classes are test, and as many validation."""
+        return max(1, self.num_nodes // 10)
+
+    def test_graphs(self) -> int:
+        """How many distinct (graph, goal) pairs the test split holds."""
+        count = 1
+        for taken in range(1, self.num_edges + 1):
+            count *= self.num_nodes - taken
+        for arms in range(2, self.degree):
+            count //= arms  # arms that do not end in the goal have no order
+        return count * self.held_classes
+
+    def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Examples `indices` [B] (0 ... 2^32 - 1) of a split: prompts [B, P], answers [B, A], int64.
+
+        Raises:
+            LookaheadError: no such split.
+        """
+        return self._examples(split, integers(self._key(split), indices, self._bounds(split)))
+
+    @classmethod
+    def sample_each(cls, tasks: Sequence[PathStar], split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Task.sample_each`, all members at once."""
+        first = tasks[0]
+        draws = integers([task._key(split) for task in tasks], indices, first._bounds(split))
+        prompts, answers = first._examples(split, draws.flatten(1))
+        return prompts.unflatten(0, draws.shape[1:]), answers.unflatten(0, draws.shape[1:])
+
+    def _key(self, split: Split) -> Key:
+        return ("path_star", self.degree, self.path_length, self.num_nodes, self.seed, split)
+
+    def _bounds(self, split: Split) -> list[int]:
+        """Of what an example is drawn by: its class, its shape, the order of its edges."""
+        n, edges = self.num_nodes, self.num_edges
+        return [self._classes(split)[1]] + [n - 1 - k for k in range(edges)] + [edges - k for k in range(edges)]
+
+    def _examples(self, split: Split, draws: Tensor) -> tuple[Tensor, Tensor]:
+        """What integers below `_bounds` [K, B] stand for: prompts [B, P], answers [B, A]."""
+        first, _ = self._classes(split)
+        n, edges, d = self.num_nodes, self.num_edges, self.degree
+        shape = distinct(draws[1 : 1 + edges].short()) + 1
+        order = distinct(draws[1 + edges :].short())
+
+        start = (first + draws[0] - self._shape_hash(shape)) % n
+        nodes = ((shape + start) % n).unflatten(0, (d, -1))  # [d, l - 1, B]; the first arm is the goal's
+        sources = torch.cat([start.expand(d, 1, -1), nodes[:, :-1]], dim=1).flatten(0, 1)
+        order = order.long()
+        prompts = start.new_empty(self.prompt_length, start.shape[0])
+        listed = prompts[self.edges_at : self.edges_at + 3 * edges]
+        listed[::3] = sources.gather(0, order)
+        listed[1::3] = nodes.flatten(0, 1).gather(0, order)
+        listed[2::3].fill_(n + EDGE_MARK)
+        prompts[self.question_at], prompts[self.question_at + 1] = start, nodes[0, -1]
+        prompts[max(self.edges_at, self.question_at) - 1].fill_(n + QUESTION_MARK)
+        prompts[-1].fill_(n + ANSWER_MARK)
+        answers = torch.cat([start[None], nodes[0]])
+        return prompts.T.contiguous(), answers.T.contiguous()
+
+    def correct(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:
+        """Whether the whole path is right, [B]."""
+        return (answers == given).all(dim=1)
+
+    def decoys(self, prompts: Tensor, answers: Tensor) -> Tensor:
+        """The first wrong arm in the order of the prompt, start included, [B, A]."""
+        return torch.cat([answers[:, :1], self.arms(prompts)[:, 1]], dim=1)
+
+    def arms(self, prompts: Tensor) -> Tensor:
+        """The arms without the start, [B, d, l - 1]: the goal's first, the others in the prompt's order."""
+        sources, targets = self.edges(prompts)
+        start, goal = self.question(prompts).split(1, dim=1)
+        child = torch.zeros_like(prompts[:, :1]).expand(-1, self.num_nodes).scatter(1, sources, targets)
+        leaving = (sources != start).byte().argsort(dim=1, stable=True)[:, : self.degree]
+        path = [targets.gather(1, leaving)]
+        for _ in range(self.path_length - 2):
+            path.append(child.gather(1, path[-1]))
+        arms = torch.stack(path, dim=2)
+        goal_first = (arms[:, :, -1] != goal).byte().argsort(dim=1, stable=True)
+        return arms.gather(1, goal_first[:, :, None].expand_as(arms))
+
+    def edges(self, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """The nodes that the edges leave and enter, in the order of the prompt, each [B, d (l - 1)]."""
+        listed = prompts[:, self.edges_at : self.edges_at + 3 * self.num_edges]
+        return listed[:, ::3], listed[:, 1::3]
+
+    def question(self, prompts: Tensor) -> Tensor:
+        """Start and goal, [B, 2]."""
+        return prompts[:, self.question_at : self.question_at + 2]
+
+    def split_of(self, prompts: Tensor) -> list[Split]:
+        """The split that each graph belongs to."""
+        start = self.question(prompts)[:, 0]
+        shape = (self.arms(prompts).flatten(1).T - start) % self.num_nodes
+        classes = (start + self._shape_hash(shape)) % self.num_nodes
+        bounds = torch.tensor([2 * self.held_classes, self.held_classes], device=prompts.device)
+        return [SPLITS[i] for i in (classes[:, None] < bounds).sum(dim=1).tolist()]
+
+    def _classes(self, split: Split) -> tuple[int, int]:
+        """First class and number of classes of a split."""
+        held = self.held_classes
+        ranges = {"test": (0, held), "validation": (held, held), "train": (2 * held, self.num_nodes - 2 * held)}
+        if split not in ranges:
+            raise LookaheadError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+        return ranges[split]
+
+    def _shape_hash(self, shape: Tensor) -> Tensor:
+        """A hash of offsets [E, B] that ignores the order of the arms behind the goal's, [B]."""
+        salts = words("path_star shape", count=self.path_length + 1)
+        offsets = shape.unflatten(0, (self.degree, -1)).long()  # [d, l - 1, B]
+        state = torch.zeros_like(offsets[:, 0])
+        for j in range(self.path_length - 1):
+            state = mix(state ^ (offsets[:, j] + salts[j]) & 0xFFFF_FFFF)
+        goal_arm, others = mix(state[0] ^ salts[-1]), mix(state[1:] ^ salts[-2])
+        return goal_arm + others.sum(dim=0)
+
+    # -- text ------------------------------------------------------------------------------------
+
+    def symbol(self, token: int) -> str:
+        """One token as text."""
+        if token < self.num_nodes:
+            return str(token)
+        return (MARKS + RESERVED_TOKENS)[token - self.num_nodes]
+
+    def text(self, tokens: Tensor) -> list[str]:
+        """Rows of tokens [B, T] in the published format: commas between labels, none around marks."""
+        return text.lines(self, tokens)
+
+    def write(self, path: str | Path, prompts: Tensor, answers: Tensor) -> None:
+        """Writes examples to a text file in the published format, one a line; whole or not at all."""
+        lines = self.text(torch.cat([prompts, answers], dim=1))
+        write_text(path, "\n".join(lines) + "\n")
+
+    @classmethod
+    def read(cls, path: str | Path, num_nodes: int | None = None) -> tuple[PathStar, Tensor, Tensor]:
+        """Reads a file in the published format.
+
+        Degree, path length and whether the question comes first are read off the first line.
+
+        Args:
+            num_nodes: labels that the graphs were drawn from; one more than the largest if not given.
+
+        Returns:
+            the task, prompts [B, P], answers [B, A].
+
+        Raises:
+            LookaheadError: a malformed line; the message names file, line and fault.
+        """
+        try:
+            with Path(path).open(encoding="utf-8") as file:
+                return cls.parse(file, num_nodes, str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise LookaheadError(f"{path} cannot be read as text ({error})") from error
+
+    @classmethod
+    def parse(
+        cls, lines: Iterable[str], num_nodes: int | None = None, origin: str = "text"
+    ) -> tuple[PathStar, Tensor, Tensor]:
+        """Like `read`, from lines."""
+        return text.parse(cls, lines, num_nodes, origin)

@@ -1,0 +1,219 @@
+"""The built site in a browser: every page, wide and narrow, light and dark, with nothing but itself to read from.
+
+Run by `make test` after it has built the site into build/test-site.
+"""
+
+import contextlib
+import functools
+import http.server
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+SITE = Path(os.environ.get("LOOKAHEAD_SITE", Path(__file__).parents[2] / "build" / "test-site" / "html"))
+PAGES = sorted(
+    str(path.relative_to(SITE))
+    for path in SITE.rglob("*.html")
+    if not path.relative_to(SITE).parts[0].startswith("_") and path != SITE / "index.html"
+)
+"""All but the first, which leads to the book's first page."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+VIEWS = [(width, scheme) for width in (1440, 390) for scheme in ("light", "dark")]
+
+SETTLED = """async () => {
+    await document.fonts.ready;
+    if (window.MathJax?.startup) await MathJax.startup.promise;
+    for (const image of document.images) image.loading = "eager";
+    await Promise.all([...document.images].map(image => image.decode().catch(() => null)));
+}"""
+PROBLEMS = """() => {
+    const found = [], root = document.documentElement;
+    const over = root.scrollWidth - root.clientWidth;
+    if (over > 0) {
+        const wide = [...document.querySelectorAll("main *")].filter(e =>
+            e.getBoundingClientRect().right > root.clientWidth + 1).map(e => e.tagName + "." + e.className).slice(0, 3);
+        found.push(`scrolls ${over} pixels sideways (${wide.join(", ")})`);
+    }
+    for (const image of document.querySelectorAll("main img")) {
+        if (image.closest("details:not([open])") || image.matches(".only-dark, .only-light")) continue;
+        const box = image.getBoundingClientRect();
+        if (image.naturalWidth < 1 || box.width < 40 || box.height < 40)
+            found.push(`a picture is not to be seen: ${image.alt || image.src.slice(0, 80)}`);
+        if (box.right > root.clientWidth + 1) found.push(`a picture is cut off: ${image.alt}`);
+    }
+    const article = document.querySelector("article")?.cloneNode(true);
+    for (const code of article?.querySelectorAll("pre, code, script, mjx-container") ?? []) code.remove();
+    const raw = article?.textContent.match(/\\\\\\(|\\\\\\[|\\{glue|\\{cite|\\{numref|\\bnan\\b/);
+    if (raw) found.push(`shows ${raw[0]} as it was written`);
+    for (const box of document.querySelectorAll("merror, mjx-merror")) found.push(`bad formula: ${box.textContent}`);
+    return found;
+}"""
+LINKS = """() => ({
+    ids: [...document.querySelectorAll("[id], a[name]")].map(e => e.id || e.name),
+    links: [...document.querySelectorAll("a[href]")].map(a => a.href),
+})"""
+
+
+def find_browser() -> str:
+    """The path of a Chromium.
+
+    Without one the test fails and says what to install: a check that is silently left out is none.
+    """
+    named = os.environ.get("LOOKAHEAD_CHROMIUM")
+    found = named or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail(
+            "no Chromium: install it (on Debian: apt-get install chromium), or name one in LOOKAHEAD_CHROMIUM",
+            pytrace=False,
+        )
+    return found
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a folder, served on this machine."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The site's."""
+    if not PAGES:
+        pytest.fail(f"there is no site in {SITE}: build it with make test-site", pytrace=False)
+    with served(SITE) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    path = find_browser()
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield launched
+        launched.close()
+
+
+class Visit:
+    """A tab that notes what goes wrong."""
+
+    def __init__(self, browser: Any, address: str, width: int, scheme: str) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.page, self.address, self.wrong = self.context.new_page(), address, []
+        self.page.on("console", lambda m: self.wrong.append(f"console: {m.text}") if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
+        self.page.on("requestfailed", self.failed)
+        self.page.on("response", lambda r: self.wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        self.page.on("request", lambda request: self.outside(request.url))
+
+    def failed(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # given up, since the next page was opened
+            self.wrong.append(f"request failed: {request.url} ({request.failure})")
+
+    def outside(self, url: str) -> None:
+        if not url.startswith((self.address, "data:", "blob:", "about:")):
+            self.wrong.append(f"leaves the host: {url}")
+
+    def open(self, name: str) -> list[str]:
+        """What is wrong with a page."""
+        self.wrong.clear()
+        self.page.goto(f"{self.address}/{name}", wait_until="load")
+        self.page.evaluate(SETTLED)
+        return [f"{name}: {told}" for told in [*self.wrong, *self.page.evaluate(PROBLEMS)]]
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_every_page_is_whole(width: int, scheme: str, address: str, browser: Any) -> None:
+    visit = Visit(browser, address, width, scheme)
+    wrong = []
+    for name in PAGES:
+        wrong += visit.open(name)
+        theme = visit.page.evaluate("document.documentElement.dataset.theme")
+        if theme != scheme:
+            wrong.append(f"{name}: {theme}, though the reader's system is {scheme}")
+    visit.context.close()
+    assert wrong == []
+    assert len(PAGES) > 8
+
+
+def test_every_link_within_the_site_leads_somewhere(address: str, browser: Any) -> None:
+    visit, ids, links = Visit(browser, address, 1440, "light"), {}, {}
+    for name in PAGES:
+        visit.open(name)
+        found = visit.page.evaluate(LINKS)
+        ids[name], links[name] = set(found["ids"]), {link for link in found["links"] if link.startswith(address)}
+    visit.context.close()
+    broken = []
+    for name, found in links.items():
+        for link in found:
+            parts = urlsplit(link)
+            target = unquote(parts.path).lstrip("/") or "index.html"
+            if not (SITE / target).is_file():
+                broken.append(f"{name}: {target} is not there")
+            elif parts.fragment and target in ids and unquote(parts.fragment) not in ids[target]:
+                broken.append(f"{name}: {target} has no #{parts.fragment}")
+    assert broken == []
+    assert sum(map(len, links.values())) > 100
+
+
+def test_the_search_finds_a_chapter(address: str, browser: Any) -> None:
+    visit = Visit(browser, address, 1440, "light")
+    visit.page.goto(f"{address}/search.html?q=indecipherable")
+    visit.page.wait_for_selector("#search-results li a", timeout=20_000)
+    found = [link.get_attribute("href") or "" for link in visit.page.query_selector_all("#search-results li a")]
+    visit.context.close()
+    assert any("04-indecipherable-token" in link for link in found)
+    assert visit.wrong == []
+
+
+def test_the_address_of_the_site_leads_to_its_first_page(address: str, browser: Any) -> None:
+    visit = Visit(browser, address, 1440, "light")
+    visit.page.goto(f"{address}/")
+    visit.page.wait_for_url("**/book/index.html", timeout=20_000)
+    visit.context.close()
+
+
+BAD = {
+    "a wide table": ("<table><tr><td style='min-width:900px'>x</td></tr></table>", "pixels sideways"),
+    "a picture that is not there": ("<img src=none.png alt=Nothing>", "a picture is not to be seen: Nothing"),
+    "a formula that was not set": ("<p>as \\(x^2\\) says</p>", "as it was written"),
+    "a number that was not glued": ("<p>{glue:text}`x`</p>", "shows {glue as it was written"),
+    "a number that is none": ("<p>is nan here</p>", "shows nan as it was written"),
+    "a script that raises": ("<script>throw Error('oh')</script>", "script: oh"),
+    "an error in the console": ("<script>console.error('dear')</script>", "console: dear"),
+    "a picture from elsewhere": ("<img src=http://example.org/x.png>", "leaves the host: http://example.org/x.png"),
+    "a style that is not there": ("<link rel=stylesheet href=none.css>", "404: "),
+    "a server that is not there": ("<img src=http://127.0.0.1:9/x.png>", "request failed: http://127.0.0.1:9"),
+}
+
+
+@pytest.mark.parametrize(("body", "told"), BAD.values(), ids=BAD)
+def test_a_bad_page_is_seen(body: str, told: str, tmp_path: Path, browser: Any) -> None:
+    """What the test of every page looks for, it finds."""
+    head = "<!doctype html><meta name=viewport content='width=device-width'><link rel=icon href='data:,'>"
+    (tmp_path / "bad.html").write_text(f"{head}<main><article>{body}</article></main>")
+    (tmp_path / "good.html").write_text(f"{head}<main><article><p>A word.</p></article></main>")
+    with served(tmp_path) as address:
+        visit = Visit(browser, address, 390, "light")
+        assert visit.open("good.html") == []
+        wrong = visit.open("bad.html")
+        visit.context.close()
+    assert any(told in line for line in wrong), wrong

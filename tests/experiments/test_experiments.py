@@ -1,0 +1,465 @@
+"""Grids of runs: the catalogue as data, and the runner that does what is missing."""
+
+import dataclasses
+import errno
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import MODEL, TASK
+from filelock import FileLock
+
+from lookahead.errors import LookaheadError, NoRoom
+from lookahead.experiments import (
+    EXPERIMENTS,
+    PROFILES,
+    Experiment,
+    all_experiments,
+    find_experiment,
+    pack_experiment,
+    run_experiment,
+)
+from lookahead.experiments import grid as grid_module
+from lookahead.experiments import runner as runner_module
+from lookahead.experiments.catalogue.indecipherable_token import gradients
+from lookahead.experiments.grid import counts, places, seconds_left
+from lookahead.experiments.report import behind, table
+from lookahead.runs import harness
+from lookahead.runs.parquet import pack, packed_path, read_packed
+from lookahead.runs.result import Result, read_result, run_folder
+from lookahead.runs.run import Run
+
+SMALL = {"model": MODEL, "steps": 4, "batch_size": 8, "evaluate_every": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class TinyGrid(Experiment):
+    """Two methods, two seeds, under a second each, whatever the profile."""
+
+    def runs(self, profile: str) -> Any:
+        for seed in range(2):
+            for label, fields in self.cells.items():
+                yield label, Run(task=TASK, seed=seed, **{**SMALL, **fields})
+
+
+@pytest.fixture
+def grid() -> Experiment:
+    cells = {"forward": {"objective": "teacher_forcing"}, "backward": {"objective": "reversed"}}
+    return TinyGrid(name="tiny", question="?", graphs=(), cells=cells, probe=gradients)
+
+
+# -- the catalogue -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_grid_is_whole(name: str, profile: str) -> None:
+    """Every cell of every graph, once a seed, all of a seed before the next; every run can be built."""
+    found = find_experiment(name)
+    here = dataclasses.replace(found, **found.at.get(profile, {}))
+    grid = list(found.runs(profile))
+    seeds = here.seeds.get(profile, PROFILES[profile]["seeds"])
+    most = {label: min(seeds, cell.get("seeds", seeds)) for label, cell in here.cells.items()}
+    assert Counter(label for label, _ in grid) == {label: n * len(here.graphs) for label, n in most.items()}
+    assert len({run.id for _, run in grid}) == len(grid)
+    assert [run.seed for _, run in grid] == sorted(run.seed for _, run in grid)
+    for label, run in grid[: len(here.cells) * len(here.graphs)]:
+        assert Run.from_json(run.to_json()).id == run.id
+        if "task" not in here.cells[label]:
+            assert run.task["num_nodes"] == PROFILES[profile]["num_nodes"]  # type: ignore[index]
+        if profile != "paper":
+            task, objective = run.build()
+            assert objective.prompt_length == task.prompt_length
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_quick_runs_are_the_first_of_the_census(name: str) -> None:
+    """So that a census trains no quick run again, and a chapter can find its own run in it."""
+    quick = [run.id for _, run in find_experiment(name).runs("quick")]
+    assert quick == [run.id for _, run in find_experiment(name).runs("census")][: len(quick)]
+
+
+def test_the_papers_size_is_the_papers() -> None:
+    """Bachmann and Nagarajan: GPT-Mini, 200,000 graphs, labels from 50, batch 256, rate 5e-4."""
+    run = next(run for _, run in find_experiment("direction").runs("paper"))
+    assert (run.train_examples, run.batch_size, run.learning_rate) == (200_000, 256, 0.0005)
+    assert run.model["width"] == 384  # type: ignore[index]
+
+
+def test_the_hints_are_all_of_them() -> None:
+    """Both hints shown or hidden in every way, and the decision alone with its only hint shown and hidden."""
+    objectives = [fields["objective"] for fields in find_experiment("hints").cells.values()]
+    together = {(o.get("start", True), o.get("later", True)) for o in objectives if "taught" not in o}
+    assert together == {(True, True), (True, False), (False, True), (False, False)}
+    alone = {o.get("start", True) for o in objectives if o.get("taught") == "decision"}
+    assert alone == {True, False}
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(LookaheadError, match="unknown experiment 'directions'; known: direction, direction-longer"):
+        find_experiment("directions")
+    with pytest.raises(LookaheadError, match="unknown profile 'huge'; known: quick, census, paper"):
+        list(find_experiment("direction").runs("huge"))
+
+
+def test_experiments_of_ones_own_stand_beside_the_books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from lookahead.experiments import Experiment\n"
+        "mine = Experiment(name='mine', question='?', graphs=((2, 3),), cells={'a': {'objective': 'reversed'}})\n"
+        "EXPERIMENTS = {'mine': mine}\n"
+    )
+    monkeypatch.setenv("LOOKAHEAD_EXPERIMENTS", str(file))
+    assert [label for label, _ in find_experiment("mine").runs("quick")] == ["a"]
+    assert list(all_experiments()) == [*EXPERIMENTS, "mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "defines no EXPERIMENTS = "),
+        ("EXPERIMENTS = {'mine': 3}", "EXPERIMENTS\\['mine'\\] is no Experiment of that name"),
+        ("1 / 0", "which LOOKAHEAD_EXPERIMENTS names, cannot be run: ZeroDivisionError"),
+        (None, "cannot be run: FileNotFoundError"),
+    ],
+)
+def test_a_file_of_experiments_that_is_none_is_refused(
+    text: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if text is not None:
+        (tmp_path / "mine.py").write_text(text)
+    monkeypatch.setenv("LOOKAHEAD_EXPERIMENTS", str(tmp_path / "mine.py"))
+    with pytest.raises(LookaheadError, match=message):
+        find_experiment("direction")
+
+
+# -- the runner ----------------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_done_once_and_packed(grid: Experiment, store: Path, trainings: list[str]) -> None:
+    said: list[str] = []
+    done = run_experiment(grid, "quick", device="cpu", say=said.append).done
+    assert len(trainings) == len(done) == 4
+    assert [line.split(":")[0] for line in said] == [
+        "1/4 G(2,3) forward, seed 0",
+        "2/4 G(2,3) backward, seed 0",
+        "3/4 G(2,3) forward, seed 1",
+        "4/4 G(2,3) backward, seed 1",
+    ]
+    packed = {result.run.id: result for result in read_packed("tiny-quick")}
+    assert sorted(packed) == sorted(run.id for _, run in grid.runs("quick"))
+    for result in done:
+        assert json.dumps(packed[result.run.id].to_dict()) == json.dumps(result.to_dict())
+        assert len(result.curve[0]["gradient"]["signal"]) == 3
+    run_experiment(grid, "quick", device="cpu")
+    assert len(trainings) == 4
+
+
+def test_what_is_missing_is_done(grid: Experiment, store: Path, trainings: list[str]) -> None:
+    missing = [run for _, run in grid.runs("quick")][2]
+    run_experiment(grid, "quick", device="cpu")
+    (run_folder(missing.id) / "result.json").unlink()
+    trainings.clear()
+    assert len(run_experiment(grid, "quick", device="cpu").done) == 4
+    assert trainings == []  # it is still packed
+    packed_path("tiny-quick").unlink()
+    assert len(run_experiment(grid, "quick", device="cpu").done) == 4
+    assert trainings == [missing.id]
+
+
+def test_a_run_that_another_experiment_has_packed_is_not_done_again(
+    grid: Experiment, store: Path, trainings: list[str]
+) -> None:
+    done = run_experiment(grid, "quick", device="cpu").done
+    for result in done:
+        (run_folder(result.run.id) / "result.json").unlink()
+    trainings.clear()
+    other = dataclasses.replace(grid, name="other", cells={"again": grid.cells["forward"]})
+    assert len(run_experiment(other, "quick", device="cpu").done) == 2
+    assert trainings == []
+    assert len(read_packed("other-quick")) == 2
+
+
+def test_only_some_are_done(grid: Experiment, store: Path, trainings: list[str]) -> None:
+    (_, first), *_, (_, last) = grid.runs("quick")
+    run_experiment(grid, "quick", device="cpu", only=["back", "seed=1"])
+    assert trainings == [last.id]
+    run_experiment(grid, "quick", device="cpu", only=[first.id[:5]], packing=False)
+    assert trainings == [last.id, first.id]
+    assert [result.run.id for result in read_packed("tiny-quick")] == [last.id]
+
+
+@pytest.mark.parametrize("only", [["sideways"], ["seed=7"], ["forward", "backward"], ["abc"]])
+def test_a_key_that_no_run_answers_to_is_refused(only: list[str], grid: Experiment, store: Path) -> None:
+    with pytest.raises(LookaheadError, match=r"no run answers to '.*': take an id's beginning, seed="):
+        run_experiment(grid, "quick", device="cpu", only=only)
+
+
+def test_a_run_that_another_process_does_is_passed_over(grid: Experiment, store: Path, trainings: list[str]) -> None:
+    busy = [run for _, run in grid.runs("quick")][1]
+    run_folder(busy.id).mkdir(parents=True)
+    said: list[str] = []
+    with FileLock(run_folder(busy.id) / ".grid.lock"):
+        sitting = run_experiment(grid, "quick", device="cpu", wait=False, say=said.append)
+    assert busy.id not in trainings
+    assert [place.run.id for place in sitting.elsewhere] == [busy.id]
+    assert len(sitting.done) == len(trainings) == 3
+    assert len(read_packed("tiny-quick")) == 3
+    assert said[-1] == "1 of 4 runs are being done elsewhere"
+
+
+def test_a_run_is_taken_up_when_the_process_that_did_it_is_gone(
+    grid: Experiment, store: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "WAIT", 0.01)
+    busy = [run for _, run in grid.runs("quick")][1]
+    run_folder(busy.id).mkdir(parents=True)
+    lock = FileLock(run_folder(busy.id) / ".grid.lock", thread_local=False)
+    lock.acquire()
+    threading.Timer(1.0, lock.release).start()
+    sitting = run_experiment(grid, "quick", device="cpu")
+    assert trainings[-1] == busy.id
+    assert len(sitting.done) == 4
+
+
+def test_a_corrupt_result_is_set_aside_and_made_again(grid: Experiment, store: Path, trainings: list[str]) -> None:
+    corrupt = next(run for _, run in grid.runs("quick"))
+    run_folder(corrupt.id).mkdir(parents=True)
+    (run_folder(corrupt.id) / "result.json").write_text("{")
+    said: list[str] = []
+    sitting = run_experiment(grid, "quick", device="cpu", say=said.append)
+    aside = run_folder(corrupt.id) / "result.corrupt.json"
+    assert said[0] == f"G(2,3) forward, seed 0: its result could not be read: set aside as {aside}, and done again"
+    assert aside.read_text() == "{"
+    assert len(sitting.done) == len(trainings) == 4
+
+
+@pytest.fixture
+def one_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception | None], None]:
+    """Whether the backward runs fail."""
+    train = harness._train
+    failing: list[Exception | None] = [None]
+
+    def fail(config: Run, *rest: Any) -> Result:
+        if config.objective["name"] == "reversed" and failing[0] is not None:  # type: ignore[index]
+            raise failing[0]
+        return train(config, *rest)
+
+    monkeypatch.setattr(harness, "_train", fail)
+
+    def choose(error: Exception | None) -> None:
+        failing[0] = error
+
+    return choose
+
+
+def test_a_run_that_fails_is_recorded_and_stops_no_other(
+    grid: Experiment, store: Path, one_fails: Callable[..., None]
+) -> None:
+    """It is not tried again in vain, but where it is asked for, and under other code."""
+    said: list[str] = []
+    one_fails(RuntimeError("a device-side error"))
+    first = run_experiment(grid, "quick", device="cpu", say=said.append)
+    assert [place.error for place in first.failed] == ["RuntimeError: a device-side error"] * 2
+    assert len(first.done) == len(read_packed("tiny-quick")) == 2
+    assert said[1] == "2/4 G(2,3) backward, seed 0: failed: RuntimeError: a device-side error"
+    assert [place.state for place in places(grid, "quick")] == ["done", "failed", "done", "failed"]
+
+    one_fails(None)
+    said.clear()
+    again = run_experiment(grid, "quick", device="cpu", say=said.append)
+    assert len(again.failed) == 2
+    assert said[0].endswith("backward, seed 0: RuntimeError: a device-side error (again with --retry)")
+    third = run_experiment(grid, "quick", device="cpu", retry=True)
+    assert (len(third.failed), len(third.done)) == (0, 4)
+    assert counts(places(grid, "quick"))["done"] == 4
+
+
+def test_a_failure_under_other_code_is_no_reason(
+    grid: Experiment, store: Path, one_fails: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_fails(LookaheadError("no"))
+    run_experiment(grid, "quick", device="cpu")
+    one_fails(None)
+    monkeypatch.setattr(grid_module, "stamp", lambda run: "other code")
+    assert len(run_experiment(grid, "quick", device="cpu").done) == 4
+
+
+def test_a_full_disk_stops_the_grid_and_loses_nothing(
+    grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no fault of the run, and the next one would meet it, too."""
+    written: list[Path] = []
+    fsync = os.fsync
+
+    def full(handle: int) -> None:
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    write = harness.write_result
+
+    def write_and_fill(*given: Any) -> None:
+        write(*given)
+        written.append(store)
+
+    monkeypatch.setattr(harness, "write_result", write_and_fill)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NoRoom, match=r"could not be written \(No space left on device\); what was there before is"):
+        run_experiment(grid, "quick", device="cpu")
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert [place.state for place in places(grid, "quick")][:2] == ["done", "missing"]
+    assert len(run_experiment(grid, "quick", device="cpu").done) == 4
+
+
+def test_the_time_limit_stops_in_the_middle_of_a_run(
+    grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the next call goes on there, until all is as in one sitting."""
+    monkeypatch.setitem(SMALL, "steps", 40)
+    sittings = 0
+    while True:
+        said: list[str] = []
+        sitting = run_experiment(grid, "quick", device="cpu", time_limit=1.0, say=said.append)
+        if not sitting.left:
+            break
+        sittings += 1
+        assert said[-1].startswith(f"time limit: {len(sitting.left)} of 4 runs are left; the same call goes on")
+        assert sittings < 40
+    assert sittings > 1
+    found = {result.run.id: result for result in sitting.done}
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(store / "undisturbed"))
+    for result in run_experiment(grid, "quick", device="cpu").done:
+        assert json.dumps(result.curve) == json.dumps(found[result.run.id].curve)
+        assert json.dumps(result.measures) == json.dumps(found[result.run.id].measures)
+
+
+def test_a_time_limit_shorter_than_one_step_is_refused(grid: Experiment, store: Path) -> None:
+    with pytest.raises(LookaheadError, match=r"a time limit of 0.001 s is shorter than one step with what it needs, "):
+        run_experiment(grid, "quick", device="cpu", time_limit=0.001)
+    with pytest.raises(LookaheadError, match="a time limit is more than 0 s"):
+        run_experiment(grid, "quick", device="cpu", time_limit=0)
+    assert not packed_path("tiny-quick").exists()
+
+
+def test_seeds_that_are_trained_as_one_are_stored_one_by_one(
+    grid: Experiment, store: Path, trainings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both methods in a stack of their own, with what solo runs measure, up to rounding."""
+    said: list[str] = []
+    done = run_experiment(grid, "quick", device="cpu", stack=8, say=said.append).done
+    assert trainings == []
+    assert [result.manifest["stacked"] for result in done] == [2] * 4
+    assert [line.split("/")[0] for line in said] == ["1", "3", "2", "4"]
+    assert counts(places(grid, "quick"))["done"] == 4
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path / "solo"))
+    for one, other in zip(done, run_experiment(grid, "quick", device="cpu").done, strict=True):
+        assert one.run == other.run
+        assert one.curve[-1]["training_loss"] == pytest.approx(other.curve[-1]["training_loss"], rel=1e-4)
+
+
+def test_of_a_stack_only_what_is_missing_and_free_is_done(grid: Experiment, store: Path, trainings: list[str]) -> None:
+    run_experiment(grid, "quick", device="cpu", only=["forward", "seed=0"])
+    busy = [run for _, run in grid.runs("quick")][1]
+    run_folder(busy.id).mkdir(parents=True)
+    trainings.clear()
+    with FileLock(run_folder(busy.id) / ".grid.lock"):
+        sitting = run_experiment(grid, "quick", device="cpu", stack=8, wait=False)
+    assert [place.run.id for place in sitting.elsewhere] == [busy.id]
+    assert len(sitting.done) == 3
+    assert len(trainings) == 2, "a stack of one is a run"
+
+
+def test_ctrl_c_ends_the_grid(
+    grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch, trainings: list[str]
+) -> None:
+    def stop(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(harness, "_train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(grid, "quick", device="cpu")
+
+
+# -- packed on several machines ------------------------------------------------------------------------------
+
+
+def test_what_two_machines_packed_is_joined(
+    grid: Experiment, store: Path, trainings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_experiment(grid, "quick", device="cpu", only=["forward"])
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path / "other"))
+    run_experiment(grid, "quick", device="cpu", only=["backward"])
+    theirs = packed_path("tiny-quick")
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(store))
+    path, count = pack_experiment(grid, "quick", [theirs])
+    assert (path, count) == (packed_path("tiny-quick"), 4)
+    assert len(pd.read_parquet(path)) == 4
+    assert counts(places(grid, "quick"))["done"] == 4
+
+
+def test_a_file_of_another_experiment_is_not_joined(
+    grid: Experiment, store: Path, tiny_run: Callable[..., Run]
+) -> None:
+    harness.run(strange := tiny_run(steps=5), device="cpu")
+    file = pack("strange", [read_result(strange)])  # type: ignore[list-item]
+    with pytest.raises(LookaheadError, match=r"strange.parquet holds 1 of 1 runs that are none of tiny"):
+        pack_experiment(grid, "quick", [file])
+    with pytest.raises(LookaheadError, match="no results of tiny at profile quick to pack"):
+        pack_experiment(grid, "quick")
+
+
+# -- where a grid stands -------------------------------------------------------------------------------------
+
+
+def test_every_state_is_told_apart(
+    grid: Experiment, store: Path, one_fails: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SMALL, "steps", 4000)
+    monkeypatch.setitem(SMALL, "evaluate_every", 4000)
+    one_fails(LookaheadError("no"))
+    run_experiment(grid, "quick", device="cpu", only=["backward", "seed=0"])
+    run_experiment(grid, "quick", device="cpu", only=["forward", "seed=0"], time_limit=1.5)
+    found = {(place.label, place.run.seed): place for place in places(grid, "quick")}
+    assert found["backward", 0].state == "failed"
+    assert found["forward", 0].state == "begun"
+    assert 0 < found["forward", 0].steps < 4000
+    assert found["forward", 1].state == found["backward", 1].state == "missing"
+    assert seconds_left(list(found.values())) is None
+
+
+def test_a_stale_result_is_shown_as_stale_and_made_again(
+    grid: Experiment, store: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_experiment(grid, "quick", device="cpu")
+    monkeypatch.setattr(Result, "current", False)
+    stale = places(grid, "quick")
+    assert [place.state for place in stale] == ["stale"] * 4
+    assert "4 STALE: today's code would give others" in behind(stale)
+    monkeypatch.undo()
+
+
+def test_the_time_left_is_that_of_the_cells_own_runs(grid: Experiment, store: Path) -> None:
+    run_experiment(grid, "quick", device="cpu", only=["seed=0"])
+    fast, slow, *missing = places(grid, "quick")
+    assert fast.result is not None
+    assert slow.result is not None
+    fast.result.manifest["seconds"], slow.result.manifest["seconds"] = 10, 100
+    assert seconds_left([fast, slow, *missing]) == 110
+    half = dataclasses.replace(missing[1], state="begun", steps=2)
+    assert seconds_left([fast, slow, missing[0], half]) == 60
+
+
+def test_the_table_says_what_the_seeds_say(grid: Experiment, store: Path) -> None:
+    run_experiment(grid, "quick", device="cpu")
+    text = table(places(grid, "quick"))
+    assert text.splitlines()[0].split("  ")[-1] == "95 %"
+    assert [line.split("  ")[0] for line in text.splitlines()[1:]] == ["G(2,3) forward", "G(2,3) backward"]
+    assert " never" in text
+    assert behind(places(grid, "quick")).startswith("4 of 4 runs, 2 seeds, ")

@@ -1,0 +1,465 @@
+"""How a model is taught and how it answers: every method against a naive one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import lookahead
+from lookahead.contracts import Loss, Model, Needs, Objective, Task
+from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
+from lookahead.runs.run import Run
+from lookahead.tasks import PathStar
+
+CLOSE = {"atol": 1e-10, "rtol": 1e-8}
+Build = Callable[..., tuple[Task, Objective]]
+
+TASK = {"name": "path_star", "degree": 2, "path_length": 4, "num_nodes": 10}
+METHODS: dict[str, Any] = {
+    "teacher forcing": "teacher_forcing",
+    "reversed": "reversed",
+    "teacherless": "teacherless",
+    **{
+        f"hints start {start} later {later} {taught}": {
+            "name": "hints",
+            "start": start,
+            "later": later,
+            "taught": taught,
+        }
+        for start in (True, False)
+        for later in (True, False)
+        for taught in ("all", "decision")
+    },
+}
+each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+
+
+each_model = pytest.mark.parametrize("model", ["tiny", "mamba-tiny", "mamba2-tiny"])
+
+
+def data(task: Task, count: int = 12, split: Any = "train") -> tuple[Tensor, Tensor]:
+    return task.sample(split, torch.arange(count))
+
+
+def inputs(objective: Objective, prompts: Tensor, answers: Tensor) -> Tensor:
+    """The sequence that each method is documented to read, [B, P + A - 1], written out anew."""
+    dummy = torch.full_like(answers[:, :1], objective.dummy)
+    if isinstance(objective, Reversed):
+        answers = answers.flip(1)
+    columns = [prompts]
+    for position in range(answers.shape[1] - 1):
+        shown = not isinstance(objective, Teacherless)
+        if isinstance(objective, Hints):
+            shown = bool(objective.shown[position])
+        columns.append(answers[:, position : position + 1] if shown else dummy)
+    return torch.cat(columns, dim=1)
+
+
+def logits_by_hand(objective: Objective, prompts: Tensor, answers: Tensor) -> Tensor:
+    """Logits of the answer tokens in the order in which they are predicted, [B, A, V]."""
+    sequence = inputs(objective, prompts, answers)
+    return objective.model.unembed(objective.model(sequence))[:, prompts.shape[1] - 1 :]
+
+
+# -- teaching ------------------------------------------------------------------------------------------------
+
+
+@each_method
+def test_the_loss_is_the_cross_entropy_of_the_answer_alone(method: Any, build: Build) -> None:
+    task, objective = build(method, task=TASK)
+    prompts, answers = data(task)
+    logits = logits_by_hand(objective, prompts, answers)
+    backwards = method == "reversed"
+    targets = answers.flip(1) if backwards else answers
+    expected = torch.stack(
+        [
+            torch.stack([row.exp().sum().log() - row[token] for row, token in zip(rows, tokens, strict=True)])
+            for rows, tokens in zip(logits, targets.tolist(), strict=True)
+        ]
+    )
+    predictions = logits.argmax(dim=-1)
+    if backwards:
+        expected, predictions = expected.flip(1), predictions.flip(1)
+    loss = objective(prompts, answers)
+    only_decision = isinstance(method, dict) and method["taught"] == "decision"
+    taught = [task.decision] if only_decision else list(range(4))
+    assert loss.tokens.shape == (12, 4)
+    # cross entropy is taken in float32, whatever the model's precision
+    torch.testing.assert_close(loss.tokens[:, taught].double(), expected[:, taught], atol=1e-5, rtol=1e-5)
+    assert loss.tokens.isnan().any(dim=0).tolist() == [position not in taught for position in range(4)]
+    torch.testing.assert_close(loss.total.double(), expected[:, taught].mean(), atol=1e-5, rtol=1e-5)
+    assert torch.equal(loss.predictions, predictions)
+
+
+@each_method
+def test_forward_compiles_in_one_graph_and_changes_nothing(method: Any, build: Build) -> None:
+    """Nothing in it waits for the device or depends on what the data hold."""
+    task, objective = build(method, task=TASK)
+    prompts, answers = data(task)
+    before = [prompts.clone(), answers.clone(), *(p.clone() for p in objective.parameters())]
+    eager = objective(prompts, answers, progress=torch.tensor(0.5))
+    compiled = torch.compile(lambda *given: objective(*given).total, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(prompts, answers, None, torch.tensor(0.5)), eager.total, atol=0, rtol=0)
+    torch.testing.assert_close(objective(prompts, answers).total, eager.total, atol=0, rtol=0)  # no state, no progress
+    for old, new in zip(before, [prompts, answers, *objective.parameters()], strict=True):
+        assert torch.equal(old, new)
+
+
+def test_both_hints_shown_is_teacher_forcing(build: Build) -> None:
+    task, forcing = build("teacher_forcing", task=TASK)
+    hints = Hints(forcing.model, task)
+    prompts, answers = data(task)
+    one, other = forcing(prompts, answers), hints(prompts, answers)
+    assert torch.equal(one.total, other.total)
+    assert torch.equal(one.tokens, other.tokens)
+    assert torch.equal(one.predictions, other.predictions)
+    assert torch.equal(forcing.answer(prompts), hints.answer(prompts))
+
+
+def test_no_hint_shown_is_teacherless(build: Build) -> None:
+    task, blind = build("teacherless", task=TASK)
+    hints = Hints(blind.model, task, start=False, later=False)
+    prompts, answers = data(task)
+    one, other = blind(prompts, answers), hints(prompts, answers)
+    assert torch.equal(one.tokens, other.tokens)
+    assert torch.equal(one.predictions, other.predictions)
+    assert torch.equal(blind.answer(prompts), hints.answer(prompts))  # in one pass, or token by token
+
+
+def test_the_same_seed_gives_the_same_weights_to_every_method() -> None:
+    weights = [Run(task=TASK, objective=method).build()[1].model.state_dict() for method in METHODS.values()]
+    for other in weights[1:]:
+        assert all(torch.equal(tensor, other[name]) for name, tensor in weights[0].items())
+
+
+@each_method
+def test_what_each_loss_depends_on(method: Any, build: Build) -> None:
+    """Changes one answer token at a time: it changes its own loss, and later ones only where it is shown."""
+    task, objective = build(method, task=TASK)
+    prompts, answers = data(task, count=4)
+    before = objective(prompts, answers).tokens
+    backwards = method == "reversed"
+    for position in range(4):
+        changed = answers.clone()
+        changed[:, position] = (changed[:, position] + 1) % 10
+        after = objective(prompts, changed).tokens
+        for other in range(4):
+            if other == position or before[:, other].isnan().any():
+                continue
+            same = torch.equal(after[:, other], before[:, other])
+            last = 0 if backwards else 3  # the last token of the sequence is never read
+            read = position != last and bool(
+                (inputs(objective, prompts, changed) != inputs(objective, prompts, answers)).any()
+            )
+            comes_later = other < position if backwards else other > position
+            assert same == (not (comes_later and read)), f"token {position} on loss {other}"
+
+
+def test_teacher_forcing_looks_only_back(build: Build) -> None:
+    """Also said by the test above; this one is the textbook's sentence, literally."""
+    task, objective = build("teacher_forcing", task=TASK)
+    prompts, answers = data(task)
+    for position in range(4):
+        changed = answers.clone()
+        changed[:, position + 1 :] = 0
+        assert torch.equal(
+            objective(prompts, changed).tokens[:, : position + 1],
+            objective(prompts, answers).tokens[:, : position + 1],
+        )
+
+
+def test_teacherless_never_reads_the_answer(build: Build) -> None:
+    task, objective = build("teacherless", task=TASK)
+    prompts, answers = data(task)
+    other = answers.flip(0)
+    one, two = objective(prompts, answers), objective(prompts, other)
+    assert torch.equal(one.predictions, two.predictions)
+    mixed = torch.cat([other[:, :1], answers[:, 1:]], dim=1)
+    assert torch.equal(objective(prompts, mixed).tokens[:, 1:], one.tokens[:, 1:])
+
+
+def test_every_taught_token_has_a_gradient_of_its_own(build: Build) -> None:
+    task, objective = build({"name": "hints", "taught": "decision"}, task=TASK)
+    loss = objective(*data(task))
+    gradients = torch.autograd.grad(
+        loss.tokens[:, task.decision].mean(), list(objective.parameters()), retain_graph=True
+    )
+    totals = torch.autograd.grad(loss.total, list(objective.parameters()))
+    assert all(torch.equal(one, other) and one.isfinite().all() for one, other in zip(gradients, totals, strict=True))
+    assert any(one.any() for one in gradients)
+
+
+# -- answering -----------------------------------------------------------------------------------------------
+
+
+def answer_by_hand(objective: Objective, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+    """Greedy, one full forward pass a token."""
+    answers = prompts.new_zeros(prompts.shape[0], objective.answer_length)
+    known = 0 if given is None else given.shape[1]
+    if given is not None:
+        answers[:, :known] = given
+    backwards = isinstance(objective, Reversed)
+    for position in range(known, answers.shape[1]):
+        in_order = answers.flip(1) if backwards else answers
+        answers[:, position] = logits_by_hand(objective, prompts, in_order)[:, position].argmax(dim=-1)
+    return answers.flip(1) if backwards else answers
+
+
+@pytest.fixture
+def sharp(build: Build) -> Build:
+    """With large random weights a model does not answer one token for everything, which would hide faults."""
+
+    def make(method: Any) -> tuple[Task, Objective]:
+        task, objective = build(method, task=TASK)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in objective.parameters():
+            parameter.data.normal_(generator=generator)
+        return task, objective
+
+    return make
+
+
+@each_method
+def test_answers_are_those_of_a_naive_reference(method: Any, sharp: Build) -> None:
+    task, objective = sharp(method)
+    prompts, _ = data(task, count=40, split="test")
+    answers = objective.answer(prompts)
+    assert answers.dtype == torch.int64
+    assert not answers.requires_grad
+    assert torch.equal(answers, answer_by_hand(objective, prompts))
+    assert answers.unique(dim=0).shape[0] > 2, "too few different answers to see a fault"
+    assert torch.equal(answers[5:9], objective.answer(prompts[5:9]))
+
+
+@pytest.mark.parametrize(
+    ("method", "known"),
+    [(METHODS["teacher forcing"], known) for known in (1, 2, 3, 4)]
+    + [({"name": "hints", "start": False}, known) for known in (2, 3, 4)],
+)
+def test_an_answer_goes_on_from_what_is_given(method: Any, known: int, sharp: Build) -> None:
+    task, objective = sharp(method)
+    prompts, answers = data(task, count=20, split="test")
+    given = task.decoys(prompts, answers)[:, :known]
+    continued = objective.answer(prompts, given=given)
+    assert torch.equal(continued[:, :known], given)
+    assert torch.equal(continued, answer_by_hand(objective, prompts, given))
+    own = objective.answer(prompts)
+    assert torch.equal(objective.answer(prompts, given=own[:, :known]), own)
+
+
+def test_more_than_an_answer_cannot_be_given(build: Build) -> None:
+    task, objective = build(task=TASK)
+    prompts, answers = data(task)
+    with pytest.raises(LookaheadError, match="5 forced tokens, but an answer has 4"):
+        objective.answer(prompts, given=torch.cat([answers, answers[:, :1]], dim=1))
+
+
+@pytest.mark.parametrize("method", ["reversed", "teacherless"])
+def test_who_cannot_go_on_says_so(method: str, build: Build) -> None:
+    task, objective = build(method, task=TASK)
+    prompts, answers = data(task)
+    with pytest.raises(CannotContinue, match=method):
+        objective.answer(prompts, given=answers[:, :2])
+
+
+@each_model
+@each_method
+def test_all_is_asked_in_one_reading(method: Any, model: Any, build: Build) -> None:
+    """As in three passes; the weights are large, so that answers differ."""
+    task, objective = build(method, task=TASK, model=model)
+    assert type(objective).ask is not Objective.ask
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            parameter.mul_(2)
+    prompts, answers = data(task, count=40)
+    assert len(objective.answer(prompts).unique(dim=0)) > 2
+    for known in range(1, 5):
+        forced = task.decoys(prompts, answers)[:, :known]
+        loss, given, led = objective.ask(prompts, answers, forced)
+        expected, expected_given, expected_led = Objective.ask(objective, prompts, answers, forced)
+        torch.testing.assert_close(loss.tokens, expected.tokens, atol=1e-5, rtol=1e-5, equal_nan=True)
+        assert torch.equal(loss.predictions, expected.predictions)
+        assert torch.equal(given, expected_given)
+        assert (led is None) == (expected_led is None)
+        assert led is None or torch.equal(led, expected_led)
+
+
+@each_model
+def test_a_cache_can_be_gone_on_from_again(model: str, build: Build) -> None:
+    """What was read between leaves no trace."""
+    task, objective = build(task=TASK, model=model)
+    prompts, answers = data(task)
+    _, cache = objective.model.step(prompts)
+    for hints in (answers[:, :3], answers[:, 1:2], answers.flip(1)[:, :3]):
+        once, after = objective.model.step(hints[:, :1], cache)
+        if hints.shape[1] > 1:
+            twice, _ = objective.model.step(hints[:, 1:], after)
+            once = torch.cat([once, twice], dim=1)
+        whole = objective.model(torch.cat([prompts, hints], dim=1), last=hints.shape[1])
+        torch.testing.assert_close(once, whole, **CLOSE)
+
+
+def test_an_answer_of_one_token_is_asked_too(build: Build) -> None:
+    task, objective = build(task=TASK)
+    objective.answer_length = 1
+    prompts, answers = data(task)
+    loss, given, _ = objective.ask(prompts, answers[:, :1], answers[:, :1])
+    assert torch.equal(loss.predictions, given)
+
+
+def test_a_short_cut_ends_where_something_else_is_taught_or_answered(build: Build) -> None:
+    """A child with a forward or an answer of its own is asked in full, its children with neither likewise."""
+
+    class Other(TeacherForcing):
+        def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+            return super().answer(prompts, given).flip(1)
+
+    class Child(Other):
+        pass
+
+    class Same(TeacherForcing):
+        pass
+
+    assert Other.ask is Child.ask is Objective.ask
+    assert Same.ask is TeacherForcing.ask
+    task, objective = build(task=TASK)
+    prompts, answers = data(task)
+    _, given, _ = Child(objective.model, task).ask(prompts, answers, answers[:, :1])
+    assert torch.equal(given, objective.answer(prompts).flip(1))
+
+
+# -- what is asked for ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "extra"), [(TeacherForcing, 0), (Reversed, 0), (Teacherless, 1), (Hints, 1)], ids=lambda x: str(x)
+)
+def test_needs(kind: type[Objective], extra: int) -> None:
+    """Prompt and answer but for the last token, which nothing reads."""
+    assert kind.needs(15, 4) == Needs(longest=18, extra_tokens=extra, attention="causal", noise=False)
+
+
+@each_method
+def test_the_model_has_room_for_what_is_needed_and_no_more(method: Any, build: Build) -> None:
+    task, objective = build(method, task=TASK)
+    assert objective.model.longest == task.prompt_length + task.answer_length - 1
+    assert objective.model.vocab_size == task.vocab_size + 4
+    assert objective.dummy == task.vocab_size == 13
+
+
+def test_an_unknown_option_is_refused(build: Build) -> None:
+    with pytest.raises(LookaheadError, match="unknown option of objective 'teacher_forcing': start; known: none"):
+        build({"name": "teacher_forcing", "start": False})
+    with pytest.raises(LookaheadError, match="unknown option of objective 'hints': begin; known: start, later, taught"):
+        build({"name": "hints", "begin": False})
+    with pytest.raises(LookaheadError, match="taught is 'all' or 'decision', not 'goal'"):
+        build({"name": "hints", "taught": "goal"})
+
+
+# -- a new one -----------------------------------------------------------------------------------------------
+
+
+def test_a_new_objective_is_one_class(store: Path) -> None:
+    """What the researcher writes: a class with a name, what it needs, how it teaches, how it answers."""
+
+    class GoalFirst(Objective, name="goal_first"):
+        """Every token from the prompt and the goal's token, put `repeats` times behind it."""
+
+        def __init__(self, model: Model, task: Task, *, repeats: int = 1) -> None:
+            super().__init__(model, task)
+            self.repeats = repeats
+
+        @classmethod
+        def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
+            return Needs(longest=prompt_length + options["repeats"] + answer_length, extra_tokens=1)
+
+        def logits(self, prompts: Tensor) -> Tensor:
+            dummies = prompts.new_full((prompts.shape[0], self.answer_length), self.dummy)
+            goal = prompts[:, -2:-1].expand(-1, self.repeats)
+            hidden = self.model(torch.cat([prompts, goal, dummies], dim=1))
+            return self.model.unembed(hidden[:, -self.answer_length :])
+
+        def forward(
+            self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
+        ) -> Loss:
+            logits = self.logits(prompts)
+            tokens = torch.nn.functional.cross_entropy(logits.transpose(1, 2), answers, reduction="none")
+            return Loss(tokens.mean(), tokens, logits.argmax(dim=-1), {"first": tokens[:, 0].mean()})
+
+        @torch.no_grad()
+        def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+            if given is not None:
+                raise CannotContinue("all at once")
+            return self.logits(prompts).argmax(dim=-1)
+
+    fields = {
+        "task": lookahead.PathStar(2, 3, 10),
+        "objective": {"name": "goal_first", "repeats": 2},
+        "model": {"name": "transformer", "layers": 1, "width": 16, "heads": 2},
+        "steps": 20,
+        "batch_size": 32,
+        "evaluate_every": 10,
+        "warmup": 0,
+        "learning_rate": 0.01,
+        "device": "cpu",
+    }
+    try:
+        result = lookahead.run(**fields)
+        assert result.curve[-1]["training_loss"] < result.curve[1]["training_loss"]
+        assert (store / "runs" / result.run.id / "weights.safetensors").exists()
+        assert lookahead.run(**fields).manifest == result.manifest  # found, not trained again
+        _, objective = lookahead.trained(result.run)
+        assert isinstance(objective, GoalFirst)
+    finally:
+        del Objective.known["goal_first"]
+
+
+def test_hints_cannot_be_put_on_an_arm_that_they_hide() -> None:
+    task = PathStar(2, 4, 10)
+    prompts, answers = task.sample("test", torch.arange(4))
+    forced = task.decoys(prompts, answers)[:, : task.decision + 1]
+    for start in (True, False):
+        _, blind = Run(task=task, objective={"name": "hints", "start": start, "later": False}).build()
+        with pytest.raises(CannotContinue, match="would be hidden"):
+            blind.answer(prompts, given=forced)
+        _, seeing = Run(task=task, objective={"name": "hints", "start": start}).build()
+        assert torch.equal(seeing.answer(prompts, given=forced)[:, : task.decision + 1], forced)
+
+
+def test_noise_reaches_the_objective_that_asks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path))
+    heard: list[Tensor | None] = []
+
+    class Listening(TeacherForcing, name="listening"):
+        @classmethod
+        def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
+            return Needs(longest=prompt_length + answer_length - 1, noise=True)
+
+        def forward(
+            self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
+        ) -> Loss:
+            heard.append(noise)
+            return super().forward(prompts, answers, noise, progress)
+
+    try:
+        model = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
+        lookahead.run(
+            task=PathStar(2, 3, 10), model=model, objective="listening", steps=2, batch_size=4, evaluate_every=2
+        )
+    finally:
+        del Objective.known["listening"]
+    assert all(noise is not None and noise.shape[1] == 3 for noise in heard)
+    trained = [noise for noise in heard if noise is not None and len(noise) == 4]
+    assert len(trained) == 2
+    assert not torch.equal(*trained)
+    assert all(noise.min() >= 0 and noise.max() < 1 for noise in trained)
+
+
+def test_an_attention_that_the_model_cannot_do_is_refused_before_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookahead.Transformer, "attentions", ("full",))
+    with pytest.raises(LookaheadError, match="teacher_forcing needs causal attention, which a transformer cannot do"):
+        Run(task=PathStar(2, 3, 10)).build()

@@ -1,0 +1,452 @@
+"""The store: what is in it is whole, found again, replaced when stale, refused when wrong."""
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+import lookahead
+from lookahead.contracts import Objective
+from lookahead.errors import LookaheadError
+from lookahead.evaluation import proportion
+from lookahead.experiments import find_experiment
+from lookahead.objectives import TeacherForcing
+from lookahead.runs import harness
+from lookahead.runs import result as results
+from lookahead.runs import staleness as currency
+from lookahead.runs.parquet import pack, packed_path, read_packed
+from lookahead.runs.result import Result, read_result, run_folder, store_folder
+from lookahead.runs.run import Run
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def fresh_currency() -> Iterator[Callable[[], None]]:
+    """Forgets what is kept of the code and its replays, now and at the end."""
+    kept = [value for value in vars(currency).values() if hasattr(value, "cache_clear")]
+
+    def forget() -> None:
+        for function in kept:
+            function.cache_clear()
+
+    assert len(kept) >= 4
+    forget()
+    yield forget
+    forget()
+
+
+def made_up(run: Run, **fields: Any) -> Result:
+    """A result that nobody trained."""
+    row = {"step": 0, "training_loss": None, "autoregressive_accuracy": 0.5, "loss": [1.0, math.nan]}
+    return Result(
+        **{
+            "run": run,
+            "curve": [row, {**row, "step": 10, "autoregressive_accuracy": 0.96}],
+            "measures": {"autoregressive_accuracy": 0.97, "cheat_accuracy": math.nan, "loss": [0.1, math.nan]},
+            "manifest": {"steps": 10},
+            "stamp": "0",
+            "replay": [1.5, math.nan],
+            "arrays": {"attention": [[0.5, 0.5]]},
+            **fields,
+        }
+    )
+
+
+def as_text(result: Result) -> str:
+    """NaN is equal to NaN as text."""
+    return json.dumps(result.to_dict(), sort_keys=True)
+
+
+# -- one run -------------------------------------------------------------------------------------------------
+
+
+def test_a_result_is_whole_and_found_again(tiny_run: MakeRun, store: Path, trainings: list[str]) -> None:
+    run = tiny_run()
+    first = harness.run(run, device="cpu")
+    assert first.current
+    assert first.manifest["steps"] == 6
+    assert first.manifest["torch"] == torch.__version__
+    assert first.measures["examples"] == harness.TEST_EXAMPLES
+    assert [row["step"] for row in first.curve] == [0, 3, 6]
+    assert sorted(path.name for path in (store / "runs" / run.id).iterdir() if path.name != ".lock") == [
+        "result.json",
+        "weights.safetensors",
+    ]
+    again = lookahead.run(**run.config, device="cpu")
+    assert as_text(again) == as_text(first)
+    assert as_text(read_result(run)) == as_text(first)  # type: ignore[arg-type]
+    assert trainings == [run.id]
+    harness.run(run, device="cpu", again=True)
+    assert trainings == [run.id, run.id]
+
+
+def test_the_weights_answer_as_measured(tiny_run: MakeRun, store: Path) -> None:
+    run = tiny_run(objective="reversed")
+    result = harness.run(run, device="cpu")
+    task, objective = lookahead.trained(run)
+    found = lookahead.evaluate(objective, task, "test", harness.TEST_EXAMPLES)
+    assert json.dumps(found) == json.dumps(result.measures)
+
+
+def test_a_probe_adds_to_the_curve_and_changes_nothing_else(tiny_run: MakeRun, store: Path) -> None:
+    run = tiny_run()
+
+    def probe(objective: Objective, task: Any) -> dict[str, Any]:
+        return {"norm": float(sum(p.detach().norm() for p in objective.parameters()))}
+
+    plain = harness.run(run, device="cpu")
+    probed = harness.run(run, device="cpu", probe=probe, again=True)
+    assert all(row.pop("norm") > 0 for row in probed.curve)
+    assert json.dumps(probed.curve) == json.dumps(plain.curve)
+    assert json.dumps(probed.measures) == json.dumps(plain.measures)
+
+
+def test_success_is_judged_by_what_the_run_says(tiny_run: MakeRun) -> None:
+    run = tiny_run()
+    result = made_up(run)
+    assert result.success
+    assert result.step_of_success == 10
+    assert result.series("autoregressive_accuracy") == ([0, 10], [0.5, 0.96])
+    assert result.series("loss", 0) == ([0, 10], [1.0, 1.0])
+    other = made_up(tiny_run(judged_by="decision_accuracy"), curve=[{"step": 0, "decision_accuracy": 0.5}])
+    assert other.step_of_success is None
+    assert not made_up(run, measures={"autoregressive_accuracy": 0.9499}).success
+
+
+def test_a_run_and_its_fields_cannot_both_be_given(tiny_run: MakeRun, store: Path) -> None:
+    with pytest.raises(TypeError, match="a run and also its fields were given: steps"):
+        harness.run(tiny_run(), steps=5)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("tpu9", "unknown device 'tpu9'"), ("cuda", "no GPU for device 'cuda'")]
+)
+def test_a_device_that_is_not_there_is_refused(
+    device: str, message: str, tiny_run: MakeRun, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(LookaheadError, match=message):
+        harness.run(tiny_run(), device=device)
+
+
+# -- stale or current ----------------------------------------------------------------------------------------
+
+
+def test_a_result_of_other_code_is_stale_and_made_again(
+    tiny_run: MakeRun,
+    store: Path,
+    trainings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    fresh_currency: Callable[[], None],
+) -> None:
+    """The stamp alone does not make it stale; a replay that differs does."""
+    run = tiny_run()
+    first = harness.run(run, device="cpu")
+    monkeypatch.setattr(currency, "stamp", lambda run: "other code that does the same")
+    fresh_currency()
+    assert first.current
+    forward = TeacherForcing.forward
+
+    def changed(self: Any, *given: Any, **more: Any) -> Any:
+        loss = forward(self, *given, **more)
+        loss.total = loss.total * 1.01
+        return loss
+
+    monkeypatch.setattr(TeacherForcing, "forward", changed)
+    fresh_currency()
+    assert first.current, "what a replay has told of this code is remembered"
+    monkeypatch.setattr(currency, "stamp", lambda run: "other code that does another thing")
+    assert not first.current
+    assert trainings == [run.id]
+    second = harness.run(run, device="cpu")
+    assert trainings == [run.id, run.id]
+    assert second.current
+    assert as_text(read_result(run)) == as_text(second)  # type: ignore[arg-type]
+
+
+SOURCE = '''"""Doc."""
+import lookahead.errors
+from lookahead.contracts import Loss
+
+def double(x: int) -> int:
+    """Doc."""
+    # a comment
+    return 2 * x
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("# a comment", "# another, longer comment", True),
+        ('    """Doc."""\n', '    """Other words."""\n', True),
+        ('"""Doc."""\nimport', "import", True),
+        ("2 * x", "(2 *\n            x)", True),
+        ("2 * x", "x * 2", False),
+        ("x: int", "x: float", False),
+        ("contracts import Loss", "contracts import Loss, Model", False),
+    ],
+)
+def test_a_stamp_counts_code_alone(
+    old: str,
+    new: str,
+    same: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fresh_currency: Callable[[], None],
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for text in (SOURCE, SOURCE.replace(old, new, 1)):
+        (tmp_path / "stamped_module.py").write_text(text)
+        fresh_currency()
+        found.append(currency._syntax("stamped_module"))
+    assert (found[0] == found[1]) == same
+
+
+def test_a_stamp_follows_imports(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_currency: Callable[[], None]
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "stamped_module.py").write_text(SOURCE)
+    followed = currency._with_imports(frozenset({"stamped_module"}))
+    assert followed == {"stamped_module", "lookahead.errors", "lookahead.random", "lookahead.contracts"}
+    loop = currency._with_imports(frozenset({"lookahead.training.loop", "lookahead.objectives.hints"}))
+    assert loop >= {f"lookahead.training.{name}" for name in ("loop", "optimizers", "settings", "checkpoints")}
+    assert loop >= {"lookahead.objectives.sequences", "lookahead.random", "lookahead.contracts"}
+    assert not any(name.startswith(("lookahead.runs.result", "lookahead.chapter")) for name in loop)
+    stamps = [currency.stamp(tiny_run(objective=name)) for name in ("teacher_forcing", "teacherless", "reversed")]
+    assert len(set(stamps)) == 3
+    assert currency.stamp(tiny_run(seed=1, steps=100)) == stamps[0]
+
+
+NOTEBOOK = """
+from lookahead.objectives import TeacherForcing
+class Mine(TeacherForcing, name="mine"):
+    def forward(self, *given, **more):
+        loss = super().forward(*given, **more)
+        loss.total = loss.total * FACTOR
+        return loss
+"""
+
+
+def test_an_objective_of_a_notebook_is_stale_when_its_cell_changes(
+    tiny_run: MakeRun, store: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook's classes are in no file: `__main__` has no spec there."""
+    main = types.ModuleType("__main__")
+    assert main.__spec__ is None
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    currency._file.cache_clear()
+    known = dict(Objective.known)
+
+    def cell(factor: str, comment: str = "") -> None:
+        exec(compile(NOTEBOOK.replace("FACTOR", factor) + comment, "<cell>", "exec"), vars(main))
+
+    try:
+        cell("2.0")
+        run = tiny_run(objective="mine")
+        harness.run(run, device="cpu")
+        cell("2.0", comment="# the same again")
+        harness.run(run, device="cpu")
+        assert len(trainings) == 1
+        cell("3.0")
+        harness.run(run, device="cpu")
+        assert len(trainings) == 2
+        cell("3.0 * 1")  # other code that does the same
+        harness.run(run, device="cpu")
+        assert len(trainings) == 2
+    finally:
+        Objective.known.clear()
+        Objective.known.update(known)
+        currency._file.cache_clear()
+
+
+def test_a_replay_that_is_longer_or_no_number_is_not_current(tiny_run: MakeRun) -> None:
+    run = tiny_run()
+    now = currency.replay(run)
+    assert len(now) == 6
+    assert currency.is_current(run, "another", now)
+    assert currency.is_current(run, "another", now[:3]), "results from before the steps at the full rate"
+    assert currency.is_current(run, "another", [value * (1 + 5e-5) for value in now])
+    for other in ([*now, now[-1]], now[:2], now[:5], [], [math.nan] * 6, [value * (1 + 5e-4) for value in now]):
+        assert not currency.is_current(run, "another", other)
+    assert currency.is_current(run, currency.stamp(run), [])
+
+
+# -- refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", ["{", "", '{"run": {', "\x00\x00", "[]", "{}", "5", '{"id": 1, "run": {}}'])
+def test_a_corrupt_result_is_refused_and_left(content: str, tiny_run: MakeRun, store: Path) -> None:
+    run = tiny_run()
+    path = run_folder(run.id) / "result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(LookaheadError, match=r"result\.json(: not a result| is corrupt .*: remove it to run again)"):
+        harness.run(run, device="cpu")
+    assert path.read_text() == content
+
+
+def test_the_result_of_another_run_is_refused(tiny_run: MakeRun, store: Path) -> None:
+    run, other = tiny_run(), tiny_run(seed=1)
+    path = run_folder(run.id) / "result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(made_up(other).to_dict()))
+    with pytest.raises(LookaheadError, match=f"is the result of run {other.id}, not of {run.id}"):
+        read_result(run)
+    data = {**made_up(other).to_dict(), "id": run.id}
+    path.write_text(json.dumps(data))
+    with pytest.raises(LookaheadError, match=f"says it is run {run.id}, but its configuration is that of {other.id}"):
+        read_result(run)
+
+
+# -- where they lie ------------------------------------------------------------------------------------------
+
+
+def test_the_store_is_where_the_variable_says_else_in_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LOOKAHEAD_RESULTS", raising=False)
+    checkout = Path(__file__).resolve().parents[2] / "results"
+    assert store_folder() == checkout
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", "")
+    assert store_folder() == checkout
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", "~/elsewhere")
+    assert store_folder() == Path.home() / "elsewhere"
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", "relative")
+    assert store_folder() == tmp_path / "relative"
+    assert packed_path("one") == tmp_path / "relative" / "one.parquet"
+    monkeypatch.delenv("LOOKAHEAD_RESULTS")
+    monkeypatch.setattr(results, "__file__", str(tmp_path / "site-packages" / "lookahead" / "results.py"))
+    with pytest.raises(LookaheadError, match="set the environment variable LOOKAHEAD_RESULTS"):
+        store_folder()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_cannot_be_made_is_refused(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("old")
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path / "file"))
+    with pytest.raises(LookaheadError, match=r"could not be made .*LOOKAHEAD_RESULTS names another place"):
+        harness.run(tiny_run(), device="cpu")
+    with pytest.raises(LookaheadError, match="could not be made"):
+        pack("one", [])
+    assert (tmp_path / "file").read_text() == "old"
+
+
+# -- packed --------------------------------------------------------------------------------------------------
+
+
+def test_packed_results_come_back(tiny_run: MakeRun, store: Path) -> None:
+    packed = [made_up(tiny_run(seed=seed, objective={"name": "hints", "start": bool(seed)})) for seed in range(3)]
+    path = pack("some", packed)
+    assert path == store / "some.parquet"
+    back = {result.run.id: as_text(result) for result in read_packed("some")}
+    assert back == {result.run.id: as_text(result) for result in packed}
+
+
+def test_packing_merges_and_replaces(tiny_run: MakeRun, store: Path) -> None:
+    runs = [tiny_run(seed=seed) for seed in range(3)]
+    pack("some", [made_up(runs[0]), made_up(runs[1])])
+    pack("some", [made_up(runs[1], stamp="new"), made_up(runs[2])])
+    assert {result.run.seed: result.stamp for result in read_packed("some")} == {0: "0", 1: "new", 2: "0"}
+    before = packed_path("some").read_bytes()
+    pack("some", [])
+    assert packed_path("some").read_bytes() == before, "the same rows are not the same file"
+
+
+def test_a_pack_is_read_by_pandas_in_one_line(tiny_run: MakeRun, store: Path) -> None:
+    packed = [
+        made_up(tiny_run(seed=1, weight_decay=0)),
+        made_up(tiny_run(objective={"name": "hints", "later": False}, stop_at=0.98), curve=[]),
+    ]
+    frame = pd.read_parquet(pack("some", packed)).sort_values("seed")
+    assert frame["objective"].tolist() == ["hints", "teacher_forcing"]
+    assert frame["objective.later"].tolist() == [False, None]
+    assert frame["task.num_nodes"].tolist() == [10, 10]
+    assert frame["model.width"].tolist() == [16, 16]
+    assert frame["seed"].tolist() == [0, 1]
+    assert frame["steps"].tolist() == [6, 6]
+    assert frame["learning_rate"].tolist() == [0.002, 0.002], "a default is a number, too"
+    assert frame["weight_decay"].tolist() == [0.01, 0]
+    assert frame["autoregressive_accuracy"].tolist() == [0.97, 0.97]
+    assert frame["cheat_accuracy"].isna().all()
+    assert frame["id"].tolist() == [result.run.id for result in reversed(packed)]
+    assert frame["step_of_success"].tolist()[1] == 10
+    assert json.loads(frame["curve"].iloc[1])[1]["step"] == 10
+
+
+def test_options_of_different_kinds_can_be_packed(tiny_run: MakeRun, store: Path) -> None:
+    packed = [
+        made_up(tiny_run(objective={"name": "hints", "start": start}, seed=i)) for i, start in enumerate((True, 2))
+    ]
+    pack("some", packed)
+    assert sorted(map(as_text, read_packed("some"))) == sorted(map(as_text, packed))
+
+
+def test_a_damaged_or_missing_pack_is_refused(tiny_run: MakeRun, store: Path) -> None:
+    with pytest.raises(LookaheadError, match=r"no stored results of 'some': .* is missing"):
+        read_packed("some")
+    path = pack("some", [made_up(tiny_run(seed=seed)) for seed in range(2)])
+    whole = path.read_bytes()
+    damaged = [whole[: len(whole) // 2], b"", b"PAR1", whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]]
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(LookaheadError, match=r"some\.parquet is corrupt or holds no results"):
+            read_packed("some")
+        assert path.read_bytes() == content
+    pd.DataFrame({"x": [1]}).to_parquet(path)
+    with pytest.raises(LookaheadError, match="holds no results"):
+        read_packed("some")
+
+
+# -- what is committed ---------------------------------------------------------------------------------------
+
+
+def test_committed_results_are_those_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every packed file can be read, its ids are those of today's configuration, and it is its experiment's."""
+
+    monkeypatch.delenv("LOOKAHEAD_RESULTS", raising=False)
+    listed = subprocess.run(
+        ["git", "ls-files", "*.parquet"], cwd=store_folder(), capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.split():
+        experiment_name, _, profile = name.removesuffix(".parquet").rpartition("-")
+        grid = {run.id for _, run in find_experiment(experiment_name).runs(profile)}
+        stored = read_packed(name.removesuffix(".parquet"))
+        assert {result.run.id for result in stored} <= grid, f"{name} holds runs that the catalogue no longer asks for"
+        stale = [result.run.id for result in stored if result.run.seed == 0 and not result.current]
+        assert stale == [], f"{name} is not what today's code gives"
+
+
+def test_every_share_has_its_interval(tiny_run: MakeRun) -> None:
+    measures = {
+        "autoregressive_accuracy": 0.5,
+        "teacher_forced_token_accuracy": [1.0, 0.5],
+        "loss": [0.1, 0.2],
+        "examples": 10,
+    }
+    result = dataclasses.replace(made_up(tiny_run()), measures=measures)
+    assert result.interval("autoregressive_accuracy") == proportion(0.5, 10)
+    assert result.interval("teacher_forced_token_accuracy", 0) == proportion(1.0, 10)
+    for name, position in (
+        ("loss", 0),
+        ("examples", None),
+        ("accuracy", None),
+        ("teacher_forced_token_accuracy", None),
+    ):
+        with pytest.raises(LookaheadError, match="is no share; measured: autoregressive_accuracy"):
+            result.interval(name, position)
