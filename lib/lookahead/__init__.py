@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lookahead.contracts import Loss, Model, Needs, Objective, Task
     from lookahead.errors import CannotContinue, LookaheadError
     from lookahead.evaluation import across_seeds, evaluate, gradient_signal, proportion, time_to_success
+    from lookahead.experiments.seeds import Seeds, stored
     from lookahead.models import Mamba, Mamba2, Transformer
     from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
     from lookahead.runs.harness import run, run_stacked
@@ -25,6 +26,7 @@ _HOME = {
     "lookahead.contracts": ("Loss", "Model", "Needs", "Objective", "Task"),
     "lookahead.errors": ("CannotContinue", "LookaheadError"),
     "lookahead.evaluation": ("across_seeds", "evaluate", "gradient_signal", "proportion", "time_to_success"),
+    "lookahead.experiments.seeds": ("Seeds", "stored"),
     "lookahead.runs.harness": ("run", "run_stacked"),
     "lookahead.models": ("Mamba", "Mamba2", "Transformer"),
     "lookahead.objectives": ("Hints", "Reversed", "TeacherForcing", "Teacherless"),
@@ -36,9 +38,9 @@ _HOME = {
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [  # noqa: PLE0604
     "CannotContinue", "Hints", "LookaheadError", "Loss", "Mamba", "Mamba2", "Model", "Needs", "Objective",
-    "PathStar", "Result", "Reversed", "Run", "Task", "TeacherForcing", "Teacherless", "Transformer",
+    "PathStar", "Result", "Reversed", "Run", "Seeds", "Task", "TeacherForcing", "Teacherless", "Transformer",
     "across_seeds", "evaluate", "gradient_signal", "pack", "proportion", "read_packed", "run", "run_stacked",
-    "steps_to_success", "time_to_success", "trained",
+    "steps_to_success", "stored", "time_to_success", "trained",
 ]  # fmt: skip
 
 

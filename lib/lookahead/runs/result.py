@@ -17,7 +17,7 @@ from torch import Tensor
 import lookahead.runs.staleness as currency
 from lookahead.contracts import Model, Objective, Task
 from lookahead.errors import LookaheadError
-from lookahead.evaluation.statistics import Interval, TimeToSuccess, proportion, time_to_success
+from lookahead.evaluation.statistics import Z95, Interval, TimeToSuccess, proportion, time_to_success
 from lookahead.files import make_folder, write_text
 from lookahead.runs.run import Run
 from lookahead.training.checkpoints import load, save, state_tensors
@@ -28,6 +28,13 @@ STORE = "LOOKAHEAD_RESULTS"
 
 SUCCESS = 0.95
 """A run succeeds if the measure that judges it is at least this on test data."""
+
+CHANCE_Z = 4.0
+"""A run is *at chance* if the task's chance lies inside the interval of its share on test data at so many standard
+errors, and has *left chance* if the interval lies above it. Below the interval it is neither."""
+
+COMPARED_TO_CHANCE = ("autoregressive_accuracy", "teacher_forced_accuracy", "decision_accuracy")
+"""The measures whose chance is the task's."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,29 @@ class Result:
     @property
     def step_of_success(self) -> int | None:
         """The first evaluation on validation data that reached `SUCCESS`; None if none did."""
-        return next((row["step"] for row in self.curve if row[self.run.judged_by] >= SUCCESS), None)
+        return self.first_step(self.run.judged_by, SUCCESS)
+
+    def first_step(self, name: str, level: float, position: int | None = None) -> int | None:
+        """The first evaluation on validation data at which a measure is at `level` or above; None if at none."""
+        steps, values = self.series(name, position)
+        return next((step for step, value in zip(steps, values, strict=True) if value >= level), None)
+
+    def at_chance(self, name: str | None = None) -> bool:
+        """Whether a measure, by default the one that judges the run, is at chance (see `CHANCE_Z`)."""
+        reach, chance = self._chance(name)
+        return chance in reach
+
+    def left_chance(self, name: str | None = None) -> bool:
+        """Whether a measure, by default the one that judges the run, is better than chance (see `CHANCE_Z`)."""
+        reach, chance = self._chance(name)
+        return reach.low > chance
+
+    def _chance(self, name: str | None) -> tuple[Interval, float]:
+        """The wide interval of a final measure, and chance."""
+        name = name or self.run.judged_by
+        if name not in COMPARED_TO_CHANCE:
+            raise LookaheadError(f"{name!r} has no chance of its own; take {', '.join(COMPARED_TO_CHANCE)}")
+        return self.interval(name, z=CHANCE_Z), self.run.build_task().chance_accuracy
 
     @property
     def current(self) -> bool:
@@ -66,8 +95,11 @@ class Result:
         key = hashlib.sha256(told.encode()).hexdigest()[:24]
         return verdict(key, lambda: currency.is_current(self.run, self.stamp, self.replay))
 
-    def interval(self, name: str, position: int | None = None) -> Interval:
-        """A share among the final measures with its 95 % binomial interval, at one position where it has several.
+    def interval(self, name: str, position: int | None = None, z: float = Z95) -> Interval:
+        """A share among the final measures with its binomial interval, at one position where it has several.
+
+        Args:
+            z: normal quantile; the default gives 95 %.
 
         Raises:
             LookaheadError: no such measure, or not a share.
@@ -76,7 +108,7 @@ class Result:
         value = value if position is None or value is None else value[position]
         if name in ("loss", "examples") or not isinstance(value, int | float):
             raise LookaheadError(f"{name!r} at position {position} is no share; measured: {', '.join(self.measures)}")
-        return proportion(value, self.measures["examples"])
+        return proportion(value, self.measures["examples"], z)
 
     def series(self, name: str, position: int | None = None) -> tuple[list[int], list[float]]:
         """Steps and values of one measure of the curve, at one answer position where it has several."""
