@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 import lookahead.figures as figures
 from lookahead.errors import LookaheadError
@@ -18,12 +18,11 @@ FORMATS = ("png", "svg", "pdf")
 COLUMNS = 3
 
 
-def draw_experiment(path: Path, question: str, cells: Sequence[Cell], kind: str) -> None:
+def draw_experiment(path: Path, question: str, cells: Sequence[Cell]) -> None:
     """A panel a cell: the measure that judges its runs, against steps; a thin line a seed. Written to a file.
 
     Args:
         path: ends in .png, .svg or .pdf.
-        kind: stands under the figure, before what is behind it.
 
     Raises:
         LookaheadError: another kind of file.
@@ -42,19 +41,18 @@ def draw_experiment(path: Path, question: str, cells: Sequence[Cell], kind: str)
     for row in axes:
         row[0].set_ylabel("accuracy")
     fig.suptitle(question, x=0.01, ha="left", fontsize=11)
-    figures.sign(fig, figures.provenance([r for cell in cells for r in cell.results], kind))
     with replacing(path) as temporary:
         fig.savefig(temporary, format=form, dpi=200, facecolor="white")
     plt.close(fig)
 
 
-def panel(ax: Any, cell: Cell) -> None:
+def panel(ax: Axes, cell: Cell) -> None:
     """One cell."""
-    count = len(cell.results)
-    color = figures.GREEN if cell.success.value > 0.5 else figures.ORANGE
-    figures.curves(ax, cell.results, cell.judged_by, color=color)
+    objective = str(cell.results[0].run.objective["name"])  # type: ignore[index]
+    color = figures.MEANING.get(objective, figures.INK)
+    figures.curves(cell.results, cell.judged_by, color=color, ax=ax)
     figures.accuracy_axis(ax)
-    figures.chance(ax, cell.results[0].run.build_task().chance_accuracy, "")
+    figures.chance(ax, cell.results[0].run.build_task().chance_accuracy)
     title = cell.title.replace("_", " ")
-    ax.set_title(f"{title}\n{sum(r.success for r in cell.results)} of {count} succeed", fontsize=8.5)
+    ax.set_title(f"{title}\n{sum(r.success for r in cell.results)} of {len(cell.results)} succeed", fontsize=8.5)
     ax.set_xlabel("training step", fontsize=8.5)
