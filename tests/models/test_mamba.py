@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 import lookahead
-from lookahead.contracts import parameters
 from lookahead.errors import LookaheadError
 from lookahead.models import Mamba, Mamba2
 from lookahead.models.recurrent import Recurrent
@@ -123,7 +122,7 @@ def test_presets(kind: type[Recurrent], preset: str, blocks: int) -> None:
     sizes = kind.presets[preset]
     with torch.device("meta"):
         model = kind(57, 70, **sizes)
-    assert parameters(model) == blocks + 57 * sizes["width"] + sizes["width"]
+    assert sum(p.numel() for p in model.parameters()) == blocks + 57 * sizes["width"] + sizes["width"]
     assert Run(task=TASK, model=preset).model["name"] == kind.name  # type: ignore[index]
 
 
@@ -179,7 +178,7 @@ def test_steps_are_the_full_forward_pass(kind: type[Recurrent], chunks: list[int
     model, tokens = model_of(kind), some_tokens()
     cache, hidden = None, []
     for chunk in tokens.split(chunks, dim=1):
-        part, cache = model.step(chunk, cache)
+        part, cache = model.decode(chunk, cache)
         hidden.append(part)
     torch.testing.assert_close(torch.cat(hidden, dim=1), model(tokens), **CLOSE)
 
@@ -188,8 +187,8 @@ def test_steps_are_the_full_forward_pass(kind: type[Recurrent], chunks: list[int
 def test_a_step_gives_the_last_positions_too(kind: type[Recurrent]) -> None:
     model, tokens = model_of(kind), some_tokens()
     whole = model(tokens)
-    first, cache = model.step(tokens[:, :7], last=1)
-    second, _ = model.step(tokens[:, 7:], cache, last=2)
+    first, cache = model.decode(tokens[:, :7], last=1)
+    second, _ = model.decode(tokens[:, 7:], cache, last=2)
     torch.testing.assert_close(first, whole[:, 6:7], **CLOSE)
     torch.testing.assert_close(second, whole[:, -2:], **CLOSE)
 
@@ -200,7 +199,7 @@ def test_the_cache_does_not_grow(kind: type[Recurrent]) -> None:
     model = model_of(kind)
     sizes, cache = [], None
     for length in (1, 2, 40):
-        _, cache = model.step(some_tokens(length=length), cache)
+        _, cache = model.decode(some_tokens(length=length), cache)
         sizes.append([(m.state.shape, m.inputs.shape) for m in cache])
     assert sizes[0] == sizes[1] == sizes[2]
     assert len(sizes[0]) == 2
@@ -215,7 +214,7 @@ def test_generation_with_a_cache_is_generation_without(kind: type[Recurrent]) ->
         slow = torch.cat([slow, model.unembed(model(slow))[:, -1:].argmax(dim=-1)], dim=1)
     fast, unread, cache = prompt, prompt, None
     while fast.shape[1] < LONGEST:
-        hidden, cache = model.step(unread, cache)
+        hidden, cache = model.decode(unread, cache)
         unread = model.unembed(hidden[:, -1:]).argmax(dim=-1)
         fast = torch.cat([fast, unread], dim=1)
     assert torch.equal(fast, slow)
@@ -326,8 +325,8 @@ def test_bfloat16_by_autocast(kind: type[Recurrent]) -> None:
     exact = model.unembed(model(tokens))
     with torch.autocast("cpu", torch.bfloat16):
         logits = model.unembed(model(tokens))
-        first, cache = model.step(tokens[:, :5])
-        second, _ = model.step(tokens[:, 5:], cache)
+        first, cache = model.decode(tokens[:, :5])
+        second, _ = model.decode(tokens[:, 5:], cache)
         cached = model.unembed(torch.cat([first, second], dim=1))
     assert logits.dtype == torch.bfloat16
     for found in (logits, cached):

@@ -251,9 +251,9 @@ class Transformer(Model, name="transformer"):
     ) -> tuple[Tensor, list[Cache]]:
         """As `Model.decode`; the longer cache shares the memory of the one that it extends."""
         if cache is None:
-            shape = (len(self.blocks), tokens.shape[0], self.heads, self.longest, self.width // self.heads)
+            shape = (tokens.shape[0], self.heads, self.longest, self.width // self.heads)
             empty = self.token_embedding.weight.new_empty
-            cache = [Cache(keys, values) for keys, values in zip(empty(shape), empty(shape), strict=True)]
+            cache = [Cache(empty(shape), empty(shape)) for _ in self.blocks]
         start, end = cache[0].length, cache[0].length + tokens.shape[1]
         if end > self.longest:
             raise LookaheadError(f"{end} tokens, but the model was built for at most {self.longest}")
