@@ -47,7 +47,9 @@ def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_s
 
     def outputs(prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor) -> Outputs:
         *tensors, parts = _outputs(objective, prompts[0], answers[0], noise, decoys[0], task.decision)
-        return Outputs(*(tensor[None] for tensor in tensors), {name: value[None] for name, value in parts.items()})
+        return Outputs(
+            *(tensor[None] for tensor in tensors), parts={name: value[None] for name, value in parts.items()}
+        )
 
     return _evaluate(objective, [task], outputs, split, count, batch_size or rows_at_once(objective))[0]
 

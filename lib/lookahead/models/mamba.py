@@ -72,7 +72,6 @@ class Mamba(Recurrent, name="mamba"):
         "mamba-tiny": {"layers": 4, "width": 64, "state": 8},  # about the Transformer's "tiny" in weights
         "mamba-mini": {"layers": 12, "width": 512},  # about GPT-Mini's 21 million (the published width is not known)
     }
-
     mixer = MambaMixer
 
 
@@ -131,10 +130,9 @@ class Mamba2Mixer(Mixer):
         # u: [b, T, H, P]; dt: [b, T, H]; A: [H]; B, C: [b, T, G, N]
         y, state = ssd(u, dt, A, B, C, self.D, memory.state, kernels)
         gated = y[:, -last:].flatten(2) * F.silu(F.linear(x[:, -last:], to_gate))
-        grouped = gated.unflatten(-1, (self.groups, -1))
-        return self.out_proj(F.rms_norm(grouped, grouped.shape[-1:], eps=EPSILON).flatten(-2) * self.norm), Memory(
-            state, inputs
-        )
+        grouped = gated.unflatten(-1, (self.groups, -1))  # [b, last, G, inner / G]
+        normed = F.rms_norm(grouped, grouped.shape[-1:], eps=EPSILON).flatten(-2) * self.norm  # [b, last, inner]
+        return self.out_proj(normed), Memory(state, inputs)
 
 
 class Mamba2(Recurrent, name="mamba2"):
@@ -144,7 +142,6 @@ class Mamba2(Recurrent, name="mamba2"):
         "mamba2-tiny": {"layers": 4, "width": 64, "state": 32, "head_width": 16},
         "mamba2-mini": {"layers": 12, "width": 512},
     }
-
     mixer = Mamba2Mixer
 
 

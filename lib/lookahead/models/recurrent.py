@@ -31,7 +31,7 @@ class Memory:
     """What a mixer keeps of the tokens that were read; nothing at the start."""
 
     state: Tensor | None = None
-    """The scan's, of the operation's shape."""
+    """State of the scan, in the shape that the operation gives it."""
     inputs: Tensor | None = None
     """The last inputs of the convolution, [b, K - 1, channels]."""
 
@@ -66,7 +66,7 @@ class Block(nn.Module):
 
 
 class Recurrent(Model):
-    """`layers` blocks around mixers of the kind that a subclass names.
+    """`layers` blocks around mixers; a subclass names their class.
 
     Linear maps start as torch's own, uniform with deviation 0.58 / sqrt(inputs), and those that write into the
     residual stream smaller by sqrt(layers); both as in the original.
