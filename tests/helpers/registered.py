@@ -15,8 +15,9 @@ def of_the_library(base: type[Named]) -> dict[str, type[Any]]:
     return {name: kind for name, kind in base.known.items() if kind.__module__.startswith("lookahead.")}
 
 
-def variants(kind: type[Named]) -> list[dict[str, Any]]:
-    """Every combination of a class's options that are true or false or one of some words; others at their default."""
+def variants(kind: type[Named], **given: Any) -> list[dict[str, Any]]:
+    """Every combination of a class's options that are true or false or one of some words; others as given, or at their
+    default."""
     hints = typing.get_type_hints(kind.__init__)
     choices: dict[str, tuple[Any, ...]] = {}
     for name, default in kind.options().items():
@@ -25,9 +26,9 @@ def variants(kind: type[Named]) -> list[dict[str, Any]]:
         elif typing.get_origin(hints.get(name)) is typing.Literal:
             choices[name] = typing.get_args(hints[name])
         else:
-            assert default is not REQUIRED, f"{kind.__name__} needs {name}: say here what to test it with"
+            assert name in given or default is not REQUIRED, f"{kind.__name__} needs {name}: say what to test it with"
     combinations = itertools.product(*choices.values())
-    return [{"name": kind.name, **dict(zip(choices, values, strict=True))} for values in combinations]
+    return [{"name": kind.name, **given, **dict(zip(choices, values, strict=True))} for values in combinations]
 
 
 def label(spec: dict[str, Any]) -> str:
@@ -41,5 +42,12 @@ OBJECTIVES = {label(spec): spec for kind in of_the_library(Objective).values() f
 
 MODELS = [next(iter(kind.presets)) for kind in of_the_library(Model).values()]
 """The first preset, which is the smallest, of every registered model."""
+
+MODEL_VARIANTS = {
+    label(spec): spec
+    for kind in of_the_library(Model).values()
+    for spec in variants(kind, **next(iter(kind.presets.values())))
+}
+"""Every registered model at the sizes of its first preset, with all its other options."""
 
 assert not any(inspect.isabstract(kind) for base in (Objective, Model) for kind in of_the_library(base).values())

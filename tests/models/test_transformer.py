@@ -70,18 +70,6 @@ def test_the_masks_are_masks() -> None:
         assert not torch.allclose(model(tokens, attention=attention), model(tokens))
 
 
-@pytest.mark.parametrize("implementation", Transformer.implementations)
-def test_later_tokens_change_nothing_before_them(implementation: str) -> None:
-    model, tokens = transformer(implementation=implementation), some_tokens()
-    before = model(tokens)
-    for position in range(LONGEST):
-        changed = tokens.clone()
-        changed[:, position] = (changed[:, position] + 1) % VOCAB
-        after = model(changed)
-        torch.testing.assert_close(after[:, :position], before[:, :position], **CLOSE)
-        assert not torch.isclose(after[:, position:], before[:, position:]).all(dim=2).any()
-
-
 def test_full_attention_looks_everywhere() -> None:
     model, tokens = transformer(), some_tokens()
     changed = tokens.clone()
@@ -129,56 +117,7 @@ def test_the_last_positions_are_those_of_the_full_pass(attention: Any, last: int
     torch.testing.assert_close(gradients[1], gradients[0], **CLOSE)
 
 
-def test_a_cached_step_gives_the_last_positions_too() -> None:
-    model, tokens = transformer(), some_tokens()
-    whole = model(tokens)
-    first, cache = model.decode(tokens[:, :7], last=1)
-    second, _ = model.decode(tokens[:, 7:], cache, last=2)
-    torch.testing.assert_close(first, whole[:, 6:7], **CLOSE)
-    torch.testing.assert_close(second, whole[:, -2:], **CLOSE)
-
-
-@pytest.mark.parametrize("last", [0, -1, LONGEST + 1])
-def test_positions_that_are_not_there_are_refused(last: int) -> None:
-    with pytest.raises(LookaheadError, match=f"the last {last} of 12 positions are asked for: take 1 to 12"):
-        transformer()(some_tokens(), last=last)
-
-
-# -- generation ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("implementation", Transformer.implementations)
-@pytest.mark.parametrize("chunks", [[1] * LONGEST, [5, 4, 3], [7, 1, 1, 3], [LONGEST]], ids=str)
-def test_cached_steps_are_the_full_forward_pass(chunks: list[int], implementation: str) -> None:
-    model, tokens = transformer(implementation=implementation), some_tokens()
-    cache, hidden = None, []
-    for chunk in tokens.split(chunks, dim=1):
-        part, cache = model.decode(chunk, cache)
-        hidden.append(part)
-    torch.testing.assert_close(torch.cat(hidden, dim=1), model(tokens), **CLOSE)
-
-
-def test_generation_with_a_cache_is_generation_without() -> None:
-    model = transformer()
-    prompt = some_tokens(rows=20, length=5)
-    slow = prompt
-    while slow.shape[1] < LONGEST:
-        slow = torch.cat([slow, model.unembed(model(slow))[:, -1:].argmax(dim=-1)], dim=1)
-    fast, unread, cache = prompt, prompt, None
-    while fast.shape[1] < LONGEST:
-        hidden, cache = model.decode(unread, cache)
-        unread = model.unembed(hidden[:, -1:]).argmax(dim=-1)
-        fast = torch.cat([fast, unread], dim=1)
-    assert torch.equal(fast, slow)
-    assert slow[:, 5:].unique().numel() > 2, "a generation of one token could not fail"
-
-
 # -- inputs --------------------------------------------------------------------------------------------------
-
-
-def test_embeddings_may_stand_for_tokens() -> None:
-    model, tokens = transformer(), some_tokens()
-    torch.testing.assert_close(model(model.embed(tokens)), model(tokens), atol=0, rtol=0)
 
 
 def test_positions() -> None:
@@ -271,22 +210,6 @@ def test_a_fresh_trunk_is_another_one_of_its_kind() -> None:
     assert (other.vocab_size, other.longest) == (VOCAB, LONGEST)
     assert not torch.equal(other.token_embedding.weight.double(), model.token_embedding.weight)
     assert {id(p) for p in model.parameters()}.isdisjoint({id(p) for p in other.parameters()})
-
-
-def test_bfloat16_by_autocast() -> None:
-    """Runs, cached generation too, and stays near float32: bfloat16 has 8 bits, so 1 % of the largest, tenfold."""
-    model, tokens = transformer().float(), some_tokens()
-    exact = model.unembed(model(tokens))
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = model.unembed(model(tokens))
-        first, cache = model.decode(tokens[:, :5])
-        second, _ = model.decode(tokens[:, 5:], cache)
-        cached = model.unembed(torch.cat([first, second], dim=1))
-    assert logits.dtype == torch.bfloat16
-    for found in (logits, cached):
-        assert (found - exact).abs().max() < 0.1 * exact.abs().max()
-    logits.float().sum().backward()
-    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in model.parameters())
 
 
 # -- what is stored ------------------------------------------------------------------------------------------
