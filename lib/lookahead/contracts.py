@@ -36,7 +36,7 @@ way load into another. The first is the dummy `$` of teacherless training (publi
 
 
 class Named(ABC):
-    """Subclasses declared with `name=` are found by that name: `Task.named("path_star")`."""
+    """A base class whose subclasses, declared with `name=`, are found by that name: `Task.named("path_star")`."""
 
     name: ClassVar[str]
     known: ClassVar[dict[str, type[Any]]]
@@ -235,7 +235,11 @@ class Model(Named, nn.Module):
         return None
 
     def attention_maps(self, tokens: Tensor) -> Tensor:
-        """Attention weights [layers, B, heads, T, T]; an error where the model has none."""
+        """Attention weights [layers, B, heads, T, T].
+
+        Raises:
+            LookaheadError: the model has none.
+        """
         raise LookaheadError(f"a {self.name} has no attention maps")
 
 

@@ -47,8 +47,13 @@ class Mixer(nn.Module):
     out_proj: nn.Linear
 
     def forward(self, x: Tensor, memory: Memory, last: int, kernels: str) -> tuple[Tensor, Memory]:
-        """Outputs [b, last, D] of the last steps of x [b, T, D], which follows the steps in `memory`, and the memory
-        after x."""
+        """Outputs [b, last, D] for the last steps of x [b, T, D], and the memory after x.
+
+        Args:
+            memory: of the steps before x.
+            last: how many steps, counted from the end, are wanted.
+            kernels: how the scan is computed.
+        """
         raise NotImplementedError
 
 
@@ -143,8 +148,12 @@ class Recurrent(Model):
         return self.read(tokens, cache or [Memory()] * len(self.blocks), last)
 
     def read(self, inputs: Tensor, memories: Sequence[Memory], last: int | None) -> tuple[Tensor, list[Memory]]:
-        """Hidden states [b, last, D] of inputs [b, T] or [b, T, D] that follow the steps in the memories, and the
-        memories after them."""
+        """Hidden states [b, last, D] of inputs [b, T] or [b, T, D], and the memories after them.
+
+        Args:
+            memories: of the steps before the inputs, one for each block.
+            last: as in `Model.forward`.
+        """
         x = inputs if inputs.is_floating_point() else self.embed(inputs)
         length = x.shape[1]
         if last is not None and not 1 <= last <= length:
@@ -178,8 +187,11 @@ class CausalConvolution(nn.Conv1d):
         super().__init__(channels, channels, size, groups=channels)
 
     def forward(self, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Outputs [b, T, channels] for x that follows the inputs `before` [b, K - 1, channels], zeros if None; and the
-        last K - 1 inputs."""
+        """Outputs for x [b, T, channels], and the last K - 1 inputs.
+
+        Args:
+            before: the K - 1 inputs before x, [b, K - 1, channels]; zeros if None.
+        """
         reach = self.kernel_size[0] - 1
         if before is None:
             before = x.new_zeros(x.shape[0], reach, x.shape[2])

@@ -39,7 +39,7 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> tuple[Tens
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: str | Tensor) -> Tensor:
-    """The mix of values, as by `plain_attention`, with torch's fused kernels: for a named attention without a mask.
+    """The mix of values that `plain_attention` gives, by torch's fused kernels; named attentions need no mask there.
 
     Args:
         q, k, v: [B, heads, T or S, head width].
@@ -99,7 +99,7 @@ class Block(nn.Module):
         return x + self.mlp(self.mlp_norm(x))
 
     def attention(self, x: Tensor, mask: str | Tensor, cache: Cache | None, last: int | None) -> Tensor:
-        """What the last positions of x [B, T, D] find in x and in the cache, [B, T or last, D]."""
+        """Output of the heads for the last positions of x [B, T, D], which look at x and at the cache: [B, last, D]."""
         q, k, v = self.project(x, last)
         if cache is not None:
             k, v = cache.extend(k, v)
@@ -130,8 +130,8 @@ class Transformer(Model, name="transformer"):
     """`layers` blocks of a given width.
 
     Args:
-        vocab_size: V, ids it can read and predict.
-        longest: the longest sequence it has positions for.
+        vocab_size: V, ids that the model can read and predict.
+        longest: the longest sequence that it has positions for.
         implementation: "sdpa" (torch's fused attention) or "plain" (the readable one; equal, and tested so).
 
     Raises:
@@ -220,7 +220,7 @@ class Transformer(Model, name="transformer"):
         )
 
     def enter(self, inputs: Tensor, positions: Tensor | None = None) -> Tensor:
-        """What the first block reads: embeddings and positions, [B, T, D]."""
+        """Input of the first block, [B, T, D]: embeddings plus positions."""
         x = inputs if inputs.is_floating_point() else self.embed(inputs)
         if positions is None:
             if x.shape[1] > self.longest:

@@ -101,7 +101,7 @@ class Operation:
     def choose(
         self, kernels: str, device: torch.device, dtype: torch.dtype, resuming: bool = False
     ) -> tuple[str, Callable[..., Any] | None, str]:
-        """The way to compute, mamba-ssm's function where that is it, and why a faster way was passed over."""
+        """The way to compute, mamba-ssm's function if that is the way, and the reason to pass over a faster one."""
         kernels = resolve(kernels)
         if device.type == "cpu" and dtype == torch.float16:
             raise LookaheadError(f"{self.name} in float16 on a CPU: take float32 or bfloat16")
