@@ -8,10 +8,9 @@ from pathlib import Path
 
 import torch
 
-from lookahead import figures
+from lookahead import PathStar, figures
 from lookahead.files import replacing
 from lookahead.runs.parquet import read_packed
-from lookahead.tasks import PathStar
 
 EXPERIMENT = "direction-census"
 

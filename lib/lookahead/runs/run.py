@@ -119,7 +119,7 @@ class Run(Settings):
             torch.manual_seed(self.seed)
             built = model_kind(vocab_size=task.vocab_size + len(RESERVED_TOKENS), longest=needs.longest, **model)
             taught = kind(built, task, **objective)
-        taught.wants_noise = needs.noise
+        taught.noise_per_token = needs.noise
         return task, taught
 
 
