@@ -91,7 +91,7 @@ def test_lengths_are_those_published(size: tuple[int, int, int]) -> None:
     task = PathStar(*size)
     assert task.prompt_length == 3 * degree * (path_length - 1) + 3
     assert (task.answer_length, task.vocab_size) == (path_length, num_nodes + 3)
-    assert (task.decision, task.chance_accuracy, task.graph) == (1, 1 / degree, f"G({degree},{path_length})")
+    assert (task.decision, task.chance_accuracy, task.title) == (1, 1 / degree, f"G({degree},{path_length})")
     assert task.symbol(num_nodes + 3) == RESERVED_TOKENS[0] == "$"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,14 @@ import matplotlib.pyplot as plt
 
 import lookahead.figures as figures
 from lookahead.errors import LookaheadError
-from lookahead.experiments.report import Cell
+from lookahead.experiments.seeds import Seeds
 from lookahead.files import replacing
 
 FORMATS = ("png", "svg", "pdf")
 COLUMNS = 3
 
 
-def draw_experiment(path: Path, question: str, cells: Sequence[Cell], kind: str) -> None:
+def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds], kind: str) -> None:
     """A panel a cell: the measure that judges its runs, against steps; a thin line a seed. Written to a file.
 
     Args:
@@ -35,26 +35,24 @@ def draw_experiment(path: Path, question: str, cells: Sequence[Cell], kind: str)
     columns = min(len(cells), COLUMNS)
     rows = math.ceil(len(cells) / columns)
     fig, axes = figures.figure(0.9 + 1.6 * rows, rows, columns, sharey=True, squeeze=False)
-    for ax, cell in zip(axes.flat, cells, strict=False):
-        panel(ax, cell)
+    for ax, (label, seeds) in zip(axes.flat, cells.items(), strict=False):
+        panel(ax, label, seeds)
     for ax in axes.flat[len(cells) :]:
         ax.axis("off")
     for row in axes:
         row[0].set_ylabel("accuracy")
     fig.suptitle(question, x=0.01, ha="left", fontsize=11)
-    figures.sign(fig, figures.provenance([r for cell in cells for r in cell.results], kind))
+    figures.sign(fig, figures.provenance([result for seeds in cells.values() for result in seeds], kind))
     with replacing(path) as temporary:
         fig.savefig(temporary, format=form, dpi=200, facecolor="white")
     plt.close(fig)
 
 
-def panel(ax: Any, cell: Cell) -> None:
+def panel(ax: Any, label: str, seeds: Seeds) -> None:
     """One cell."""
-    count = len(cell.results)
-    color = figures.GREEN if cell.success.value > 0.5 else figures.ORANGE
-    figures.curves(ax, cell.results, cell.judged_by, color=color)
+    color = figures.GREEN if seeds.success.value > 0.5 else figures.ORANGE
+    figures.curves(ax, seeds, seeds.judged_by, color=color)
     figures.accuracy_axis(ax)
-    figures.chance(ax, cell.results[0].run.build_task().chance_accuracy, "")
-    title = cell.title.replace("_", " ")
-    ax.set_title(f"{title}\n{sum(r.success for r in cell.results)} of {count} succeed", fontsize=8.5)
+    figures.chance(ax, seeds[0].run.build_task().chance_accuracy, "")
+    ax.set_title(f"{label.replace('_', ' ')}\n{seeds.won} of {len(seeds)} succeed", fontsize=8.5)
     ax.set_xlabel("training step", fontsize=8.5)

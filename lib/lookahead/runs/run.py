@@ -137,7 +137,7 @@ def _spec(base: type[Named], given: Any) -> dict[str, Any]:
         options = {name: getattr(given, name) for name in given.options()}
         given = {"name": given.name, **options}
     if isinstance(given, str):
-        given = _preset(base, given)
+        given = find_preset(base, given)
     if not isinstance(given, Mapping) or "name" not in given:
         raise LookaheadError(f"a {kind} is given by its name or as a mapping with a name, not {given!r}")
     found = base.named(given["name"])
@@ -152,8 +152,12 @@ def _spec(base: type[Named], given: Any) -> dict[str, Any]:
     return spec
 
 
-def _preset(base: type[Named], name: str) -> dict[str, Any]:
-    """The name of a preset or of a class, as a mapping."""
+def find_preset(base: type[Named], name: str) -> dict[str, Any]:
+    """A mapping with a name and options, from the name of a preset or of a class.
+
+    Raises:
+        LookaheadError: no such name; the message lists those there are.
+    """
     presets = {}
     for found in base.known.values():
         presets |= {

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +51,12 @@ class PathStar(Task, name="path_star"):
         LookaheadError: the graph cannot be, or is too small to hold anything out from.
     """
 
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        f"G({degree},{path_length})": {"degree": degree, "path_length": path_length, "num_nodes": 50}
+        for degree, path_length in ((2, 5), (5, 5), (10, 5), (2, 20))
+    }
+    """Graphs of the paper with labels from 50."""
+
     degree: int
     path_length: int
     num_nodes: int
@@ -71,12 +78,12 @@ class PathStar(Task, name="path_star"):
             )
         needed = self.labels_needed(d, self.path_length)
         if n < needed:
-            raise LookaheadError(f"{self.graph} has {needed} nodes, so num_nodes must be at least {needed}, not {n}")
+            raise LookaheadError(f"{self.title} has {needed} nodes, so num_nodes must be at least {needed}, not {n}")
         if n > LARGEST_NUM_NODES:
             raise LookaheadError(f"num_nodes must be at most {LARGEST_NUM_NODES}, not {n}")
         if self.test_graphs() < SMALLEST_TEST_SET:
             raise LookaheadError(
-                f"{self.graph} with {n} labels has only {self.test_graphs()} graphs to test on, fewer than "
+                f"{self.title} with {n} labels has only {self.test_graphs()} graphs to test on, fewer than "
                 f"{SMALLEST_TEST_SET}: take a larger num_nodes"
             )
 
@@ -85,9 +92,16 @@ class PathStar(Task, name="path_star"):
         """Nodes of G(degree, path_length): d (l - 1) + 1."""
         return degree * (path_length - 1) + 1
 
+    @classmethod
+    def fitted(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """As `Task.fitted`: at least as many labels as the graph has nodes."""
+        if not {"degree", "path_length", "num_nodes"} <= set(options):
+            return options
+        needed = cls.labels_needed(options["degree"], options["path_length"])
+        return {**options, "num_nodes": max(options["num_nodes"], needed)}
+
     @property
-    def graph(self) -> str:
-        """The graph's name, such as G(2,5)."""
+    def title(self) -> str:
         return f"G({self.degree},{self.path_length})"
 
     @property
