@@ -22,8 +22,9 @@ def fields_of(run: Run) -> dict[str, Any]:
     """
     specs: dict[str, Mapping[str, Any]] = {kind: getattr(run, kind) for kind in KINDS}
     count = Counter([*KINDS, *SETTINGS, *(option for spec in specs.values() for option in spec if option != "name")])
-    flat = {kind: short_name(base, specs[kind]) for kind, base in KINDS.items()}
+    flat: dict[str, Any] = {}
     for kind, spec in specs.items():
+        flat[kind] = short_name(KINDS[kind], spec)
         for option, value in spec.items():
             if option != "name":
                 flat[option if count[option] == 1 else f"{kind}.{option}"] = value
