@@ -29,17 +29,15 @@ class Cell:
     """
 
     def __init__(self, profile: str, experiment: str | None, fields: Mapping[str, Any], task: str | None) -> None:
-        self.fields: dict[str, Any] = dict(find_profile(profile).run)
-        self.parameters: dict[str, Any] = {}
-        """Settings, model and options of the task, with the values that they have in the cell."""
-        if experiment is not None:
-            run = find_experiment(experiment).cell(profile, fields)
-            self.fields = run.config
-            names = {*run.task, "model", *SETTINGS} - {"name", "seed", "start_from"}
-            self.parameters = {name: value for name, value in fields_of(run).items() if name in names}
-        elif task is not None:
+        run = None if experiment is None else find_experiment(experiment).cell(profile, fields)
+        self.fields: dict[str, Any] = dict(find_profile(profile).run) if run is None else run.config
+        if run is None and task is not None:
             self.fields["task"] = {"name": task}
         self.task = Task.named(self.fields["task"]["name"]) if "task" in self.fields else None
+        settable = {*(self.task.options() if self.task else ()), "model", *SETTINGS} - {"seed", "start_from"}
+        flat = {} if run is None else fields_of(run)
+        self.parameters = {name: value for name, value in flat.items() if name in settable}
+        """Options of the task, model and settings, with the values that they have in the cell."""
 
     def run(self, parameters: Mapping[str, Any], changes: Mapping[str, Any]) -> Run:
         """The cell's run with parameters on top (those that are no field of a run are left out), and changes on top of

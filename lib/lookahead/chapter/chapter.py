@@ -92,8 +92,8 @@ class Chapter:
         """
         from lookahead.experiments import Seeds
 
-        count = self.parameters["seeds"] if count is None else count
-        results = [self.run(weights=weights, **{**changes, "seed": self.seed + i}) for i in range(count)]
+        seeds = range(self.seed, self.seed + (self.parameters["seeds"] if count is None else count))
+        results = [self.run(weights=weights, **{**changes, "seed": seed}) for seed in seeds]
         return Seeds(results, self.source)
 
     def _stored(self, config: Run, weights: bool) -> Result:

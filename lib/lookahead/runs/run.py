@@ -27,7 +27,7 @@ class Run(Settings):
     """What determines the weights: task, model, objective, the settings of the training, the seed.
 
     `task`, `model` and `objective` are given by name, as a mapping with a name and options, or (the task)
-    as an object (whose own seed does not count: the run's does); a model also by the name of a preset. Where and
+    as an object (whose own seed does not count: the run's does); task and model also by the name of a preset. Where and
     how it ran is not in here.
 
         Run(task=PathStar(2, 4, 10), model="tiny", objective="reversed", steps=1000, seed=1)
@@ -36,7 +36,7 @@ class Run(Settings):
         LookaheadError: an unknown name, option or value, or sizes that cannot be.
     """
 
-    task: Mapping[str, Any] | Task
+    task: Mapping[str, Any] | Task | str
     model: Mapping[str, Any] | str = "tiny"
     objective: Mapping[str, Any] | str = "teacher_forcing"
     seed: int = 0

@@ -166,8 +166,8 @@ class PathStar(Task, name="path_star"):
     def draws(self, split: Split, indices: Tensor) -> Tensor:
         """The integers that examples `indices` [B] of a split are made of, [K, B].
 
-        First the rank of the example's class in the split, then Lehmer codes of its shape and of the order of its edges,
-        each of d (l - 1) numbers.
+        First the rank of the example's class in the split, then Lehmer codes of its shape and of the order of its
+        edges, each of d (l - 1) numbers.
         """
         return integers(self._key(split), indices, self._bounds(split))
 
