@@ -23,12 +23,12 @@ class OneRun(Experiment):
 
     def runs(self, profile: str) -> Any:
         list(super().runs(profile))  # refuses an unknown profile
-        yield "forward", Run(task=TASK, model=MODEL, steps=3, batch_size=8, evaluate_every=3)
+        yield Run(task=TASK, model=MODEL, steps=3, batch_size=8, evaluate_every=3)
 
 
 @pytest.fixture
 def tiny(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EXPERIMENTS, "tiny", OneRun(name="tiny", question="Does it run?", graphs=(), cells={}))
+    monkeypatch.setitem(EXPERIMENTS, "tiny", OneRun(name="tiny", question="Does it run?", cells=[]))
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_list_of_an_experiment_names_its_runs(tiny: None, capsys: pytest.Capture
     title, head, row = capsys.readouterr().out.splitlines()
     assert title == "Does it run? (quick profile)"
     assert head.split() == ["id", "seed", "label"]
-    assert row.split() == [next(run.id for _, run in EXPERIMENTS["tiny"].runs("quick")), "seed=0", "forward"]
+    assert row.split() == [next(EXPERIMENTS["tiny"].runs("quick")).id, "seed=0", "G(2,3)", "teacher_forcing"]
 
 
 def test_run_does_an_experiment(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "tiny", "--device", "cpu", "--time-limit", "1h"]) == 0
-    assert capsys.readouterr().out.startswith("1/1 G(2,3) forward, seed 0: 0.")
+    assert capsys.readouterr().out.startswith("1/1 G(2,3) teacher_forcing, seed 0: 0.")
     assert len(read_packed("tiny-quick")) == 1
     assert cli.main(["run", "tiny", "--profile", "census", "--device", "cpu"]) == 0
     assert len(read_packed("tiny-census")) == 1
@@ -95,7 +95,7 @@ def test_a_failure_is_an_exit_status_and_has_a_line_in_status(
         assert cli.main(["run", "tiny", "--device", "cpu"]) == 1
     assert "lookahead: 1 runs failed; what succeeded is stored" in capsys.readouterr().err
     cli.main(["status", "tiny"])
-    assert "failed: G(2,3) forward, seed 0 (" in capsys.readouterr().out
+    assert "failed: G(2,3) teacher_forcing, seed 0 (" in capsys.readouterr().out
     assert cli.main(["run", "tiny", "--device", "cpu", "--retry"]) == 0
 
 
@@ -108,7 +108,7 @@ def test_show_draws_a_table_and_a_figure(tiny: None, tmp_path: Path, capsys: pyt
     assert cli.main(["show", "tiny", "--figure", str(figure)]) == 0
     out = capsys.readouterr().out
     assert out.startswith("Does it run? (quick profile)\n\n")
-    assert "G(2,3) forward" in out
+    assert "G(2,3) teacher_forcing" in out
     assert "1 of 1 runs, 1 seeds, " in out
     assert figure.read_bytes()[:4] == b"\x89PNG"
     assert cli.main(["show", "tiny", "--figure", str(tmp_path / "figure.txt")]) == 1

@@ -39,9 +39,9 @@ def parser() -> argparse.ArgumentParser:
 
     def which(one: argparse.ArgumentParser, optional: bool = False) -> None:
         one.add_argument("name", nargs="?" if optional else None, help="of an experiment (lookahead list)")
-        told = "all of them" if optional else "quick"
+        default = "all of them" if optional else "quick"
         one.add_argument(
-            "--profile", default=None if optional else "quick", help=f"quick, census or paper (default: {told})"
+            "--profile", default=None if optional else "quick", help=f"quick, census or paper (default: {default})"
         )
 
     def only(one: argparse.ArgumentParser) -> None:
@@ -105,12 +105,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def list_experiments(options: argparse.Namespace) -> int:
     from lookahead.experiments import all_experiments, find_experiment
-    from lookahead.experiments.grid import select
+    from lookahead.experiments.grid import labelled, select
     from lookahead.tables import columns
 
     if options.name is not None:
         one, profile = find_experiment(options.name), options.profile or "quick"
-        grid = select(list(one.runs(profile)), options.only)
+        grid = select(labelled(one, profile), options.only)
         print(f"{one.question} ({profile} profile)")
         print(columns(["id", "seed", "label"], [[run.id, f"seed={run.seed}", label] for label, run in grid]))
         return 0
@@ -132,7 +132,7 @@ def run(options: argparse.Namespace) -> int:
 
     from lookahead.experiments import find_experiment, run_experiment
 
-    sitting = run_experiment(
+    outcome = run_experiment(
         find_experiment(options.name),
         options.profile,
         only=options.only,
@@ -143,53 +143,55 @@ def run(options: argparse.Namespace) -> int:
         retry=options.retry,
         packing=not options.no_pack,
         stack=options.stack,
-        say=lambda line: tqdm.write(line, file=sys.stdout),
+        log=lambda line: tqdm.write(line, file=sys.stdout),
     )
-    if sitting.failed:
-        raise LookaheadError(f"{len(sitting.failed)} runs failed; what succeeded is stored")
-    return UNFINISHED if sitting.left or sitting.elsewhere else 0
+    if outcome.failed:
+        raise LookaheadError(f"{len(outcome.failed)} runs failed; what succeeded is stored")
+    return UNFINISHED if outcome.left or outcome.elsewhere else 0
 
 
 def status(options: argparse.Namespace) -> int:
     from lookahead.experiments import PROFILES, all_experiments, find_experiment
-    from lookahead.experiments.grid import places
+    from lookahead.experiments.grid import grid_state
     from lookahead.experiments.report import STATUS_HEAD, status_row
     from lookahead.tables import columns
 
     if options.missing:
         if options.name is None:
             raise LookaheadError("--missing wants one experiment: lookahead status NAME --missing")
-        grid = places(find_experiment(options.name), options.profile or "quick", options.only)
-        for place in grid:
-            if place.state != "done":
-                print(place.run.id)
+        grid = grid_state(find_experiment(options.name), options.profile or "quick", options.only)
+        for entry in grid:
+            if entry.state != "done":
+                print(entry.run.id)
         return 0
     chosen = all_experiments().values() if options.name is None else [find_experiment(options.name)]
     profiles = list(PROFILES) if options.profile is None else [options.profile]
     rows, failures = [], []
     for one in chosen:
         for profile in profiles:
-            grid = places(one, profile, options.only)
-            if options.name or any(place.state != "missing" for place in grid):
+            grid = grid_state(one, profile, options.only)
+            if options.name or any(entry.state != "missing" for entry in grid):
                 rows.append(status_row(one, profile, grid))
-            failures += [f"failed: {place.title} ({place.run.id}): {place.error}" for place in grid if place.error]
+            failures += [f"failed: {entry.title} ({entry.run.id}): {entry.error}" for entry in grid if entry.error]
     print(columns(STATUS_HEAD, rows), *failures, sep="\n")
     return 0
 
 
 def show(options: argparse.Namespace) -> int:
     from lookahead.experiments import find_experiment
-    from lookahead.experiments.grid import places
-    from lookahead.experiments.report import READ, behind, cells, table
+    from lookahead.experiments.grid import grid_state
+    from lookahead.experiments.report import TABLE_LEGEND, cells, summary_line, table
 
     one = find_experiment(options.name)
-    grid = places(one, options.profile, options.only)
-    if not any(place.result for place in grid):
+    grid = grid_state(one, options.profile, options.only)
+    if not any(entry.result for entry in grid):
         raise LookaheadError(
             f"nothing is stored of {one.name} at profile {options.profile}: "
             f"lookahead run {one.name} --profile {options.profile}"
         )
-    print(f"{one.question} ({options.profile} profile)", "", table(grid), "", READ, behind(grid), sep="\n")
+    print(
+        f"{one.question} ({options.profile} profile)", "", table(grid), "", TABLE_LEGEND, summary_line(grid), sep="\n"
+    )
     if options.figure is not None:
         try:
             from lookahead.figures.experiment import draw_experiment

@@ -102,7 +102,19 @@ class Task(Named):
     """
 
     supplied = frozenset({"seed"})
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Named sets of options."""
     seed: int
+
+    @property
+    def title(self) -> str:
+        """The task in a word or two, for tables and figures, such as "G(2,5)"."""
+        return self.name
+
+    @classmethod
+    def fitted(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """The options with every size raised to what the others need, for callers that set only some of them."""
+        return options
 
     @property
     @abstractmethod
@@ -122,7 +134,14 @@ class Task(Named):
     @property
     @abstractmethod
     def decision(self) -> int:
-        """Index in the answer of the indecipherable token: the one that needs the lookahead."""
+        """Index in the answer of the indecipherable token: the one that needs the lookahead.
+
+        Where examples differ in it (see `decisions`), the last one that any of them has.
+        """
+
+    def decisions(self, prompts: Tensor, answers: Tensor) -> Tensor:
+        """The index of the decision in every answer, [B]; here the one index."""
+        return torch.full_like(answers[:, 0], self.decision)
 
     @property
     @abstractmethod

@@ -5,18 +5,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import myst_nb
 import nbformat
+import numpy as np
 import pytest
 
 from lookahead.chapter import Chapter, begin
 from lookahead.errors import LookaheadError
+from lookahead.experiments import PROFILES, find_experiment
 from lookahead.machine import PINS
+from lookahead.runs import harness
+from lookahead.runs.result import Result
+from lookahead.runs.run import Run
+from lookahead.tasks import PathStar
 
 QUICK = {"degree": 2, "path_length": 4, "num_nodes": 10, "learning_rate": 1e-3, "model": "tiny"}
 
 
 def start(**given: Any) -> Chapter:
-    return begin({**given}, quick=QUICK, census={"learning_rate": 5e-4}, paper={"path_length": 5, "num_nodes": 50})
+    paper = {"path_length": 5, "num_nodes": 50}
+    return begin({**given}, task="path_star", quick=QUICK, census={"learning_rate": 5e-4}, paper=paper)
+
+
+def cell(experiment: str = "direction", **given: Any) -> Chapter:
+    """A chapter about a cell of an experiment, with two changes and a parameter of its own."""
+    fields, quick = {"objective": "teacher_forcing"}, {"steps": 240, "learning_rate": 2e-3, "seeds": 3}
+    return begin({**given}, name="c3", experiment=experiment, cell=fields, quick=quick, census={"seeds": 10})
 
 
 def test_the_profile_fills_in_what_is_not_given() -> None:
@@ -54,6 +68,102 @@ def test_the_labels_grow_to_what_the_graph_needs(given: dict[str, int], labels: 
 def test_what_it_does_not_know_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(LookaheadError, match=said):
         start(**given)
+
+
+def test_a_chapter_has_the_parameters_of_its_cell() -> None:
+    quick, census, paper = (cell(profile=profile) for profile in PROFILES)
+    assert (quick.degree, quick.path_length, quick.num_nodes, quick.model) == (2, 4, 10, "tiny")
+    assert (quick.steps, quick.learning_rate, quick.seeds) == (240, 2e-3, 3)
+    assert (census.steps, census.learning_rate, census.seeds) == (600, 1e-3, 10)
+    assert (paper.path_length, paper.num_nodes, paper.model, paper.steps, paper.seeds) == (5, 50, "mini", 40_000, 3)
+    assert (paper.optimizer, paper.learning_rate, paper.batch_size) == ("adamw", 5e-4, 256)
+    assert str(cell(degree=None, path_length=6).task.title) == "G(2,6)"
+    assert cell(path_length=6).num_nodes == 11
+
+
+def test_a_chapter_shows_the_parameters_of_its_parameters_cell() -> None:
+    lines = repr(cell(degree=None, model="mini")).splitlines()
+    assert [line.split() for line in lines] == [
+        ["profile", "quick"],
+        ["seed", "0"],
+        ["device", "cpu"],
+        ["degree", "2"],
+        ["model", "mini"],
+        ["steps", "240"],
+        ["learning_rate", "0.002"],
+        ["seeds", "3"],
+    ]
+
+
+def test_a_cell_takes_no_parameters_but_its_own() -> None:
+    for given in ({"stpes": 3}, {"objective": "reversed"}, {"layers": 2}, {"start_from": "x"}):
+        with pytest.raises(LookaheadError, match="unknown parameter"):
+            cell(**given)
+    with pytest.raises(LookaheadError, match="steps is int, such as 240; not 'many'"):
+        cell(steps="many")
+    assert cell(weight_decay=0.1).weight_decay == 0.1
+    with pytest.raises(LookaheadError, match="no cell of memory at profile quick has"):
+        cell("memory")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """The runs that are asked for; none is done."""
+    runs: list[Run] = []
+
+    def note(config: Run, **how: Any) -> Result:
+        runs.append(config)
+        return Result(config, [], {"autoregressive_accuracy": 0.5}, {}, "", [])
+
+    monkeypatch.setattr(harness, "run", note)
+    return runs
+
+
+def test_a_chapter_runs_its_cell_with_its_parameters_and_changes_on_top(asked: list[Run]) -> None:
+    direction = list(find_experiment("direction").runs("census"))
+    census = cell(profile="census")
+    census.run()
+    census.run(objective="reversed", seed=1)
+    assert [run.id for run in asked] == [direction[0].id, direction[3].id]
+    cell(profile="quick", path_length=5, model="mini").run(steps=7)
+    assert (asked[-1].steps, asked[-1].learning_rate, asked[-1].task["path_length"]) == (7, 2e-3, 5)  # type: ignore[index]
+    assert (asked[-1].model["layers"], asked[-1].schedule) == (12, "cosine")  # type: ignore[index]
+    cell(degree=3).run(path_length=3, question_first=True)
+    wanted = {"name": "path_star", "degree": 3, "path_length": 3, "num_nodes": 10, "question_first": True}
+    assert asked[-1].task == wanted
+    cell(degree=3).run(task=PathStar(2, 6, 20))
+    assert asked[-1].build_task() == PathStar(2, 6, 20)
+    with pytest.raises(LookaheadError, match="unknown in a run: pathlength"):
+        cell().run(pathlength=3)
+
+
+def test_a_model_that_is_no_preset_is_kept(asked: list[Run]) -> None:
+    begin({}, experiment="memory", cell={"state": 2}).run()
+    assert asked[-1].id == find_experiment("memory").cell("quick", {"state": 2}).id
+
+
+def test_a_chapter_without_an_experiment_runs_at_its_profile(asked: list[Run]) -> None:
+    start(profile="census").run(objective="reversed")
+    assert (asked[-1].batch_size, asked[-1].task["path_length"], asked[-1].learning_rate) == (128, 4, 5e-4)  # type: ignore[index]
+    with pytest.raises(LookaheadError, match="a run needs a task: name the chapter's experiment or task in begin"):
+        begin({}, quick={"steps": 3}).run()
+
+
+def test_several_seeds_begin_with_the_chapters(asked: list[Run]) -> None:
+    seeds = cell(seed=4).run_seeds()
+    assert (seeds.seeds, [run.steps for run in asked]) == ([4, 5, 6], [240] * 3)
+    assert len(cell().run_seeds(2, objective="reversed")) == 2
+    assert asked[-1].objective["name"] == "reversed"  # type: ignore[index]
+
+
+def test_glued_numbers_have_the_chapters_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    glued: dict[str, float] = {}
+    monkeypatch.setattr(myst_nb, "glue", lambda name, value, display: glued.update({name: value}))
+    cell().glue(degree=2, live_accuracy=np.float64(0.5), **{"left-mamba": True})
+    cell().glue("c3-old", 3)
+    assert glued == {"c3-degree": 2.0, "c3-live-accuracy": 0.5, "c3-left-mamba": 1.0, "c3-old": 3.0}
+    with pytest.raises(LookaheadError, match="name the chapter in begin, such as name='c3': degree need it"):
+        start().glue(degree=2)
 
 
 def test_a_second_call_in_a_live_notebook_takes_no_results_for_parameters() -> None:
@@ -96,7 +206,7 @@ def test_a_claim_is_enforced_at_the_defaults_and_reported_elsewhere(capsys: pyte
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_the_prose_gets_finite_numbers_only(value: float) -> None:
     with pytest.raises(LookaheadError, match="needs a finite number"):
-        start().glue("share", value)
+        cell().glue(share=value)
 
 
 def test_a_quick_chapter_is_pinned_before_torch_is_loaded() -> None:

@@ -14,7 +14,7 @@ import torch
 from test_claims import ROOT, printed
 
 from bookmaker.execution import environment
-from lookahead.chapter.begin import Chapter, begin
+from lookahead.chapter import Chapter, begin
 from lookahead.errors import LookaheadError
 from lookahead.experiments import find_experiment, stored
 from lookahead.runs.result import Result, run_folder
@@ -25,19 +25,19 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU th
 
 @pytest.fixture
 def chapter(monkeypatch: pytest.MonkeyPatch) -> Chapter:
-    """One at the paper's profile, with a single size."""
-    return begin({"profile": "paper"}, quick={"steps": 3}, census={}, paper={"steps": 40_000})
+    """One at the paper's profile."""
+    return begin({"profile": "paper"}, experiment="direction", cell={"objective": "reversed"})
 
 
 @pytest.fixture
-def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Result]:
-    """Puts a result into an empty store: that of an experiment's first run with a label at the paper's profile, with
-    the numbers of a small run."""
-    measured = stored(find_experiment("architecture"), "census")[5, "mamba-tiny, teacher_forcing, 5"][0]
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Puts a result into an empty store: that of a cell of an experiment at the paper's profile, with the numbers of a
+    small run."""
+    measured = stored("architecture").where(model="mamba-tiny", objective="teacher_forcing", path_length=5)[0]
     monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path / "store"))
 
-    def make(name: str, label: str) -> Result:
-        run = next(run for found, run in find_experiment(name).runs("paper") if found == label)
+    def make(name: str, **fields: str) -> Result:
+        run = find_experiment(name).cell("paper", fields)
         result = dataclasses.replace(measured, run=run, stamp=stamp(run), replay=[])
         run_folder(run.id).mkdir(parents=True)
         (run_folder(run.id) / "result.json").write_text(json.dumps(result.to_dict()))
@@ -49,20 +49,20 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str],
 def test_the_stored_result_is_taken_and_it_is_said(
     chapter: Chapter, put: Callable[..., Result], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert chapter.kind == "live, paper profile"
-    made = put("direction", "reversed")
-    assert chapter.run(**made.run.config).run.id == made.run.id
+    assert chapter.source == "live, paper profile"
+    made = put("direction", objective="reversed")
+    assert chapter.run().run.id == made.run.id
     told = f"no GPU here: run {made.run.id} is taken from the store, trained on {made.manifest['device']}\n"
     assert capsys.readouterr().out == told
-    assert chapter.kind == "stored, paper profile"
+    assert chapter.source == "stored, paper profile"
 
 
 def test_a_stale_one_is_marked(
     chapter: Chapter, put: Callable[..., Result], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = put("direction", "reversed")
+    put("direction", objective="reversed")
     monkeypatch.setattr(Result, "current", False)
-    chapter.run(**made.run.config)
+    chapter.run()
     assert capsys.readouterr().out.endswith("; OUT OF DATE: today's code would give another\n")
 
 
@@ -70,20 +70,20 @@ def test_with_nothing_stored_the_command_is_named(
     chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path))
-    run = next(run for _, run in find_experiment("direction").runs("paper"))
+    run = find_experiment("direction").cell("paper", {"objective": "reversed"})
     command = f"`lookahead run direction --profile paper --only {run.id}` on a machine with one"
     with pytest.raises(LookaheadError, match=re.escape(command)):
-        chapter.run(**run.config)
+        chapter.run()
     with pytest.raises(LookaheadError, match="execute this chapter on a machine with one"):
-        chapter.run(**{**run.config, "steps": 7})
+        chapter.run(steps=7)
 
 
 def test_a_chapter_that_looks_into_its_network_cannot_do_with_the_result(
     chapter: Chapter, put: Callable[..., Result]
 ) -> None:
-    made = put("direction", "reversed")
+    put("direction", objective="reversed")
     with pytest.raises(LookaheadError, match="looks into the network, and no weights are kept of run"):
-        chapter.run(weights=True, **made.run.config)
+        chapter.run(weights=True)
 
 
 def execute(name: str, folder: Path) -> tuple["subprocess.CompletedProcess[str]", Path]:
@@ -109,7 +109,7 @@ def test_what_a_chapter_trains_at_the_papers_size_is_a_run_of_an_experiment(
 
 @pytest.mark.long
 def test_chapter_5_at_the_papers_size_shows_what_is_stored(put: Callable[..., Result], tmp_path: Path) -> None:
-    made = put("architecture", "mamba-mini, teacher_forcing")
+    made = put("architecture", model="mamba-mini", objective="teacher_forcing")
     for file in (ROOT / "results").glob("*.parquet"):
         shutil.copy(file, tmp_path / "store")
     done, copy = execute("05-not-the-architecture", tmp_path)

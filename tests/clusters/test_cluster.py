@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MODEL
+from conftest import MODEL, TASK
 
 from lookahead.runs.parquet import packed_path, read_packed
 from lookahead.runs.result import Result, run_folder
@@ -30,7 +30,7 @@ from pathlib import Path
 from lookahead.errors import LookaheadError
 from lookahead.experiments import Experiment
 
-SMALL = {{"model": {MODEL}, "steps": 3, "batch_size": 8, "evaluate_every": 3}}
+SMALL = {{"task": {TASK}, "model": {MODEL}, "steps": 3, "batch_size": 8, "evaluate_every": 3}}
 taken = []
 
 
@@ -47,8 +47,8 @@ def probe(objective, task):
 
 
 def find_experiment(name, seeds, *objectives):
-    cells = {{objective: {{"objective": objective, **SMALL}} for objective in objectives}}
-    return Experiment(name, "?", graphs=((2, 3),), cells=cells, seeds={{"quick": seeds}}, probe=probe)
+    cells = [{{"objective": objective, **SMALL}} for objective in objectives]
+    return Experiment(name, "?", cells=cells, seeds={{"quick": seeds}}, probe=probe)
 
 
 EXPERIMENTS = {{

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import threading
@@ -28,12 +29,14 @@ from lookahead.experiments import (
 from lookahead.experiments import grid as grid_module
 from lookahead.experiments import runner as runner_module
 from lookahead.experiments.catalogue.indecipherable_token import gradients
-from lookahead.experiments.grid import counts, places, seconds_left
-from lookahead.experiments.report import behind, table
+from lookahead.experiments.fields import labels
+from lookahead.experiments.grid import counts, grid_state, seconds_left
+from lookahead.experiments.report import summary_line, table
 from lookahead.runs import harness
 from lookahead.runs.parquet import pack, packed_path, read_packed
 from lookahead.runs.result import Result, read_result, run_folder
 from lookahead.runs.run import Run
+from lookahead.tasks import PathStar
 
 SMALL = {"model": MODEL, "steps": 4, "batch_size": 8, "evaluate_every": 2}
 
@@ -44,35 +47,50 @@ class TinyGrid(Experiment):
 
     def runs(self, profile: str) -> Any:
         for seed in range(2):
-            for label, fields in self.cells.items():
-                yield label, Run(task=TASK, seed=seed, **{**SMALL, **fields})
+            for fields in self.cells:
+                yield Run(task=TASK, seed=seed, **{**SMALL, **fields})
 
 
 @pytest.fixture
 def grid() -> Experiment:
-    cells = {"forward": {"objective": "teacher_forcing"}, "backward": {"objective": "reversed"}}
-    return TinyGrid(name="tiny", question="?", graphs=(), cells=cells, probe=gradients)
+    cells = [{"objective": "teacher_forcing"}, {"objective": "reversed"}]
+    return TinyGrid(name="tiny", question="?", cells=cells, probe=gradients)
 
 
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
+IDS = "a6423cdde08c4a2786cf0ea3d436a80ae74f4424fd3511f4cfc1c07bf0c828c8"
+"""Digest of the ids of all runs of the experiments that are in the book, in their order."""
+
+
+def test_the_ids_of_all_runs_are_what_they_were() -> None:
+    """Another id is another run: its stored result would be lost. A new experiment changes the digest, too."""
+    lines = [
+        f"{name} {profile} {run.seed} {run.id}\n"
+        for name, experiment in EXPERIMENTS.items()
+        for profile in PROFILES
+        for run in experiment.runs(profile)
+    ]
+    assert hashlib.sha256("".join(lines).encode()).hexdigest() == IDS
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_grid_is_whole(name: str, profile: str) -> None:
-    """Every cell of every graph, once a seed, all of a seed before the next; every run can be built."""
-    found = find_experiment(name)
-    here = dataclasses.replace(found, **found.at.get(profile, {}))
-    grid = list(found.runs(profile))
-    seeds = here.seeds.get(profile, PROFILES[profile]["seeds"])
-    most = {label: min(seeds, cell.get("seeds", seeds)) for label, cell in here.cells.items()}
-    assert Counter(label for label, _ in grid) == {label: n * len(here.graphs) for label, n in most.items()}
-    assert len({run.id for _, run in grid}) == len(grid)
-    assert [run.seed for _, run in grid] == sorted(run.seed for _, run in grid)
-    for label, run in grid[: len(here.cells) * len(here.graphs)]:
+    """Every cell once a seed, all of a seed before the next, under a label of its own; every run can be built."""
+    experiment = find_experiment(name)
+    here = dataclasses.replace(experiment, **experiment.overrides.get(profile, {}))
+    grid = list(experiment.runs(profile))
+    seeds = here.seeds.get(profile, PROFILES[profile].seeds)
+    assert Counter(labels(grid)).total() == sum(min(seeds, cell.get("seeds", seeds)) for cell in here.cells)
+    assert len(set(labels(grid))) == len(here.cells)
+    assert len({run.id for run in grid}) == len(grid)
+    assert [run.seed for run in grid] == sorted(run.seed for run in grid)
+    for cell, run in zip(here.cells, grid, strict=False):
         assert Run.from_json(run.to_json()).id == run.id
-        if "task" not in here.cells[label]:
-            assert run.task["num_nodes"] == PROFILES[profile]["num_nodes"]  # type: ignore[index]
+        if "num_nodes" not in cell.get("task", {}):
+            assert run.task["num_nodes"] == PROFILES[profile].tasks["path_star"]["num_nodes"]  # type: ignore[index]
         if profile != "paper":
             task, objective = run.build()
             assert objective.prompt_length == task.prompt_length
@@ -81,24 +99,82 @@ def test_every_grid_is_whole(name: str, profile: str) -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_quick_runs_are_the_first_of_the_census(name: str) -> None:
     """So that a census trains no quick run again, and a chapter can find its own run in it."""
-    quick = [run.id for _, run in find_experiment(name).runs("quick")]
-    assert quick == [run.id for _, run in find_experiment(name).runs("census")][: len(quick)]
+    quick = [run.id for run in find_experiment(name).runs("quick")]
+    assert quick == [run.id for run in find_experiment(name).runs("census")][: len(quick)]
 
 
 def test_the_papers_size_is_the_papers() -> None:
     """Bachmann and Nagarajan: GPT-Mini, 200,000 graphs, labels from 50, batch 256, rate 5e-4."""
-    run = next(run for _, run in find_experiment("direction").runs("paper"))
+    run = next(find_experiment("direction").runs("paper"))
     assert (run.train_examples, run.batch_size, run.learning_rate) == (200_000, 256, 0.0005)
-    assert run.model["width"] == 384  # type: ignore[index]
+    assert (run.task, run.model["width"]) == (  # type: ignore[index]
+        Run(task="G(2,5)").task,
+        384,
+    )
 
 
 def test_the_hints_are_all_of_them() -> None:
     """Both hints shown or hidden in every way, and the decision alone with its only hint shown and hidden."""
-    objectives = [fields["objective"] for fields in find_experiment("hints").cells.values()]
+    objectives = [cell["objective"] for cell in find_experiment("hints").cells]
     together = {(o.get("start", True), o.get("later", True)) for o in objectives if "taught" not in o}
     assert together == {(True, True), (True, False), (False, True), (False, False)}
     alone = {o.get("start", True) for o in objectives if o.get("taught") == "decision"}
     assert alone == {True, False}
+
+
+def test_a_cell_comes_before_the_profile_and_the_profile_before_a_preset() -> None:
+    def num_nodes(task: Any, profile: str) -> int:
+        (run, *_) = Experiment(name="x", question="?", cells=[{"task": task}]).runs(profile)
+        return run.task["num_nodes"]  # type: ignore[index]
+
+    sizes = {"name": "path_star", "degree": 2, "path_length": 5}
+    assert [num_nodes(sizes, profile) for profile in PROFILES] == [10, 10, 50]
+    assert num_nodes({**sizes, "num_nodes": 20}, "quick") == 20
+    assert [num_nodes("G(2,5)", profile) for profile in PROFILES] == [10, 10, 50]
+    assert num_nodes(PathStar(2, 5, 30), "quick") == 30
+
+
+def test_fields_come_after_the_profile_and_a_cell_before_it() -> None:
+    experiment = Experiment(
+        name="x",
+        question="?",
+        cells=[{"steps": 7, "seeds": 1}, {"objective": "reversed"}],
+        fields={"task": TASK, "steps": 5, "optimizer": "muon"},
+        overrides={"census": {"fields": {"task": TASK}}},
+        seeds={"quick": 2},
+    )
+    assert [(run.seed, run.steps) for run in experiment.runs("quick")] == [(0, 7), (0, 5), (1, 5)]
+    assert [run.steps for run in experiment.runs("paper")][:2] == [7, 40_000]
+    assert {run.optimizer for run in experiment.runs("census")} == {"adamw"}
+    wrong = dataclasses.replace(experiment, cells=[{"stpes": 7}])
+    with pytest.raises(LookaheadError, match="unknown in a run: stpes"):
+        list(wrong.runs("quick"))
+
+
+def test_a_cell_is_found_by_its_fields() -> None:
+    experiment = find_experiment("architecture")
+    asked = {"model": "mamba", "objective": "teacher_forcing", "path_length": 5}
+    run = experiment.cell("quick", asked)
+    assert (run.model["name"], run.task["path_length"], run.seed) == ("mamba", 5, 0)  # type: ignore[index]
+    assert experiment.cell("paper", asked).model["width"] > run.model["width"]  # type: ignore[index]
+    with pytest.raises(LookaheadError, match=r"no cell of architecture at profile quick has .*; there are G\(2,4"):
+        experiment.cell("quick", {"path_length": 9})
+
+
+def test_a_label_says_what_tells_a_cell_apart(tiny_run: Callable[..., Run]) -> None:
+    def words(*fields: dict[str, Any]) -> list[str]:
+        return labels([tiny_run(**one) for one in fields])
+
+    assert words({}, {"seed": 1}) == ["G(2,3) teacher_forcing"] * 2
+    assert words({}, {"objective": "reversed"}) == ["G(2,3) teacher_forcing", "G(2,3) reversed"]
+    rates = [{"optimizer": optimizer, "learning_rate": rate} for optimizer, rate in (("adamw", 1e-3), ("muon", 2e-3))]
+    assert words(*rates) == ["G(2,3) teacher_forcing, adamw", "G(2,3) teacher_forcing, muon"]
+    assert words({"model": "tiny"}, {}) == ["G(2,3) teacher_forcing, tiny", "G(2,3) teacher_forcing, transformer"]
+    hidden = {"name": "hints", "start": False}
+    assert words({"objective": "hints"}, {"objective": hidden}) == ["G(2,3) hints", "G(2,3) hints, start=False"]
+    assert words({"train_examples": 50}, {}) == ["G(2,3) teacher_forcing, train_examples=50", "G(2,3) teacher_forcing"]
+    labelled = {**TASK, "num_nodes": 20}
+    assert words({}, {"task": labelled}) == [f"G(2,3) teacher_forcing, num_nodes={n}" for n in (10, 20)]
 
 
 def test_unknown_names_are_refused() -> None:
@@ -112,11 +188,11 @@ def test_experiments_of_ones_own_stand_beside_the_books(tmp_path: Path, monkeypa
     file = tmp_path / "mine.py"
     file.write_text(
         "from lookahead.experiments import Experiment\n"
-        "mine = Experiment(name='mine', question='?', graphs=((2, 3),), cells={'a': {'objective': 'reversed'}})\n"
+        "mine = Experiment(name='mine', question='?', cells=[{'objective': 'reversed', 'task': 'G(2,5)'}])\n"
         "EXPERIMENTS = {'mine': mine}\n"
     )
     monkeypatch.setenv("LOOKAHEAD_EXPERIMENTS", str(file))
-    assert [label for label, _ in find_experiment("mine").runs("quick")] == ["a"]
+    assert labels(list(find_experiment("mine").runs("quick"))) == ["G(2,5) reversed"]
     assert list(all_experiments()) == [*EXPERIMENTS, "mine"]
 
 
@@ -144,16 +220,16 @@ def test_a_file_of_experiments_that_is_none_is_refused(
 
 def test_a_grid_is_done_once_and_packed(grid: Experiment, store: Path, trainings: list[str]) -> None:
     said: list[str] = []
-    done = run_experiment(grid, "quick", device="cpu", say=said.append).done
+    done = run_experiment(grid, "quick", device="cpu", log=said.append).done
     assert len(trainings) == len(done) == 4
     assert [line.split(":")[0] for line in said] == [
-        "1/4 G(2,3) forward, seed 0",
-        "2/4 G(2,3) backward, seed 0",
-        "3/4 G(2,3) forward, seed 1",
-        "4/4 G(2,3) backward, seed 1",
+        "1/4 G(2,3) teacher_forcing, seed 0",
+        "2/4 G(2,3) reversed, seed 0",
+        "3/4 G(2,3) teacher_forcing, seed 1",
+        "4/4 G(2,3) reversed, seed 1",
     ]
     packed = {result.run.id: result for result in read_packed("tiny-quick")}
-    assert sorted(packed) == sorted(run.id for _, run in grid.runs("quick"))
+    assert sorted(packed) == sorted(run.id for run in grid.runs("quick"))
     for result in done:
         assert json.dumps(packed[result.run.id].to_dict()) == json.dumps(result.to_dict())
         assert len(result.curve[0]["gradient"]["signal"]) == 3
@@ -162,7 +238,7 @@ def test_a_grid_is_done_once_and_packed(grid: Experiment, store: Path, trainings
 
 
 def test_what_is_missing_is_done(grid: Experiment, store: Path, trainings: list[str]) -> None:
-    missing = [run for _, run in grid.runs("quick")][2]
+    missing = list(grid.runs("quick"))[2]
     run_experiment(grid, "quick", device="cpu")
     (run_folder(missing.id) / "result.json").unlink()
     trainings.clear()
@@ -180,36 +256,36 @@ def test_a_run_that_another_experiment_has_packed_is_not_done_again(
     for result in done:
         (run_folder(result.run.id) / "result.json").unlink()
     trainings.clear()
-    other = dataclasses.replace(grid, name="other", cells={"again": grid.cells["forward"]})
+    other = dataclasses.replace(grid, name="other", cells=grid.cells[:1])
     assert len(run_experiment(other, "quick", device="cpu").done) == 2
     assert trainings == []
     assert len(read_packed("other-quick")) == 2
 
 
 def test_only_some_are_done(grid: Experiment, store: Path, trainings: list[str]) -> None:
-    (_, first), *_, (_, last) = grid.runs("quick")
-    run_experiment(grid, "quick", device="cpu", only=["back", "seed=1"])
+    first, *_, last = grid.runs("quick")
+    run_experiment(grid, "quick", device="cpu", only=["rever", "seed=1"])
     assert trainings == [last.id]
     run_experiment(grid, "quick", device="cpu", only=[first.id[:5]], packing=False)
     assert trainings == [last.id, first.id]
     assert [result.run.id for result in read_packed("tiny-quick")] == [last.id]
 
 
-@pytest.mark.parametrize("only", [["sideways"], ["seed=7"], ["forward", "backward"], ["abc"]])
+@pytest.mark.parametrize("only", [["sideways"], ["seed=7"], ["teacher", "reversed"], ["abc"]])
 def test_a_key_that_no_run_answers_to_is_refused(only: list[str], grid: Experiment, store: Path) -> None:
     with pytest.raises(LookaheadError, match=r"no run answers to '.*': take an id's beginning, seed="):
         run_experiment(grid, "quick", device="cpu", only=only)
 
 
 def test_a_run_that_another_process_does_is_passed_over(grid: Experiment, store: Path, trainings: list[str]) -> None:
-    busy = [run for _, run in grid.runs("quick")][1]
+    busy = list(grid.runs("quick"))[1]
     run_folder(busy.id).mkdir(parents=True)
     said: list[str] = []
     with FileLock(run_folder(busy.id) / ".grid.lock"):
-        sitting = run_experiment(grid, "quick", device="cpu", wait=False, say=said.append)
+        outcome = run_experiment(grid, "quick", device="cpu", wait=False, log=said.append)
     assert busy.id not in trainings
-    assert [place.run.id for place in sitting.elsewhere] == [busy.id]
-    assert len(sitting.done) == len(trainings) == 3
+    assert [entry.run.id for entry in outcome.elsewhere] == [busy.id]
+    assert len(outcome.done) == len(trainings) == 3
     assert len(read_packed("tiny-quick")) == 3
     assert said[-1] == "1 of 4 runs are being done elsewhere"
 
@@ -218,26 +294,28 @@ def test_a_run_is_taken_up_when_the_process_that_did_it_is_gone(
     grid: Experiment, store: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner_module, "WAIT", 0.01)
-    busy = [run for _, run in grid.runs("quick")][1]
+    busy = list(grid.runs("quick"))[1]
     run_folder(busy.id).mkdir(parents=True)
     lock = FileLock(run_folder(busy.id) / ".grid.lock", thread_local=False)
     lock.acquire()
     threading.Timer(1.0, lock.release).start()
-    sitting = run_experiment(grid, "quick", device="cpu")
+    outcome = run_experiment(grid, "quick", device="cpu")
     assert trainings[-1] == busy.id
-    assert len(sitting.done) == 4
+    assert len(outcome.done) == 4
 
 
 def test_a_corrupt_result_is_set_aside_and_made_again(grid: Experiment, store: Path, trainings: list[str]) -> None:
-    corrupt = next(run for _, run in grid.runs("quick"))
+    corrupt = next(grid.runs("quick"))
     run_folder(corrupt.id).mkdir(parents=True)
     (run_folder(corrupt.id) / "result.json").write_text("{")
     said: list[str] = []
-    sitting = run_experiment(grid, "quick", device="cpu", say=said.append)
+    outcome = run_experiment(grid, "quick", device="cpu", log=said.append)
     aside = run_folder(corrupt.id) / "result.corrupt.json"
-    assert said[0] == f"G(2,3) forward, seed 0: its result could not be read: set aside as {aside}, and done again"
+    assert (
+        said[0] == f"G(2,3) teacher_forcing, seed 0: its result could not be read: set aside as {aside}, and done again"
+    )
     assert aside.read_text() == "{"
-    assert len(sitting.done) == len(trainings) == 4
+    assert len(outcome.done) == len(trainings) == 4
 
 
 @pytest.fixture
@@ -265,20 +343,20 @@ def test_a_run_that_fails_is_recorded_and_stops_no_other(
     """It is not tried again in vain, but where it is asked for, and under other code."""
     said: list[str] = []
     one_fails(RuntimeError("a device-side error"))
-    first = run_experiment(grid, "quick", device="cpu", say=said.append)
-    assert [place.error for place in first.failed] == ["RuntimeError: a device-side error"] * 2
+    first = run_experiment(grid, "quick", device="cpu", log=said.append)
+    assert [entry.error for entry in first.failed] == ["RuntimeError: a device-side error"] * 2
     assert len(first.done) == len(read_packed("tiny-quick")) == 2
-    assert said[1] == "2/4 G(2,3) backward, seed 0: failed: RuntimeError: a device-side error"
-    assert [place.state for place in places(grid, "quick")] == ["done", "failed", "done", "failed"]
+    assert said[1] == "2/4 G(2,3) reversed, seed 0: failed: RuntimeError: a device-side error"
+    assert [entry.state for entry in grid_state(grid, "quick")] == ["done", "failed", "done", "failed"]
 
     one_fails(None)
     said.clear()
-    again = run_experiment(grid, "quick", device="cpu", say=said.append)
+    again = run_experiment(grid, "quick", device="cpu", log=said.append)
     assert len(again.failed) == 2
-    assert said[0].endswith("backward, seed 0: RuntimeError: a device-side error (again with --retry)")
+    assert said[0].endswith("reversed, seed 0: RuntimeError: a device-side error (again with --retry)")
     third = run_experiment(grid, "quick", device="cpu", retry=True)
     assert (len(third.failed), len(third.done)) == (0, 4)
-    assert counts(places(grid, "quick"))["done"] == 4
+    assert counts(grid_state(grid, "quick"))["done"] == 4
 
 
 def test_a_failure_under_other_code_is_no_reason(
@@ -314,26 +392,26 @@ def test_a_full_disk_stops_the_grid_and_loses_nothing(
     with pytest.raises(NoRoom, match=r"could not be written \(No space left on device\); what was there before is"):
         run_experiment(grid, "quick", device="cpu")
     monkeypatch.setattr(os, "fsync", fsync)
-    assert [place.state for place in places(grid, "quick")][:2] == ["done", "missing"]
+    assert [entry.state for entry in grid_state(grid, "quick")][:2] == ["done", "missing"]
     assert len(run_experiment(grid, "quick", device="cpu").done) == 4
 
 
 def test_the_time_limit_stops_in_the_middle_of_a_run(
     grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the next call goes on there, until all is as in one sitting."""
+    """And the next call goes on there, until all is as in one outcome."""
     monkeypatch.setitem(SMALL, "steps", 40)
     sittings = 0
     while True:
         said: list[str] = []
-        sitting = run_experiment(grid, "quick", device="cpu", time_limit=1.0, say=said.append)
-        if not sitting.left:
+        outcome = run_experiment(grid, "quick", device="cpu", time_limit=1.0, log=said.append)
+        if not outcome.left:
             break
         sittings += 1
-        assert said[-1].startswith(f"time limit: {len(sitting.left)} of 4 runs are left; the same call goes on")
+        assert said[-1].startswith(f"time limit: {len(outcome.left)} of 4 runs are left; the same call goes on")
         assert sittings < 40
     assert sittings > 1
-    found = {result.run.id: result for result in sitting.done}
+    found = {result.run.id: result for result in outcome.done}
     monkeypatch.setenv("LOOKAHEAD_RESULTS", str(store / "undisturbed"))
     for result in run_experiment(grid, "quick", device="cpu").done:
         assert json.dumps(result.curve) == json.dumps(found[result.run.id].curve)
@@ -353,11 +431,11 @@ def test_seeds_that_are_trained_as_one_are_stored_one_by_one(
 ) -> None:
     """Both methods in a stack of their own, with what solo runs measure, up to rounding."""
     said: list[str] = []
-    done = run_experiment(grid, "quick", device="cpu", stack=8, say=said.append).done
+    done = run_experiment(grid, "quick", device="cpu", stack=8, log=said.append).done
     assert trainings == []
     assert [result.manifest["stacked"] for result in done] == [2] * 4
     assert [line.split("/")[0] for line in said] == ["1", "3", "2", "4"]
-    assert counts(places(grid, "quick"))["done"] == 4
+    assert counts(grid_state(grid, "quick"))["done"] == 4
     monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path / "solo"))
     for one, other in zip(done, run_experiment(grid, "quick", device="cpu").done, strict=True):
         assert one.run == other.run
@@ -365,14 +443,14 @@ def test_seeds_that_are_trained_as_one_are_stored_one_by_one(
 
 
 def test_of_a_stack_only_what_is_missing_and_free_is_done(grid: Experiment, store: Path, trainings: list[str]) -> None:
-    run_experiment(grid, "quick", device="cpu", only=["forward", "seed=0"])
-    busy = [run for _, run in grid.runs("quick")][1]
+    run_experiment(grid, "quick", device="cpu", only=["teacher_forcing", "seed=0"])
+    busy = list(grid.runs("quick"))[1]
     run_folder(busy.id).mkdir(parents=True)
     trainings.clear()
     with FileLock(run_folder(busy.id) / ".grid.lock"):
-        sitting = run_experiment(grid, "quick", device="cpu", stack=8, wait=False)
-    assert [place.run.id for place in sitting.elsewhere] == [busy.id]
-    assert len(sitting.done) == 3
+        outcome = run_experiment(grid, "quick", device="cpu", stack=8, wait=False)
+    assert [entry.run.id for entry in outcome.elsewhere] == [busy.id]
+    assert len(outcome.done) == 3
     assert len(trainings) == 2, "a stack of one is a run"
 
 
@@ -393,15 +471,15 @@ def test_ctrl_c_ends_the_grid(
 def test_what_two_machines_packed_is_joined(
     grid: Experiment, store: Path, trainings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_experiment(grid, "quick", device="cpu", only=["forward"])
+    run_experiment(grid, "quick", device="cpu", only=["teacher_forcing"])
     monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path / "other"))
-    run_experiment(grid, "quick", device="cpu", only=["backward"])
+    run_experiment(grid, "quick", device="cpu", only=["reversed"])
     theirs = packed_path("tiny-quick")
     monkeypatch.setenv("LOOKAHEAD_RESULTS", str(store))
     path, count = pack_experiment(grid, "quick", [theirs])
     assert (path, count) == (packed_path("tiny-quick"), 4)
     assert len(pd.read_parquet(path)) == 4
-    assert counts(places(grid, "quick"))["done"] == 4
+    assert counts(grid_state(grid, "quick"))["done"] == 4
 
 
 def test_a_file_of_another_experiment_is_not_joined(
@@ -424,13 +502,13 @@ def test_every_state_is_told_apart(
     monkeypatch.setitem(SMALL, "steps", 4000)
     monkeypatch.setitem(SMALL, "evaluate_every", 4000)
     one_fails(LookaheadError("no"))
-    run_experiment(grid, "quick", device="cpu", only=["backward", "seed=0"])
-    run_experiment(grid, "quick", device="cpu", only=["forward", "seed=0"], time_limit=1.5)
-    found = {(place.label, place.run.seed): place for place in places(grid, "quick")}
-    assert found["backward", 0].state == "failed"
-    assert found["forward", 0].state == "begun"
-    assert 0 < found["forward", 0].steps < 4000
-    assert found["forward", 1].state == found["backward", 1].state == "missing"
+    run_experiment(grid, "quick", device="cpu", only=["reversed", "seed=0"])
+    run_experiment(grid, "quick", device="cpu", only=["teacher_forcing", "seed=0"], time_limit=1.5)
+    found = {(entry.run.objective["name"], entry.run.seed): entry for entry in grid_state(grid, "quick")}
+    assert found["reversed", 0].state == "failed"
+    assert found["teacher_forcing", 0].state == "begun"
+    assert 0 < found["teacher_forcing", 0].steps < 4000
+    assert found["teacher_forcing", 1].state == found["reversed", 1].state == "missing"
     assert seconds_left(list(found.values())) is None
 
 
@@ -439,15 +517,15 @@ def test_a_stale_result_is_shown_as_stale_and_made_again(
 ) -> None:
     run_experiment(grid, "quick", device="cpu")
     monkeypatch.setattr(Result, "current", False)
-    stale = places(grid, "quick")
-    assert [place.state for place in stale] == ["stale"] * 4
-    assert "4 STALE: today's code would give others" in behind(stale)
+    stale = grid_state(grid, "quick")
+    assert [entry.state for entry in stale] == ["stale"] * 4
+    assert "4 STALE: today's code would give others" in summary_line(stale)
     monkeypatch.undo()
 
 
 def test_the_time_left_is_that_of_the_cells_own_runs(grid: Experiment, store: Path) -> None:
     run_experiment(grid, "quick", device="cpu", only=["seed=0"])
-    fast, slow, *missing = places(grid, "quick")
+    fast, slow, *missing = grid_state(grid, "quick")
     assert fast.result is not None
     assert slow.result is not None
     fast.result.manifest["seconds"], slow.result.manifest["seconds"] = 10, 100
@@ -458,8 +536,8 @@ def test_the_time_left_is_that_of_the_cells_own_runs(grid: Experiment, store: Pa
 
 def test_the_table_says_what_the_seeds_say(grid: Experiment, store: Path) -> None:
     run_experiment(grid, "quick", device="cpu")
-    text = table(places(grid, "quick"))
+    text = table(grid_state(grid, "quick"))
     assert text.splitlines()[0].split("  ")[-1] == "95 %"
-    assert [line.split("  ")[0] for line in text.splitlines()[1:]] == ["G(2,3) forward", "G(2,3) backward"]
+    assert [line.split("  ")[0] for line in text.splitlines()[1:]] == ["G(2,3) teacher_forcing", "G(2,3) reversed"]
     assert " never" in text
-    assert behind(places(grid, "quick")).startswith("4 of 4 runs, 2 seeds, ")
+    assert summary_line(grid_state(grid, "quick")).startswith("4 of 4 runs, 2 seeds, ")

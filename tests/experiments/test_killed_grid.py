@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lookahead.experiments import find_experiment, run_experiment
-from lookahead.experiments.grid import counts, places
+from lookahead.experiments.grid import counts, grid_state
 from lookahead.runs.parquet import packed_path, read_packed
 from lookahead.training.checkpoints import Checkpoints
 from nursery import Nursery, wait_until
@@ -24,12 +24,12 @@ GRID = f"""
 from lookahead.experiments import Experiment
 
 model = {{"name": "transformer", "layers": 1, "width": 16, "heads": 2}}
+task = {{"name": "path_star", "degree": 2, "path_length": 3}}
 EXPERIMENTS = {{"small": Experiment(
     name="small",
     question="Does it end as an undisturbed one?",
-    graphs=((2, 3),),
-    cells={{name: {{"objective": name, "model": model}} for name in ("teacher_forcing", "reversed")}},
-    fields={{"steps": {STEPS}, "evaluate_every": 20, "optimizer": "muon", "schedule": "cosine"}},
+    cells=[{{"objective": name, "model": model}} for name in ("teacher_forcing", "reversed")],
+    fields={{"task": task, "steps": {STEPS}, "evaluate_every": 20, "optimizer": "muon", "schedule": "cosine"}},
     seeds={{"census": 3}},
 )}}
 """
@@ -45,7 +45,7 @@ from lookahead.training.optimizers import Optimizers
 
 harness.TEST_EXAMPLES = 128
 runner.WAIT = 0.01
-one = next(run for _, run in find_experiment("small").runs("census"))
+one = next(find_experiment("small").runs("census"))
 stamp(one)
 Optimizers(one.build()[1], one).step()
 train, began = harness._train, harness.train
@@ -128,7 +128,7 @@ def test_killed_twenty_times_at_random_moments(
     started.start()
     assert started.status() == 0
     found = packed()
-    assert counts(places(find_experiment("small"), "census"))["done"] == len(found) == 6
+    assert counts(grid_state(find_experiment("small"), "census"))["done"] == len(found) == 6
     assert not list(store.rglob("*.part")), "what the killed ones left is swept away"
     assert not packed_path("small-census").with_suffix(".tmp").exists()
     assert found == undisturbed(tmp_path / "undisturbed", monkeypatch)

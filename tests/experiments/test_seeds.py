@@ -35,7 +35,7 @@ def make(tiny_run: Callable[..., Run]) -> Callable[..., Result]:
 
 
 def test_stored_is_in_the_order_of_the_grid(cells: Seeds) -> None:
-    grid = [run.id for _, run in lookahead.experiments.find_experiment("architecture").runs("census")]
+    grid = [run.id for run in lookahead.experiments.find_experiment("architecture").runs("census")]
     assert [result.run.id for result in cells] == [id for id in grid if id in {r.run.id for r in cells}]
     with pytest.raises(LookaheadError, match="unknown experiment 'architectures'"):
         stored("architectures")

@@ -425,7 +425,7 @@ def test_committed_results_are_those_of_the_catalogue(monkeypatch: pytest.Monkey
     )
     for name in listed.stdout.split():
         experiment_name, _, profile = name.removesuffix(".parquet").rpartition("-")
-        grid = {run.id for _, run in find_experiment(experiment_name).runs(profile)}
+        grid = {run.id for run in find_experiment(experiment_name).runs(profile)}
         stored = read_packed(name.removesuffix(".parquet"))
         assert {result.run.id for result in stored} <= grid, f"{name} holds runs that the catalogue no longer asks for"
         stale = [result.run.id for result in stored if result.run.seed == 0 and not result.current]

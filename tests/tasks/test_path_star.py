@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lookahead.contracts import RESERVED_TOKENS, SPLITS
+from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split
 from lookahead.errors import LookaheadError
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
+from lookahead.tasks.path_star import sample_one
 from lookahead.tasks.path_star.solvers import cheat, from_goal, try_arms
 
 SIZES = [(2, 3, 10), (2, 5, 50), (3, 4, 12), (5, 5, 50), (20, 5, 100), (4, 3, 9)]
@@ -91,8 +92,26 @@ def test_lengths_are_those_published(size: tuple[int, int, int]) -> None:
     task = PathStar(*size)
     assert task.prompt_length == 3 * degree * (path_length - 1) + 3
     assert (task.answer_length, task.vocab_size) == (path_length, num_nodes + 3)
-    assert (task.decision, task.chance_accuracy, task.graph) == (1, 1 / degree, f"G({degree},{path_length})")
+    assert (task.decision, task.chance_accuracy, task.title) == (1, 1 / degree, f"G({degree},{path_length})")
     assert task.symbol(num_nodes + 3) == RESERVED_TOKENS[0] == "$"
+
+
+def test_presets_are_the_papers_graphs() -> None:
+    for name, options in PathStar.presets.items():
+        assert PathStar(**options).title == name
+        assert Run(task=name).build_task() == PathStar(**options)
+
+
+def test_labels_are_fitted_to_the_graph() -> None:
+    sizes = {"degree": 5, "path_length": 4, "num_nodes": 10, "question_first": True}
+    assert PathStar.fitted(sizes) == {**sizes, "num_nodes": 16}
+    assert PathStar.fitted({**sizes, "num_nodes": 40})["num_nodes"] == 40
+    assert PathStar.fitted({"degree": 5}) == {"degree": 5}
+
+
+def test_the_decision_is_the_same_in_every_example() -> None:
+    task = PathStar(2, 4, 10)
+    assert task.decisions(*task.sample("test", torch.arange(3))).tolist() == [1, 1, 1]
 
 
 def test_examples_are_pinned() -> None:
@@ -127,6 +146,18 @@ def test_an_example_is_the_same_alone_in_any_batch_in_any_order(size: tuple[int,
     many, _ = task.sample("train", torch.arange(1000))
     assert torch.equal(many[ODD_INDICES[:4]], prompts[:4])
     assert torch.equal(task.sample("train", ODD_INDICES[:4].int())[0], prompts[:4])
+
+
+@sized
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("question_first", [False, True])
+def test_the_readable_sampler_gives_the_same_examples(
+    size: tuple[int, int, int], split: Split, question_first: bool
+) -> None:
+    task = PathStar(*size, seed=3, question_first=question_first)
+    indices = torch.cat([torch.arange(20), ODD_INDICES])
+    prompts, answers = (tensor.tolist() for tensor in task.sample(split, indices))
+    assert [sample_one(task, split, index) for index in indices.tolist()] == list(zip(prompts, answers, strict=True))
 
 
 def test_seeds_splits_and_indices_differ() -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from lookahead.chapter.chapter import Chapter
 from lookahead.errors import LookaheadError
 from lookahead.files import JOURNAL, note
 from lookahead.machine import pin
 
-PROFILES = ("quick", "census", "paper")
 COMMON = {"profile": "quick", "seed": 0, "device": None}
 """Parameters of every chapter, with their defaults."""
 
@@ -25,18 +24,30 @@ MARK = "_lookahead_begun"
 def begin(
     namespace: dict[str, Any],
     *,
-    quick: dict[str, Any],
-    census: dict[str, Any],
-    paper: dict[str, Any],
+    name: str = "",
+    experiment: str | None = None,
+    cell: Mapping[str, Any] | None = None,
+    task: str | None = None,
+    quick: Mapping[str, Any] | None = None,
+    census: Mapping[str, Any] | None = None,
+    paper: Mapping[str, Any] | None = None,
 ) -> Chapter:
     """Starts a chapter.
 
     Must come before torch is loaded.
 
+        chapter = begin(globals(), name="c3", experiment="direction", cell={"objective": "teacher_forcing"},
+                        quick={"steps": 240, "seeds": 3}, census={"seeds": 10})
+
     Args:
         namespace: the notebook's `globals()`; what its parameters cell set is read from there.
-        quick: every size parameter of the chapter with its value at the quick profile.
-        census, paper: what differs at the other profiles.
+        name: stands before the names of the chapter's glued numbers.
+        experiment: whose cell the chapter trains. The settings of that cell, its model and the options of its task are
+            the chapter's parameters, with the values that the cell has at the profile.
+        cell: the fields that tell the cell, as in `Experiment.cell`.
+        task: the name of the task of a chapter without an experiment.
+        quick, census, paper: parameters that are others at that profile, and further ones; those of `quick` that the
+            cell does not have hold at the other profiles, too.
 
     Returns:
         the chapter; its parameters are attributes.
@@ -45,37 +56,36 @@ def begin(
         LookaheadError: an unknown parameter (papermill passes those on without a word), profile, or a value
             of the wrong type.
     """
-    allowed = {**COMMON, **dict.fromkeys(quick)}
+    profile = namespace.get("profile", COMMON["profile"])
+    if profile == "quick":
+        pin()
+    from lookahead.chapter.cell import Cell  # it loads torch
+
+    changes = {"quick": quick or {}, "census": census or {}, "paper": paper or {}}
+    base, small = (Cell(size, experiment, cell or {}, task) for size in (profile, "quick"))
+    usual = {**small.parameters, **changes["quick"]}
+    sizes = {**usual, **base.parameters, **changes[profile]}
+
+    allowed = {**COMMON, **dict.fromkeys(usual)}
     if MARK not in namespace:
         _refuse_unknown(namespace, allowed)
         _time_cells()
-    namespace[MARK] = True
-    given = {name: namespace.get(name, default) for name, default in allowed.items()}
-    if given["profile"] not in PROFILES:
-        raise LookaheadError(f"unknown profile {given['profile']!r}; known: {', '.join(PROFILES)}")
-    sizes = {
-        **quick,
-        **{"quick": {}, "census": census, "paper": paper}[given["profile"]],
-    }
-    for name, implied in {"seed": COMMON["seed"], **quick}.items():
-        value = given[name]
+        namespace[MARK] = [parameter for parameter in usual if parameter in namespace or parameter in changes["quick"]]
+    given = {parameter: namespace.get(parameter, default) for parameter, default in allowed.items()}
+    for parameter, implied in {"seed": COMMON["seed"], **usual}.items():
+        value = given[parameter]
         if value is not None and not _fits(value, implied):
-            raise LookaheadError(f"{name} is {type(implied).__name__}, such as {implied!r}; not {value!r}")
-    explicit = {name: given[name] for name in quick if given[name] is not None}
+            raise LookaheadError(f"{parameter} is {type(implied).__name__}, such as {implied!r}; not {value!r}")
+    explicit = {parameter: given[parameter] for parameter in usual if given[parameter] is not None}
     default = (
-        given["profile"] == "quick"
+        profile == "quick"
         and given["seed"] == COMMON["seed"]
-        and all(value == quick[name] for name, value in explicit.items())
+        and all(value == usual[parameter] for parameter, value in explicit.items())
     )
-    values = {**sizes, **explicit}
-    if {"degree", "path_length", "num_nodes"} <= set(values) and "num_nodes" not in explicit:
-        needed = values["degree"] * (values["path_length"] - 1) + 1
-        values["num_nodes"] = max(values["num_nodes"], needed)
-    if given["device"] is None:
-        given["device"] = "cpu" if given["profile"] == "quick" else "auto"
-    if given["profile"] == "quick":
-        pin()
-    return Chapter({**{name: given[name] for name in COMMON}, **values}, default)
+    values = {**base.fitted({**sizes, **explicit}), **explicit}
+    device = given["device"] or ("cpu" if profile == "quick" else "auto")
+    parameters = {"profile": profile, "seed": given["seed"], "device": device, **values}
+    return Chapter(parameters, default, base, name, shown=(*COMMON, *namespace[MARK]))
 
 
 def _refuse_unknown(namespace: Mapping[str, Any], allowed: Mapping[str, Any]) -> None:
@@ -117,103 +127,8 @@ def _shell() -> Any:
 
 def _fits(value: Any, implied: Any) -> bool:
     """Whether a value can stand where `implied` does."""
+    if implied is None:
+        return True
     if isinstance(implied, float):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is type(implied)
-
-
-def _command(run_id: str) -> str:
-    """What trains a run of an experiment at the paper's size."""
-    from lookahead.experiments import all_experiments
-
-    for one in all_experiments().values():
-        if any(run.id == run_id for _, run in one.runs("paper")):
-            return f"`lookahead run {one.name} --profile paper --only {run_id}`"
-    return "execute this chapter"
-
-
-class Chapter:
-    """The parameters of a chapter as attributes, and what it says of them.
-
-    With parameters other than the committed defaults, claims are reported, not enforced.
-    """
-
-    def __init__(self, parameters: dict[str, Any], default: bool) -> None:
-        self.parameters, self.default = parameters, default
-        self.kind = f"live, {parameters['profile']} profile"
-        """What stands under the figures of its runs: whether they were trained here."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["parameters"][name]
-        except KeyError:
-            raise AttributeError(f"this chapter has no parameter {name!r}") from None
-
-    def __repr__(self) -> str:
-        return "\n".join(f"{name:12} {value}" for name, value in self.parameters.items())
-
-    def run(self, *, weights: bool = False, **fields: Any) -> Any:
-        """`lookahead.run` on the chapter's device, with what its profile says of a run beside its own parameters.
-
-        At the paper's size a CPU does not train: there the stored result of that run is taken, and the chapter says
-        so.
-
-        Args:
-            weights: the chapter goes on to look into the network; stored results are without.
-            fields: of the run.
-
-        Returns:
-            the result.
-
-        Raises:
-            LookaheadError: no GPU, and nothing stored; the message says how to get it.
-        """
-        from lookahead.experiments import PROFILES
-        from lookahead.machine import resolve_device
-        from lookahead.runs import harness
-        from lookahead.runs.run import Run
-
-        config = Run.of({**PROFILES[self.profile]["run"], **fields})
-        if self.profile != "paper" or resolve_device(self.device).type != "cpu":
-            return harness.run(config, device=self.device)
-        from lookahead.experiments.grid import look, packed_anywhere
-        from lookahead.runs.result import run_folder
-
-        found = look("", config, packed_anywhere()).result
-        if found is None:
-            raise LookaheadError(
-                f"no GPU here to train at the paper's size, and nothing stored of this run ({config.id}): "
-                f"{_command(config.id)} on a machine with one, or take the profile census"
-            )
-        if weights and not (run_folder(config.id) / "weights.safetensors").exists():
-            raise LookaheadError(
-                f"this chapter looks into the network, and no weights are kept of run {config.id}: at the paper's size "
-                "it needs a GPU; or take the profile census"
-            )
-        self.kind = f"stored, {self.profile} profile"
-        stale = "" if found.current else "; OUT OF DATE: today's code would give another"
-        print(f"no GPU here: run {config.id} is taken from the store, trained on {found.manifest['device']}{stale}")
-        return found
-
-    def glue(self, name: str, value: float) -> None:
-        """Stores a number for the prose: written there as {glue:text}`name:.2f`.
-
-        Raises:
-            LookaheadError: not a finite number.
-        """
-        from myst_nb import glue
-
-        number = float(value)
-        if not math.isfinite(number):
-            raise LookaheadError(f"{name} is {number}: the prose needs a finite number")
-        glue(name, number, display=False)
-
-    def claim(self, text: str, holds: bool) -> None:
-        """Asserts what the text claims; with other parameters than the defaults, says whether it holds.
-
-        Raises:
-            AssertionError: the claim does not hold at the default parameters.
-        """
-        if not holds and self.default:
-            raise AssertionError(f"the chapter claims: {text}")
-        print(f"{'holds' if holds else 'does not hold'}: {text}")

@@ -173,7 +173,7 @@ def _judge(
         "teacher_forced_accuracy": task.correct(prompts, answers, predictions),
         "autoregressive_token_accuracy": given == answers,
         "teacher_forced_token_accuracy": predictions == answers,
-        "decision_accuracy": (predictions == answers)[:, task.decision],
+        "decision_accuracy": (predictions == answers).gather(1, task.decisions(prompts, answers)[:, None])[:, 0],
         "cheat_accuracy": followed.prod(dim=1),
         "cheat_token_accuracy": followed,
         "return_token_accuracy": returned,

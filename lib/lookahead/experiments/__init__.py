@@ -1,14 +1,17 @@
-"""Named grids of runs, and the profiles they come in."""
+"""Named grids of runs, the profiles they come in, and their results."""
 
 from lookahead.experiments.catalogue import EXPERIMENTS, all_experiments, find_experiment
-from lookahead.experiments.experiment import PROFILES, Experiment
-from lookahead.experiments.runner import Sitting, pack_experiment, run_experiment, stored
+from lookahead.experiments.experiment import Experiment
+from lookahead.experiments.profiles import PROFILES
+from lookahead.experiments.runner import Outcome, pack_experiment, run_experiment
+from lookahead.experiments.seeds import Seeds, stored
 
 __all__ = [
     "EXPERIMENTS",
     "PROFILES",
     "Experiment",
-    "Sitting",
+    "Outcome",
+    "Seeds",
     "all_experiments",
     "find_experiment",
     "pack_experiment",

@@ -5,92 +5,93 @@ from __future__ import annotations
 import dataclasses
 import os
 import runpy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lookahead.contracts import Task
 from lookahead.errors import LookaheadError
+from lookahead.experiments.fields import labels, matches
+from lookahead.experiments.profiles import Profile, find_profile
 from lookahead.runs.harness import Probe
-from lookahead.runs.run import Run
+from lookahead.runs.run import Run, find_preset
 
 OWN = "LOOKAHEAD_EXPERIMENTS"
-"""Environment variable: a Python file with experiments of one's own, `EXPERIMENTS = {name: Experiment(...)}`."""
-
-PROFILES: dict[str, dict[str, Any]] = {
-    "quick": {"seeds": 1, "num_nodes": 10, "run": {"model": "tiny", "batch_size": 128}},
-    "census": {"seeds": 20, "num_nodes": 10, "run": {"model": "tiny", "batch_size": 128}},
-    "paper": {
-        "seeds": 3,
-        "num_nodes": 50,
-        "run": {
-            "model": "mini",
-            "batch_size": 256,
-            "train_examples": 200_000,
-            "steps": 40_000,
-            "optimizer": "adamw",
-            "learning_rate": 5e-4,
-            "evaluate_every": 1000,
-            "stop_at": 0.98,
-            "precision": "bfloat16",
-        },
-    },
-}
-"""`quick`: one seed on a CPU. `census`: the same size, many seeds. `paper`: Bachmann and Nagarajan's GPT-Mini,
-200,000 graphs with labels from 50 (their 500 epochs at batch 256 would be 390,000 steps)."""
+"""Environment variable: a Python file with further experiments, `EXPERIMENTS = {name: Experiment(...)}`."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A grid: graphs x cells x seeds."""
+    """A grid: cells x seeds.
+
+    Experiment(
+        name="direction",
+        question="Forward or backward?",
+        cells=[{"objective": "teacher_forcing"}, {"objective": "reversed"}],
+        fields={"task": {"name": "path_star", "degree": 2, "path_length": 4}, "steps": 600},
+    )
+    """
 
     name: str
     question: str
-    graphs: tuple[tuple[int, int], ...]
-    """(degree, path_length) of each."""
-    cells: Mapping[str, Mapping[str, Any]]
-    """Label -> fields of the run. Its `task` says only what differs from the grid's graph; its `seeds`, where there
-    are any, that it has no more than those."""
+    cells: Sequence[Mapping[str, Any]]
+    """Each the fields of a run that tell it apart. Its task is a mapping, to which the profile adds sizes, or the name
+    of a preset. `seeds` in it, where there are any, is the largest number of seeds of that cell."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Fields that all runs share, before the profile's."""
+    """Fields of all runs; the profile's come first, a cell's before those."""
     probe: Probe | None = None
     """Measured at every evaluation, too."""
     seeds: Mapping[str, int] = field(default_factory=dict)
-    """Profile -> how many, where not as many as the profile has."""
-    at: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Profile -> what is another there: graphs, cells, fields."""
+    """Profile -> number of seeds, where it is not the profile's."""
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Profile -> attributes of the experiment that are others there."""
 
-    def runs(self, profile: str) -> Iterator[tuple[str, Run]]:
-        """Every cell's label with its run, all cells of a seed before the next seed.
+    def runs(self, profile: str) -> Iterator[Run]:
+        """Every run, all cells of a seed before the next seed.
 
         Raises:
-            LookaheadError: no such profile.
+            LookaheadError: no such profile, or a cell that is no run.
         """
-        if profile not in PROFILES:
-            raise LookaheadError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-        size, here = PROFILES[profile], dataclasses.replace(self, **self.at.get(profile, {}))
-        for seed in range(here.seeds.get(profile, size["seeds"])):
-            for degree, path_length in here.graphs:
-                task = {
-                    "name": "path_star",
-                    "degree": degree,
-                    "path_length": path_length,
-                    "num_nodes": size["num_nodes"],
-                }
-                for label, cell in here.cells.items():
-                    own = {key: value for key, value in cell.items() if key not in ("task", "seeds")}
-                    if seed < cell.get("seeds", seed + 1):
-                        fields = {"seed": seed, **here.fields, **size["run"], **own}
-                        yield label, Run(**{**fields, "task": {**task, **cell.get("task", {})}})
+        size, here = find_profile(profile), dataclasses.replace(self, **self.overrides.get(profile, {}))
+        for seed in range(here.seeds.get(profile, size.seeds)):
+            for cell in here.cells:
+                if seed < cell.get("seeds", seed + 1):
+                    fields = {"seed": seed, **here.fields, **size.run, **cell}
+                    fields.pop("seeds", None)
+                    yield Run.of({**fields, "task": sized(fields["task"], size)} if "task" in fields else fields)
+
+    def cell(self, profile: str, fields: Mapping[str, Any]) -> Run:
+        """The first run whose fields are the given ones (asked as in `Seeds.where`, a list being any of its values).
+
+        Raises:
+            LookaheadError: no such profile or run; the message lists the cells.
+        """
+        grid = list(self.runs(profile))
+        for run in grid:
+            if all(matches(run, name, value) for name, value in fields.items()):
+                return run
+        there = "; ".join(dict.fromkeys(labels(grid)))
+        raise LookaheadError(f"no cell of {self.name} at profile {profile} has {dict(fields)}; there are {there}")
+
+
+def sized(task: Any, size: Profile) -> Any:
+    """A task of a cell with the sizes of a profile: above those of a preset, below what a mapping says itself."""
+    if isinstance(task, str):
+        preset = find_preset(Task, task)
+        return {**preset, **size.tasks.get(preset["name"], {})}
+    if isinstance(task, Mapping) and "name" in task:
+        return {**size.tasks.get(task["name"], {}), **task}
+    return task
 
 
 def packed_name(experiment: Experiment, profile: str) -> str:
-    """Under which name an experiment's results at a profile are packed."""
+    """Name under which the results of an experiment at a profile are packed."""
     return f"{experiment.name}-{profile}"
 
 
 def own_experiments() -> dict[str, Experiment]:
-    """Those of the file that `LOOKAHEAD_EXPERIMENTS` names; none without it.
+    """The experiments of the file that `LOOKAHEAD_EXPERIMENTS` names; none without it.
 
     Raises:
         LookaheadError: the file cannot be run, or holds none.
@@ -104,7 +105,7 @@ def own_experiments() -> dict[str, Experiment]:
         raise LookaheadError(f"{path} defines no EXPERIMENTS = {{name: Experiment(...)}}") from None
     except Exception as error:  # it is anybody's code
         raise LookaheadError(f"{path}, which {OWN} names, cannot be run: {type(error).__name__}: {error}") from error
-    for name, one in found.items():
-        if not isinstance(one, Experiment) or one.name != name:
+    for name, experiment in found.items():
+        if not isinstance(experiment, Experiment) or experiment.name != name:
             raise LookaheadError(f"{path}: EXPERIMENTS[{name!r}] is no Experiment of that name")
     return found

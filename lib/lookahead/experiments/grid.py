@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from lookahead.errors import LookaheadError
 from lookahead.experiments.experiment import Experiment
+from lookahead.experiments.fields import labels
 from lookahead.files import make_folder, write_text
 from lookahead.runs.parquet import read_pack
 from lookahead.runs.result import Result, read_result, run_folder, store_folder
@@ -41,12 +42,10 @@ class GridRun:
     @property
     def title(self) -> str:
         """The run in words."""
-        task: Any = self.run.task
-        graph = f"G({task['degree']},{task['path_length']})" if task["name"] == "path_star" else task["name"]
-        return f"{graph} {self.label}, seed {self.run.seed}"
+        return f"{self.label}, seed {self.run.seed}"
 
 
-def places(experiment: Experiment, profile: str, only: Sequence[str] = ()) -> list[GridRun]:
+def grid_state(experiment: Experiment, profile: str, only: Sequence[str] = ()) -> list[GridRun]:
     """Every run of a grid with its state, in the grid's order.
 
     Args:
@@ -55,9 +54,15 @@ def places(experiment: Experiment, profile: str, only: Sequence[str] = ()) -> li
     Raises:
         LookaheadError: no such profile, or a key that no run answers to.
     """
-    chosen = select(list(experiment.runs(profile)), only)
+    chosen = select(labelled(experiment, profile), only)
     packed = packed_anywhere()
     return [look(label, run, packed) for label, run in chosen]
+
+
+def labelled(experiment: Experiment, profile: str) -> list[tuple[str, Run]]:
+    """Every run of a grid with the label of its cell."""
+    grid = list(experiment.runs(profile))
+    return list(zip(labels(grid), grid, strict=True))
 
 
 def select(grid: list[tuple[str, Run]], only: Sequence[str]) -> list[tuple[str, Run]]:
@@ -85,7 +90,7 @@ def answers(key: str, label: str, run: Run) -> bool:
 
 
 def look(label: str, run: Run, packed: dict[str, Result]) -> GridRun:
-    """Where one run stands. A result that cannot be read counts as none here; who runs it sets it aside."""
+    """State of one run. A result that cannot be read counts as none here; the runner puts it into quarantine."""
     result = packed.get(run.id)
     if result is None or not result.current:
         with contextlib.suppress(LookaheadError):
@@ -119,10 +124,10 @@ def packed_anywhere() -> dict[str, Result]:
 
 
 def write_failure(run: Run, error: BaseException) -> None:
-    """Records why a run failed, and under which code."""
-    told = str(error) if isinstance(error, LookaheadError) else f"{type(error).__name__}: {error}"
+    """Records the reason of a run's failure, and the code that it failed under."""
+    message = str(error) if isinstance(error, LookaheadError) else f"{type(error).__name__}: {error}"
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    record = {"run": run.config, "error": told, "when": when, "stamp": stamp(run)}
+    record = {"run": run.config, "error": message, "when": when, "stamp": stamp(run)}
     write_text(make_folder(run_folder(run.id)) / "failure.json", json.dumps(record))
 
 
@@ -136,11 +141,11 @@ def read_failure(run: Run) -> dict[str, Any] | None:
 
 
 def forget_failure(run: Run) -> None:
-    """It did not fail this time."""
+    """Removes the record of a run's failure, if there is one."""
     (run_folder(run.id) / "failure.json").unlink(missing_ok=True)
 
 
-def set_aside(run: Run) -> Path | None:
+def quarantine(run: Run) -> Path | None:
     """Renames a result that cannot be read, so that the run can be done again. Its new name, None if it is fine."""
     path = run_folder(run.id) / "result.json"
     try:
@@ -155,26 +160,26 @@ def set_aside(run: Run) -> Path | None:
 
 def seconds_left(grid: Sequence[GridRun]) -> float | None:
     """What the runs that are not done will take, by those of their cell that are, else by all; None with none done."""
-    done = [place for place in grid if place.result is not None]
+    done = [entry for entry in grid if entry.result is not None]
     if not done:
         return None
-    rate = {place.label: [] for place in done}
-    for place in done:
-        rate[place.label].append(place.result.manifest["seconds"])  # type: ignore[union-attr]
+    rate = {entry.label: [] for entry in done}
+    for entry in done:
+        rate[entry.label].append(entry.result.manifest["seconds"])  # type: ignore[union-attr]
     everything = statistics.median(seconds for cell in rate.values() for seconds in cell)
     left = 0.0
-    for place in grid:
-        if place.state in ("missing", "begun", "stale"):
-            whole = statistics.median(rate.get(place.label, [everything]))
-            left += whole * (1 - place.steps / place.run.steps)
+    for entry in grid:
+        if entry.state in ("missing", "begun", "stale"):
+            whole = statistics.median(rate.get(entry.label, [everything]))
+            left += whole * (1 - entry.steps / entry.run.steps)
     return left
 
 
 def counts(grid: Sequence[GridRun]) -> dict[State, int]:
     """How many runs are in each state."""
-    return {state: sum(place.state == state for place in grid) for state in STATES}
+    return {state: sum(entry.state == state for entry in grid) for state in STATES}
 
 
-def refreshed(place: GridRun) -> GridRun:
+def refreshed(entry: GridRun) -> GridRun:
     """The same run as it stands now, by its working result alone."""
-    return look(place.label, place.run, {})
+    return look(entry.label, entry.run, {})

@@ -16,11 +16,12 @@ from tqdm import tqdm
 from lookahead.contracts import Model
 from lookahead.errors import LookaheadError, NoRoom
 from lookahead.experiments.experiment import Experiment, packed_name
-from lookahead.experiments.grid import GridRun, forget_failure, places, refreshed, set_aside, write_failure
+from lookahead.experiments.grid import GridRun, forget_failure, grid_state, quarantine, refreshed, write_failure
 from lookahead.machine import resolve_device
 from lookahead.runs.harness import Busy, run, run_stacked
 from lookahead.runs.parquet import pack, read_pack, read_packed
 from lookahead.runs.result import Result, open_run_folder
+from lookahead.runs.run import Run
 from lookahead.training.loop import OutOfTime
 from lookahead.training.progress import wants_bar
 from lookahead.training.stacked import MAY_DIFFER
@@ -31,16 +32,16 @@ WAIT = 0.5
 
 
 @dataclass
-class Sitting:
+class Outcome:
     """What one call of `run_experiment` has come to."""
 
     done: list[Result] = field(default_factory=list)
-    """Every selected run that is there, this call's and earlier ones'."""
+    """Every selected result that is there, from this call and earlier ones."""
     failed: list[GridRun] = field(default_factory=list)
     elsewhere: list[GridRun] = field(default_factory=list)
-    """Those that other runners were doing when it ended."""
+    """Runs that other runners were doing when it ended."""
     left: list[GridRun] = field(default_factory=list)
-    """Those it had no time for."""
+    """Runs that there was no time for."""
 
 
 def run_experiment(
@@ -55,21 +56,21 @@ def run_experiment(
     retry: bool = False,
     packing: bool = True,
     stack: int = 1,
-    say: Callable[[str], None] = lambda line: None,
-) -> Sitting:
+    log: Callable[[str], None] = lambda line: None,
+) -> Outcome:
     """Does the runs of a grid that are missing or stale, then packs all that is there.
 
     A run that another process is doing is passed over, and taken up if that process dies. A run that fails is
     recorded and stops no other; it is not tried again under the same code unless that is asked for.
 
     Args:
-        only: as in `grid.places`.
+        only: as in `grid.grid_state`.
         time_limit: seconds. It stops before, in the middle of a run if need be, which keeps its state.
         wait: for the runs that others are doing, at the end.
         retry: those that failed before, too.
         packing: into the store's file of the experiment.
-        stack: how many runs that differ in seed and rates alone are trained as one (see `training.stacked`).
-        say: gets a line about everything that happens.
+        stack: how many runs that differ in seed and rates alone are trained as one.
+        log: gets a line about everything that happens.
 
     Raises:
         LookaheadError: no such profile or device, or a key that no run answers to; no folder; a time limit shorter
@@ -81,138 +82,181 @@ def run_experiment(
         raise LookaheadError(f"a time limit is more than 0 s, not {time_limit:g}")
     if stack < 1:
         raise LookaheadError(f"at least 1 run is trained at once, not {stack}")
-    begun = time.monotonic()
-    deadline = None if time_limit is None else begun + time_limit
-    grid = places(experiment, profile, only)
-    wanted = [p for p in grid if p.state != "done" and (retry or p.state != "failed")]
-    sitting = Sitting(failed=[p for p in grid if p.state == "failed" and not retry])
-    for place in sitting.failed:
-        say(f"failed before: {place.title}: {place.error} (again with --retry)")
-    number = {place.run.id: i for i, place in enumerate(grid, 1)}
-    shown = {"desc": experiment.name, "unit": "run", "disable": not wants_bar()}
-    bar = tqdm(total=len(grid), initial=len(grid) - len(wanted), **shown)
-    tried = trained = 0
-    try:
+    grid = grid_state(experiment, profile, only)
+    how = {"device": device, "engine": engine, "probe": experiment.probe}
+    with Runner(experiment.name, grid, how, time_limit, retry, log) as runner:
+        wanted = runner.plan()
         while wanted:
-            busy: list[GridRun] = []
-            units = stacks(wanted, stack)
-            for i, unit in enumerate(units):
-                if tried and deadline is not None and time.monotonic() >= deadline:
-                    sitting.left = busy + [place for rest in units[i:] for place in rest]
-                    break
-                with contextlib.ExitStack() as locks:
-                    held = [place for place in unit if _take(place, locks)]
-                    busy += [place for place in unit if place not in held]
-                    tried += len(held)
-                    try:
-                        told = _do(held, experiment, device, engine, deadline, retry, say)
-                    except OutOfTime as out:
-                        if trained == 0 and out.steps <= 1 and time.monotonic() > deadline:  # type: ignore[operator]
-                            needed = time.monotonic() - begun
-                            raise LookaheadError(
-                                f"a time limit of {time_limit:g} s is shorter than one step with what it needs, "
-                                f"{needed:.1f} s here: nothing would ever be finished; take several times that"
-                            ) from out
-                        say(f"{held[0].title}: {out}")
-                        sitting.left = busy + held + [place for rest in units[i + 1 :] for place in rest]
-                        break
-                for place, outcome in zip(held, told, strict=True):
-                    bar.update()
-                    if isinstance(outcome, Busy):
-                        busy.append(place)
-                    elif isinstance(outcome, GridRun):
-                        sitting.failed.append(outcome)
-                        say(f"{number[place.run.id]}/{len(grid)} {place.title}: failed: {outcome.error}")
-                    elif outcome is not None:
-                        trained += 1
-                        accuracy = outcome.measures[place.run.judged_by]
-                        say(f"{number[place.run.id]}/{len(grid)} {place.title}: {accuracy:.3f}")
-            wanted, before = ([] if sitting.left else busy), len(wanted)
-            if wanted and not wait:
-                sitting.elsewhere, wanted = wanted, []
-            elif wanted and len(wanted) == before:
+            busy = runner.do(stacks(wanted, stack))
+            if busy and not wait:
+                runner.outcome.elsewhere, busy = busy, []
+            elif len(busy) == len(wanted):
                 time.sleep(WAIT)
-    finally:
-        bar.close()
-    if sitting.left:
-        say(f"time limit: {len(sitting.left)} of {len(grid)} runs are left; the same call goes on from here")
-    if sitting.elsewhere:
-        say(f"{len(sitting.elsewhere)} of {len(grid)} runs are being done elsewhere")
-    there = [place.result for place in places(experiment, profile, only)]
-    sitting.done = [result for result in there if result is not None]
-    if packing and sitting.done:
-        pack(packed_name(experiment, profile), sitting.done)
-    return sitting
+            wanted = busy
+        outcome = runner.tell_what_is_left()
+    results = [entry.result for entry in grid_state(experiment, profile, only)]
+    outcome.done = [result for result in results if result is not None]
+    if packing and outcome.done:
+        pack(packed_name(experiment, profile), outcome.done)
+    return outcome
+
+
+class Runner:
+    """One call of `run_experiment`: plans, does and tells.
+
+    Args:
+        how: what all runs share: device, engine, probe.
+        time_limit: in seconds, from now.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        grid: Sequence[GridRun],
+        how: dict[str, Any],
+        time_limit: float | None,
+        retry: bool,
+        log: Callable[[str], None],
+    ) -> None:
+        self.name, self.grid, self.how, self.time_limit, self.retry, self.log = name, grid, how, time_limit, retry, log
+        self.number = {entry.run.id: i for i, entry in enumerate(grid, 1)}
+        self.begun = time.monotonic()
+        self.deadline = None if time_limit is None else self.begun + time_limit
+        self.outcome = Outcome()
+        self.tried = self.trained = 0
+        self.bar = tqdm(total=len(grid), desc=name, unit="run", disable=not wants_bar())
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def plan(self) -> list[GridRun]:
+        """The runs to do; what failed before is told, and left out unless it is to be tried again."""
+        self.outcome.failed = [entry for entry in self.grid if entry.state == "failed" and not self.retry]
+        for entry in self.outcome.failed:
+            self.log(f"failed before: {entry.title}: {entry.error} (again with --retry)")
+        wanted = [entry for entry in self.grid if entry.state != "done" and (self.retry or entry.state != "failed")]
+        self.bar.update(len(self.grid) - len(wanted))
+        return wanted
+
+    def do(self, units: Sequence[Sequence[GridRun]]) -> list[GridRun]:
+        """Does units of runs that nobody else is doing, as long as there is time; the runs others are doing."""
+        busy: list[GridRun] = []
+        for i, unit in enumerate(units):
+            later = [entry for rest in units[i + 1 :] for entry in rest]
+            if self.tried and self.deadline is not None and time.monotonic() >= self.deadline:
+                self.outcome.left = [*busy, *unit, *later]
+                return []
+            with contextlib.ExitStack() as locks:
+                held = [entry for entry in unit if _lock(entry, locks)]
+                busy += [entry for entry in unit if entry not in held]
+                self.tried += len(held)
+                try:
+                    ends = self.do_unit(held)
+                except OutOfTime as out:
+                    self.refuse_too_short(out)
+                    self.log(f"{held[0].title}: {out}")
+                    self.outcome.left = [*busy, *held, *later]
+                    return []
+            busy += [entry for entry, end in zip(held, ends, strict=True) if not self.tell(entry, end)]
+        return busy
+
+    def do_unit(self, held: Sequence[GridRun]) -> list[Result | GridRun | Busy | None]:
+        """Does runs whose locks are held, as one where there are several.
+
+        Returns:
+            for each its result; the run with its failure; `Busy`, where a chapter is doing it; None if it was done
+            meanwhile.
+        """
+        ends: dict[str, Any] = {}
+        to_do: list[GridRun] = []
+        for entry in held:
+            if (kept := quarantine(entry.run)) is not None:
+                self.log(f"{entry.title}: its result could not be read: set aside as {kept}, and done again")
+            now = refreshed(entry)
+            if now.state == "failed" and not self.retry:
+                ends[entry.run.id] = now
+            elif now.state != "done":
+                to_do.append(entry)
+        for entry, end in zip(to_do, self.train([entry.run for entry in to_do]), strict=True):
+            ends[entry.run.id] = self.recorded(entry, end)
+        return [ends.get(entry.run.id) for entry in held]
+
+    def train(self, runs: list[Run]) -> list[Result | Exception]:
+        """The result of each run, or what stopped it."""
+        try:
+            if len(runs) == 1:
+                return [run(runs[0], **self.how, deadline=self.deadline)]
+            return run_stacked(runs, **self.how, deadline=self.deadline) if runs else []
+        except (OutOfTime, NoRoom):
+            raise
+        except Exception as error:
+            return [error] * len(runs)
+
+    def recorded(self, entry: GridRun, end: Result | Exception) -> Result | GridRun | Busy:
+        """How a run ended, its failure written or removed."""
+        if isinstance(end, NoRoom):
+            raise end
+        if isinstance(end, Result):
+            forget_failure(entry.run)
+        elif not isinstance(end, Busy):
+            write_failure(entry.run, end)
+            return refreshed(entry)
+        return end
+
+    def tell(self, entry: GridRun, end: Result | GridRun | Busy | None) -> bool:
+        """Tells how a run ended; false if it has not, as another is doing it."""
+        if isinstance(end, Busy):
+            return False
+        self.bar.update()
+        number = f"{self.number[entry.run.id]}/{len(self.grid)}"
+        if isinstance(end, GridRun):
+            self.outcome.failed.append(end)
+            self.log(f"{number} {entry.title}: failed: {end.error}")
+        elif end is not None:
+            self.trained += 1
+            self.log(f"{number} {entry.title}: {end.measures[entry.run.judged_by]:.3f}")
+        return True
+
+    def tell_what_is_left(self) -> Outcome:
+        """Tells of the runs that were not done, and gives the outcome."""
+        left, elsewhere = len(self.outcome.left), len(self.outcome.elsewhere)
+        if left:
+            self.log(f"time limit: {left} of {len(self.grid)} runs are left; the same call goes on from here")
+        if elsewhere:
+            self.log(f"{elsewhere} of {len(self.grid)} runs are being done elsewhere")
+        return self.outcome
+
+    def refuse_too_short(self, out: OutOfTime) -> None:
+        """Raises a LookaheadError if the time was up before anything was done that lasts."""
+        if self.trained == 0 and out.steps <= 1 and self.deadline is not None and time.monotonic() > self.deadline:
+            needed = time.monotonic() - self.begun
+            raise LookaheadError(
+                f"a time limit of {self.time_limit:g} s is shorter than one step with what it needs, {needed:.1f} s "
+                "here: nothing would ever be finished; take several times that"
+            ) from out
 
 
 def stacks(wanted: Sequence[GridRun], size: int) -> list[list[GridRun]]:
     """The runs in groups of at most `size` that can be trained as one, in the order of their first."""
     groups: dict[str, list[GridRun]] = {}
-    for place in wanted:
-        alike = {key: value for key, value in place.run.config.items() if key not in MAY_DIFFER}
-        model = Model.named(place.run.model["name"])  # type: ignore[index]
-        key = json.dumps(alike, sort_keys=True) if model.stackable and size > 1 else place.run.id
-        groups.setdefault(key, []).append(place)
+    for entry in wanted:
+        alike = {key: value for key, value in entry.run.config.items() if key not in MAY_DIFFER}
+        model = Model.named(entry.run.model["name"])  # type: ignore[index]
+        key = json.dumps(alike, sort_keys=True) if model.stackable and size > 1 else entry.run.id
+        groups.setdefault(key, []).append(entry)
     return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
 
 
-def _take(place: GridRun, locks: contextlib.ExitStack) -> bool:
-    """Whether no other runner is doing it; then it is ours until the locks go."""
+def _lock(entry: GridRun, locks: contextlib.ExitStack) -> bool:
+    """Whether no other runner is doing it; then no other can until the locks go."""
     try:
-        locks.enter_context(FileLock(open_run_folder(place.run.id) / ".grid.lock", timeout=0))
+        locks.enter_context(FileLock(open_run_folder(entry.run.id) / ".grid.lock", timeout=0))
     except Timeout:
         return False
     return True
-
-
-def _do(
-    held: Sequence[GridRun],
-    experiment: Experiment,
-    device: str,
-    engine: Engine,
-    deadline: float | None,
-    retry: bool,
-    say: Callable[[str], None],
-) -> list[Result | GridRun | Busy | None]:
-    """Runs whose locks are held, as one where there are several.
-
-    Returns:
-        for each its result; its place with its failure; `Busy`, where a chapter is doing it; None if it was done, or
-        had failed, meanwhile.
-    """
-    outcomes: dict[str, Any] = {}
-    to_do: list[GridRun] = []
-    for place in held:
-        if (aside := set_aside(place.run)) is not None:
-            say(f"{place.title}: its result could not be read: set aside as {aside}, and done again")
-        now = refreshed(place)
-        if now.state == "failed" and not retry:
-            outcomes[place.run.id] = now
-        elif now.state != "done":
-            to_do.append(place)
-    common: dict[str, Any] = {
-        "device": device, "engine": engine, "probe": experiment.probe, "deadline": deadline
-    }  # fmt: skip
-    found: list[Any] = []
-    try:
-        if len(to_do) == 1:
-            found = [run(to_do[0].run, **common)]
-        elif to_do:
-            found = run_stacked([place.run for place in to_do], **common)
-    except (OutOfTime, NoRoom):
-        raise
-    except Exception as error:
-        found = [error] * len(to_do)
-    for place, outcome in zip(to_do, found, strict=True):
-        if isinstance(outcome, NoRoom):
-            raise outcome
-        if isinstance(outcome, Exception) and not isinstance(outcome, Busy):
-            write_failure(place.run, outcome)
-            outcome = refreshed(place)
-        elif isinstance(outcome, Result):
-            forget_failure(place.run)
-        outcomes[place.run.id] = outcome
-    return [outcomes.get(place.run.id) for place in held]
 
 
 def pack_experiment(experiment: Experiment, profile: str, files: Sequence[Path] = ()) -> tuple[Path, int]:
@@ -224,7 +268,7 @@ def pack_experiment(experiment: Experiment, profile: str, files: Sequence[Path] 
     Raises:
         LookaheadError: nothing to pack, or a file that holds other runs than this grid's.
     """
-    mine = {run.id for _, run in experiment.runs(profile)}
+    mine = {run.id for run in experiment.runs(profile)}
     brought = []
     for file in files:
         results = read_pack(file)
@@ -234,7 +278,7 @@ def pack_experiment(experiment: Experiment, profile: str, files: Sequence[Path] 
                 f"{profile}, such as {strange[0].run.to_json()}"
             )
         brought += results
-    results = [place.result for place in places(experiment, profile) if place.result is not None]
+    results = [entry.result for entry in grid_state(experiment, profile) if entry.result is not None]
     here = {result.run.id: result for result in results}
     for result in brought:
         if result.run.id not in here or (result.current and not here[result.run.id].current):
@@ -243,17 +287,3 @@ def pack_experiment(experiment: Experiment, profile: str, files: Sequence[Path] 
         raise LookaheadError(f"no results of {experiment.name} at profile {profile} to pack")
     path = pack(packed_name(experiment, profile), here.values())
     return path, len(read_packed(packed_name(experiment, profile)))
-
-
-def stored(experiment: Experiment, profile: str) -> dict[tuple[int, str], list[Result]]:
-    """What is packed of an experiment: (path length, cell's label) -> its results, a seed each.
-
-    Raises:
-        LookaheadError: nothing is packed.
-    """
-    found = {result.run.id: result for result in read_packed(packed_name(experiment, profile))}
-    cells: dict[tuple[int, str], list[Result]] = {}
-    for label, config in experiment.runs(profile):
-        if config.id in found:
-            cells.setdefault((config.task["path_length"], label), []).append(found[config.id])  # type: ignore[index]
-    return cells

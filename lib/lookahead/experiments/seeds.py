@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
 
-from lookahead.contracts import Named
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion
 from lookahead.experiments.catalogue import find_experiment
 from lookahead.experiments.experiment import packed_name
-from lookahead.experiments.fields import fields_of
+from lookahead.experiments.fields import fields_of, matches
 from lookahead.runs.parquet import read_packed
 from lookahead.runs.result import Result, steps_to_success
-from lookahead.runs.run import KINDS
 
 
 def stored(name: str, profile: str = "census") -> Seeds:
@@ -26,7 +24,7 @@ def stored(name: str, profile: str = "census") -> Seeds:
         LookaheadError: no such experiment or profile, or nothing is packed of it.
     """
     experiment = find_experiment(name)
-    wanted = [run.id for _, run in experiment.runs(profile)]
+    wanted = [run.id for run in experiment.runs(profile)]
     found = {result.run.id: result for result in read_packed(packed_name(experiment, profile))}
     return Seeds([found[id] for id in wanted if id in found], f"stored, {profile} profile")
 
@@ -109,7 +107,7 @@ class Seeds(Sequence[Result]):
             present = list(zip(found, found._each(field), strict=True))
             kept: set[int] = set()
             for value in wanted if isinstance(wanted, list | tuple) else [wanted]:
-                having = {i for i, (result, have) in enumerate(present) if _answers(result, field, have, value)}
+                having = {i for i, (result, have) in enumerate(present) if matches(result.run, field, value, have)}
                 if not having:
                     there = ", ".join(dict.fromkeys(repr(have) for _, have in present))
                     raise LookaheadError(f"no run here has {field}={value!r}; there are {there}")
@@ -228,15 +226,3 @@ class Seeds(Sequence[Result]):
             hours=sum(result.manifest["seconds"] for result in self) / 3600,
             stale=sum(not result.current for result in self),
         )
-
-
-def _answers(result: Result, field: str, have: Any, wanted: Any) -> bool:
-    """Whether a run's field is what is wanted."""
-    if field not in KINDS:
-        return have == wanted
-    spec: Mapping[str, Any] = getattr(result.run, field)
-    if isinstance(wanted, Named):
-        return spec == {"name": wanted.name, **{name: getattr(wanted, name) for name in wanted.options()}}
-    if isinstance(wanted, Mapping):
-        return all(spec.get(name) == value for name, value in wanted.items())
-    return wanted in (have, spec["name"])

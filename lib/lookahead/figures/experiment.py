@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 
 import lookahead.figures as figures
 from lookahead.errors import LookaheadError
-from lookahead.experiments.report import Cell
+from lookahead.experiments.seeds import Seeds
 from lookahead.files import replacing
 
 FORMATS = ("png", "svg", "pdf")
 COLUMNS = 3
 
 
-def draw_experiment(path: Path, question: str, cells: Sequence[Cell]) -> None:
+def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds]) -> None:
     """A panel a cell: the measure that judges its runs, against steps; a thin line a seed. Written to a file.
 
     Args:
@@ -34,8 +34,8 @@ def draw_experiment(path: Path, question: str, cells: Sequence[Cell]) -> None:
     columns = min(len(cells), COLUMNS)
     rows = math.ceil(len(cells) / columns)
     fig, axes = figures.figure(0.9 + 1.6 * rows, rows, columns, sharey=True, squeeze=False)
-    for ax, cell in zip(axes.flat, cells, strict=False):
-        panel(ax, cell)
+    for ax, (label, seeds) in zip(axes.flat, cells.items(), strict=False):
+        panel(ax, label, seeds)
     for ax in axes.flat[len(cells) :]:
         ax.axis("off")
     for row in axes:
@@ -46,13 +46,11 @@ def draw_experiment(path: Path, question: str, cells: Sequence[Cell]) -> None:
     plt.close(fig)
 
 
-def panel(ax: Axes, cell: Cell) -> None:
+def panel(ax: Axes, label: str, seeds: Seeds) -> None:
     """One cell."""
-    objective = str(cell.results[0].run.objective["name"])  # type: ignore[index]
-    color = figures.MEANING.get(objective, figures.INK)
-    figures.curves(cell.results, cell.judged_by, color=color, ax=ax)
+    color = figures.MEANING.get(seeds[0].run.objective["name"], figures.INK)  # type: ignore[index]
+    figures.curves(seeds, seeds.judged_by, color=color, ax=ax)
     figures.accuracy_axis(ax)
-    figures.chance(ax, cell.results[0].run.build_task().chance_accuracy)
-    title = cell.title.replace("_", " ")
-    ax.set_title(f"{title}\n{sum(r.success for r in cell.results)} of {len(cell.results)} succeed", fontsize=8.5)
+    figures.chance(ax, seeds[0].run.build_task().chance_accuracy)
+    ax.set_title(f"{label.replace('_', ' ')}\n{seeds.won} of {len(seeds)} succeed", fontsize=8.5)
     ax.set_xlabel("training step", fontsize=8.5)

@@ -27,7 +27,7 @@ class Run(Settings):
     """What determines the weights: task, model, objective, the settings of the training, the seed.
 
     `task`, `model` and `objective` are given by name, as a mapping with a name and options, or (the task)
-    as an object (whose own seed does not count: the run's does); a model also by the name of a preset. Where and
+    as an object (whose own seed does not count: the run's does); task and model also by the name of a preset. Where and
     how it ran is not in here.
 
         Run(task=PathStar(2, 4, 10), model="tiny", objective="reversed", steps=1000, seed=1)
@@ -36,7 +36,7 @@ class Run(Settings):
         LookaheadError: an unknown name, option or value, or sizes that cannot be.
     """
 
-    task: Mapping[str, Any] | Task
+    task: Mapping[str, Any] | Task | str
     model: Mapping[str, Any] | str = "tiny"
     objective: Mapping[str, Any] | str = "teacher_forcing"
     seed: int = 0
@@ -137,7 +137,7 @@ def _spec(base: type[Named], given: Any) -> dict[str, Any]:
         options = {name: getattr(given, name) for name in given.options()}
         given = {"name": given.name, **options}
     if isinstance(given, str):
-        given = _preset(base, given)
+        given = find_preset(base, given)
     if not isinstance(given, Mapping) or "name" not in given:
         raise LookaheadError(f"a {kind} is given by its name or as a mapping with a name, not {given!r}")
     found = base.named(given["name"])
@@ -152,8 +152,12 @@ def _spec(base: type[Named], given: Any) -> dict[str, Any]:
     return spec
 
 
-def _preset(base: type[Named], name: str) -> dict[str, Any]:
-    """The name of a preset or of a class, as a mapping."""
+def find_preset(base: type[Named], name: str) -> dict[str, Any]:
+    """A mapping with a name and options, from the name of a preset or of a class.
+
+    Raises:
+        LookaheadError: no such name; the message lists those there are.
+    """
     presets = {}
     for found in base.known.values():
         presets |= {

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from lookahead.experiments.catalogue.shared import PAPERS_GRAPHS, SHORT
+from lookahead.experiments.catalogue.shared import PAPERS_GRAPHS, SHORT, path_star
 from lookahead.experiments.experiment import Experiment
+
+WAYS = ("teacher_forcing", "reversed")
 
 EXPERIMENTS = (
     Experiment(
         name="direction",
         question="With a teacher, forward or backward: who learns the first step?",
-        graphs=((2, 4),),
-        cells={name: {"objective": name} for name in ("teacher_forcing", "reversed")},
+        cells=[{"task": path_star(2, 4), "objective": way} for way in WAYS],
         fields={**SHORT, "learning_rate": 1e-3},
-        at={"paper": {"graphs": PAPERS_GRAPHS}},
+        overrides={"paper": {"cells": [{"task": graph, "objective": way} for graph in PAPERS_GRAPHS for way in WAYS]}},
     ),
     Experiment(
         name="direction-longer",
         question="Reversed, a few seeds are late. Do they get there with twice the steps?",
-        graphs=((2, 4),),
-        cells={"reversed": {"objective": "reversed"}},
+        cells=[{"task": path_star(2, 4), "objective": "reversed"}],
         fields={**SHORT, "learning_rate": 1e-3, "steps": 1200},
     ),
 )

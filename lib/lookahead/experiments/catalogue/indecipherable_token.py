@@ -6,21 +6,24 @@ from typing import Any
 
 from lookahead.contracts import Objective, Task
 from lookahead.evaluation.gradients import gradient_signal
+from lookahead.experiments.catalogue.shared import path_star
 from lookahead.experiments.experiment import Experiment
 
-HINTS: dict[str, dict[str, Any]] = {
-    "start shown, later shown": {"name": "hints", "start": True, "later": True},
-    "start shown, later hidden": {"name": "hints", "start": True, "later": False},
-    "start hidden, later shown": {"name": "hints", "start": False, "later": True},
-    "start hidden, later hidden": {"name": "hints", "start": False, "later": False},
-    "decision alone, start shown": {"name": "hints", "start": True, "taught": "decision"},
-    "decision alone, start hidden": {"name": "hints", "start": False, "taught": "decision"},
-}
-"""Which of the teacher's hints are shown, and the decision taught alone."""
+TAUGHT_WHOLE: tuple[dict[str, Any], ...] = (
+    {"name": "hints", "start": True, "later": True},
+    {"name": "hints", "start": True, "later": False},
+    {"name": "hints", "start": False, "later": True},
+    {"name": "hints", "start": False, "later": False},
+)
+"""The teacher's hints, shown or hidden, with the whole answer taught."""
 
+TAUGHT_ALONE: tuple[dict[str, Any], ...] = (
+    {"name": "hints", "start": True, "taught": "decision"},
+    {"name": "hints", "start": False, "taught": "decision"},
+)
+"""The decision taught alone, with its only hint shown and hidden."""
 
-LONGER = tuple(label for label in HINTS if "alone" not in label)
-"""The cells of `HINTS` that were given more steps: the whole answer taught."""
+HINTS = (*TAUGHT_WHOLE, *TAUGHT_ALONE)
 
 
 def gradients(objective: Objective, task: Task) -> dict[str, Any]:
@@ -32,8 +35,7 @@ EXPERIMENTS = (
     Experiment(
         name="hints",
         question="Which of the teacher's hints keeps the first step from being learnt?",
-        graphs=((2, 3), (2, 4)),
-        cells={label: {"objective": objective} for label, objective in HINTS.items()},
+        cells=[{"task": path_star(2, length), "objective": hints} for length in (3, 4) for hints in HINTS],
         fields={
             "steps": 600,
             "optimizer": "muon",
@@ -42,13 +44,12 @@ EXPERIMENTS = (
             "judged_by": "decision_accuracy",
         },
         probe=gradients,
-        at={"paper": {"graphs": ((2, 5),)}},
+        overrides={"paper": {"cells": [{"task": path_star(2, 5), "objective": hints} for hints in HINTS]}},
     ),
     Experiment(
         name="hints-longer",
         question="And with more steps, at l = 4?",
-        graphs=((2, 4),),
-        cells={label: {"objective": HINTS[label]} for label in LONGER},
+        cells=[{"task": path_star(2, 4), "objective": hints} for hints in TAUGHT_WHOLE],
         fields={
             "steps": 1500,
             "optimizer": "muon",

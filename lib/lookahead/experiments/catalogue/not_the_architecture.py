@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from lookahead.experiments.catalogue.shared import PAPERS_GRAPHS, SHORT
+from lookahead.experiments.catalogue.shared import PAPERS_GRAPHS, SHORT, path_star
 from lookahead.experiments.experiment import Experiment
 
 ASKED = (("teacher_forcing", 4), ("teacher_forcing", 5), ("reversed", 4), ("reversed", 5), ("teacherless", 3))
 """Objectives, each with a path length."""
 
 
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    f"{model}, {objective}, {length}": {
-        "task": {"path_length": length},
+ARCHITECTURES: list[dict[str, Any]] = [
+    {
+        "task": path_star(2, length),
         "model": model,
         "objective": objective,
         "learning_rate": rate,
@@ -21,54 +21,49 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     }
     for model, rate, seeds in (("tiny", 1e-3, 20), ("mamba-tiny", 2e-3, 10), ("mamba2-tiny", 2e-3, 10))
     for objective, length in ASKED
-}
+]
 """Three networks of about one size, each at the rate that suits it."""
 
 
-MEMORIES: dict[str, dict[str, Any]] = {
-    f"{state}, question {'first' if first else 'last'}": {
-        "model": {"name": "mamba", "layers": 2, "width": 32, "state": state},
-        "task": {"question_first": first},
-    }
-    for state in (1, 2, 4, 8, 16)
-    for first in (False, True)
-}
-"""Numbers that a channel of a small Mamba remembers; the question behind the edges or before them."""
+PAPERS_ARCHITECTURES: list[dict[str, Any]] = [
+    {"task": graph, "model": model, "objective": objective, "learning_rate": rate}
+    for graph in PAPERS_GRAPHS
+    for model, rate in (("mini", 5e-4), ("mamba-mini", 1e-4), ("mamba2-mini", 1e-4))
+    for objective in ("teacher_forcing", "reversed", "teacherless")
+]
+"""At the paper's size, at its rates (Mamba's is said to be 1e-4; Mamba-2 is not in it)."""
 
 
-QUESTION_FIRST: dict[str, dict[str, Any]] = {
-    f"{objective}, {length}": {
-        "task": {"path_length": length, "question_first": True},
-        "model": "mamba-tiny",
-        "objective": objective,
-    }
+QUESTION_FIRST: list[dict[str, Any]] = [
+    {"task": path_star(2, length, question_first=True), "model": "mamba-tiny", "objective": objective}
     for objective, length in (("teacher_forcing", 4), ("teacher_forcing", 5), ("reversed", 5))
-}
+]
 """What `ARCHITECTURES` asks of Mamba, with the question before the edges."""
 
 
-PAPERS_ARCHITECTURES: dict[str, dict[str, Any]] = {
-    f"{model}, {objective}": {"model": model, "objective": objective, "learning_rate": rate}
-    for model, rate in (("mini", 5e-4), ("mamba-mini", 1e-4), ("mamba2-mini", 1e-4))
-    for objective in ("teacher_forcing", "reversed", "teacherless")
-}
-"""At the paper's size, at its rates (Mamba's is said to be 1e-4; Mamba-2 is not in it)."""
+MEMORIES: list[dict[str, Any]] = [
+    {
+        "task": path_star(2, 5, question_first=first),
+        "model": {"name": "mamba", "layers": 2, "width": 32, "state": state},
+    }
+    for state in (1, 2, 4, 8, 16)
+    for first in (False, True)
+]
+"""Numbers that a channel of a small Mamba remembers; the question behind the edges or before them."""
 
 
 EXPERIMENTS = (
     Experiment(
         name="architecture",
         question="Is it the Transformer, or do Mamba and Mamba-2 fail in the same way?",
-        graphs=((2, 4),),
         cells=ARCHITECTURES,
         fields=SHORT,
-        at={"paper": {"graphs": PAPERS_GRAPHS, "cells": PAPERS_ARCHITECTURES}},
+        overrides={"paper": {"cells": PAPERS_ARCHITECTURES}},
     ),
     Experiment(
         name="architecture-longer",
         question="At l = 4 Mamba leaves chance under teacher forcing. Does it learn the task, given time?",
-        graphs=((2, 4),),
-        cells={"mamba-tiny": {"model": "mamba-tiny", "objective": "teacher_forcing"}},
+        cells=[{"task": path_star(2, 4), "model": "mamba-tiny", "objective": "teacher_forcing"}],
         fields={
             "steps": 1800,
             "optimizer": "muon",
@@ -82,7 +77,6 @@ EXPERIMENTS = (
     Experiment(
         name="question-first",
         question="Start and goal known before the edges are read: does Mamba still fail with a teacher?",
-        graphs=((2, 4),),
         cells=QUESTION_FIRST,
         fields={**SHORT, "learning_rate": 2e-3},
         seeds={"census": 4},
@@ -90,7 +84,6 @@ EXPERIMENTS = (
     Experiment(
         name="memory",
         question="How much must a recurrent network remember, and does it help to know the question first?",
-        graphs=((2, 5),),
         cells=MEMORIES,
         fields={**SHORT, "objective": "reversed", "learning_rate": 2e-3},
         seeds={"census": 5},

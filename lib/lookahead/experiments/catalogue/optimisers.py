@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from lookahead.experiments.catalogue.shared import path_star
 from lookahead.experiments.experiment import Experiment
 
 LONGEST_ARMS = {"teacher_forcing": 4, "reversed": 4, "teacherless": 3}
 """The longest arms that each objective learns something of in a minute."""
 
 
-OPTIMIZERS: dict[str, dict[str, Any]] = {
-    f"{objective}, {optimizer} {rate:g}": {
-        "task": {"path_length": length},
+OPTIMIZERS: list[dict[str, Any]] = [
+    {
+        "task": path_star(2, length),
         "objective": objective,
         "optimizer": optimizer,
         "learning_rate": rate,
@@ -20,13 +21,13 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     for objective, length in LONGEST_ARMS.items()
     for optimizer, rates in (("adamw", (1e-3, 3e-3)), ("muon", (1e-3, 2e-3)))
     for rate in rates
-}
+]
 """Two optimisers at two rates."""
 
 
-BATCHES: dict[str, dict[str, Any]] = {
-    f"{objective}, {optimizer}, {batch_size}": {
-        "task": {"path_length": length},
+BATCHES: list[dict[str, Any]] = [
+    {
+        "task": path_star(2, length),
         "objective": objective,
         "optimizer": optimizer,
         "learning_rate": rate,
@@ -36,7 +37,7 @@ BATCHES: dict[str, dict[str, Any]] = {
     for objective, length in LONGEST_ARMS.items()
     for optimizer, rate in (("adamw", 2e-3), ("muon", 1e-3))
     for batch_size, steps in ((32, 1200), (64, 900), (128, 600), (256, 300))
-}
+]
 """Two optimisers, four batch sizes; at least 38,400 examples."""
 
 
@@ -44,7 +45,6 @@ EXPERIMENTS = (
     Experiment(
         name="optimizers",
         question="Which optimiser and rate learns soonest what each objective can learn?",
-        graphs=((2, 4),),
         cells=OPTIMIZERS,
         fields={"steps": 300, "evaluate_every": 20, "stop_at": 0.98},
         seeds={"census": 2},
@@ -52,7 +52,6 @@ EXPERIMENTS = (
     Experiment(
         name="batches",
         question="Which batch size learns soonest, in steps and in computing time?",
-        graphs=((2, 4),),
         cells=BATCHES,
         fields={"evaluate_every": 20, "stop_at": 0.98},
         seeds={"census": 3},

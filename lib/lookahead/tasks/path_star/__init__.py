@@ -1,5 +1,6 @@
-"""Path-star: the task, its text format, and what solves it by hand."""
+"""Path-star: the task, its text format, a readable sampler, and what solves it by hand."""
 
+from lookahead.tasks.path_star.readable import sample_one
 from lookahead.tasks.path_star.task import PathStar
 
-__all__ = ["PathStar"]
+__all__ = ["PathStar", "sample_one"]

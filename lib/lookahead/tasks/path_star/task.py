@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +51,12 @@ class PathStar(Task, name="path_star"):
         LookaheadError: the graph cannot be, or is too small to hold anything out from.
     """
 
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        f"G({degree},{path_length})": {"degree": degree, "path_length": path_length, "num_nodes": 50}
+        for degree, path_length in ((2, 5), (5, 5), (10, 5), (2, 20))
+    }
+    """Graphs of the paper with labels from 50."""
+
     degree: int
     path_length: int
     num_nodes: int
@@ -71,12 +78,12 @@ class PathStar(Task, name="path_star"):
             )
         needed = self.labels_needed(d, self.path_length)
         if n < needed:
-            raise LookaheadError(f"{self.graph} has {needed} nodes, so num_nodes must be at least {needed}, not {n}")
+            raise LookaheadError(f"{self.title} has {needed} nodes, so num_nodes must be at least {needed}, not {n}")
         if n > LARGEST_NUM_NODES:
             raise LookaheadError(f"num_nodes must be at most {LARGEST_NUM_NODES}, not {n}")
         if self.test_graphs() < SMALLEST_TEST_SET:
             raise LookaheadError(
-                f"{self.graph} with {n} labels has only {self.test_graphs()} graphs to test on, fewer than "
+                f"{self.title} with {n} labels has only {self.test_graphs()} graphs to test on, fewer than "
                 f"{SMALLEST_TEST_SET}: take a larger num_nodes"
             )
 
@@ -85,14 +92,21 @@ class PathStar(Task, name="path_star"):
         """Nodes of G(degree, path_length): d (l - 1) + 1."""
         return degree * (path_length - 1) + 1
 
+    @classmethod
+    def fitted(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """As `Task.fitted`: at least as many labels as the graph has nodes."""
+        if not {"degree", "path_length", "num_nodes"} <= set(options):
+            return options
+        needed = cls.labels_needed(options["degree"], options["path_length"])
+        return {**options, "num_nodes": max(options["num_nodes"], needed)}
+
     @property
-    def graph(self) -> str:
-        """The graph's name, such as G(2,5)."""
+    def title(self) -> str:
         return f"G({self.degree},{self.path_length})"
 
     @property
     def num_edges(self) -> int:
-        """d (l - 1)."""
+        """Edges of the graph: d (l - 1)."""
         return self.degree * (self.path_length - 1)
 
     @property
@@ -101,12 +115,12 @@ class PathStar(Task, name="path_star"):
 
     @property
     def edges_at(self) -> int:
-        """Where the first edge stands in a prompt."""
+        """Position of the first edge in a prompt."""
         return 3 if self.question_first else 0
 
     @property
     def question_at(self) -> int:
-        """Where the start stands in a prompt; the goal is next."""
+        """Position of the start in a prompt; the goal is next."""
         return 0 if self.question_first else 3 * self.num_edges
 
     @property
@@ -124,16 +138,16 @@ class PathStar(Task, name="path_star"):
 
     @property
     def chance_accuracy(self) -> float:
-        """1/d: an arm chosen blindly, then followed without a fault."""
+        """Accuracy of an arm chosen blindly, then followed without a fault: 1/d."""
         return 1 / self.degree
 
     @property
     def held_classes(self) -> int:
-        """How many of the N classes are test, and as many validation."""
+        """Number of the N classes that are for testing, and as many for validation."""
         return max(1, self.num_nodes // 10)
 
     def test_graphs(self) -> int:
-        """How many distinct (graph, goal) pairs the test split holds."""
+        """Number of distinct (graph, goal) pairs in the test split."""
         count = 1
         for taken in range(1, self.num_edges + 1):
             count *= self.num_nodes - taken
@@ -147,7 +161,15 @@ class PathStar(Task, name="path_star"):
         Raises:
             LookaheadError: no such split.
         """
-        return self._examples(split, integers(self._key(split), indices, self._bounds(split)))
+        return self._examples(split, self.draws(split, indices))
+
+    def draws(self, split: Split, indices: Tensor) -> Tensor:
+        """The integers that examples `indices` [B] of a split are made of, [K, B].
+
+        First the rank of the example's class in the split, then Lehmer codes of its shape and of the order of its
+        edges, each of d (l - 1) numbers.
+        """
+        return integers(self._key(split), indices, self._bounds(split))
 
     @classmethod
     def sample_each(cls, tasks: Sequence[PathStar], split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,18 +183,18 @@ class PathStar(Task, name="path_star"):
         return ("path_star", self.degree, self.path_length, self.num_nodes, self.seed, split)
 
     def _bounds(self, split: Split) -> list[int]:
-        """Of what an example is drawn by: its class, its shape, the order of its edges."""
+        """The bound of each of `draws`."""
         n, edges = self.num_nodes, self.num_edges
-        return [self._classes(split)[1]] + [n - 1 - k for k in range(edges)] + [edges - k for k in range(edges)]
+        return [self.classes(split)[1]] + [n - 1 - k for k in range(edges)] + [edges - k for k in range(edges)]
 
     def _examples(self, split: Split, draws: Tensor) -> tuple[Tensor, Tensor]:
-        """What integers below `_bounds` [K, B] stand for: prompts [B, P], answers [B, A]."""
-        first, _ = self._classes(split)
+        """Prompts [B, P] and answers [B, A] of `draws` [K, B]; `readable.sample_one` says the same one by one."""
+        first, _ = self.classes(split)
         n, edges, d = self.num_nodes, self.num_edges, self.degree
         shape = distinct(draws[1 : 1 + edges].short()) + 1
         order = distinct(draws[1 + edges :].short())
 
-        start = (first + draws[0] - self._shape_hash(shape)) % n
+        start = (first + draws[0] - self.shape_hash(shape)) % n
         nodes = ((shape + start) % n).unflatten(0, (d, -1))  # [d, l - 1, B]; the first arm is the goal's
         sources = torch.cat([start.expand(d, 1, -1), nodes[:, :-1]], dim=1).flatten(0, 1)
         order = order.long()
@@ -221,11 +243,11 @@ class PathStar(Task, name="path_star"):
         """The split that each graph belongs to."""
         start = self.question(prompts)[:, 0]
         shape = (self.arms(prompts).flatten(1).T - start) % self.num_nodes
-        classes = (start + self._shape_hash(shape)) % self.num_nodes
+        classes = (start + self.shape_hash(shape)) % self.num_nodes
         bounds = torch.tensor([2 * self.held_classes, self.held_classes], device=prompts.device)
         return [SPLITS[i] for i in (classes[:, None] < bounds).sum(dim=1).tolist()]
 
-    def _classes(self, split: Split) -> tuple[int, int]:
+    def classes(self, split: Split) -> tuple[int, int]:
         """First class and number of classes of a split."""
         held = self.held_classes
         ranges = {"test": (0, held), "validation": (held, held), "train": (2 * held, self.num_nodes - 2 * held)}
@@ -233,7 +255,7 @@ class PathStar(Task, name="path_star"):
             raise LookaheadError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
         return ranges[split]
 
-    def _shape_hash(self, shape: Tensor) -> Tensor:
+    def shape_hash(self, shape: Tensor) -> Tensor:
         """A hash of offsets [E, B] that ignores the order of the arms behind the goal's, [B]."""
         salts = words("path_star shape", count=self.path_length + 1)
         offsets = shape.unflatten(0, (self.degree, -1)).long()  # [d, l - 1, B]

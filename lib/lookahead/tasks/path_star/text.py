@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -19,14 +19,14 @@ EDGE_MARK, QUESTION_MARK, ANSWER_MARK = range(3)
 
 def lines(task: PathStar, tokens: Tensor) -> list[str]:
     """Rows of tokens [B, T] as text: commas between labels, none around marks."""
-    found = []
+    texts = []
     for row in tokens.tolist():
         line = ""
         for before, token in zip([task.num_nodes, *row], row, strict=False):
             line += "," if before < task.num_nodes and token < task.num_nodes else ""
             line += task.symbol(token)
-        found.append(line)
-    return found
+        texts.append(line)
+    return texts
 
 
 def parse(
@@ -59,14 +59,17 @@ def parse(
         task = kind(*_size(graphs[0]), drawn_from, question_first=graphs[0].question_first)
     except LookaheadError as error:
         raise LookaheadError(f"{origin}: {error}") from None
-    between, question, equals = (drawn_from + mark for mark in (EDGE_MARK, QUESTION_MARK, ANSWER_MARK))
-    prompts = []
-    for graph in graphs:
-        edges = [token for edge in graph.edges for token in (*edge, between)][:-1]
-        ends = [graph.path[0], graph.path[-1]]
-        first, second = (ends, edges) if graph.question_first else (edges, ends)
-        prompts.append([*first, question, *second, equals])
+    prompts = [example_tokens(task, graph.edges, graph.path) for graph in graphs]
     return task, torch.tensor(prompts), torch.tensor([graph.path for graph in graphs])
+
+
+def example_tokens(task: PathStar, edges: Sequence[tuple[int, int]], path: Sequence[int]) -> list[int]:
+    """The prompt of a graph: its edges in the given order, the question where the task has it, the marks between."""
+    edge_mark, question_mark, answer_mark = (task.num_nodes + mark for mark in (EDGE_MARK, QUESTION_MARK, ANSWER_MARK))
+    listed = [token for edge in edges for token in (*edge, edge_mark)][:-1]
+    question = [path[0], path[-1]]
+    first, second = (question, listed) if task.question_first else (listed, question)
+    return [*first, question_mark, *second, answer_mark]
 
 
 class Graph(NamedTuple):

@@ -1,0 +1,26 @@
+"""The sampler of path-star as the task is defined, one example at a time: the reference of the fast one."""
+
+from itertools import pairwise
+
+import torch
+
+from lookahead.contracts import Split
+from lookahead.tasks.path_star.task import PathStar
+from lookahead.tasks.path_star.text import example_tokens
+
+
+def sample_one(task: PathStar, split: Split, index: int) -> tuple[list[int], list[int]]:
+    """Prompt and answer of one example, as `PathStar.sample` gives them: d arms, shuffled edges, one goal."""
+    class_rank, *ranks = task.draws(split, torch.tensor([index]))[:, 0].tolist()
+    offsets, places = list(range(1, task.num_nodes)), list(range(task.num_edges))
+    shape = [offsets.pop(rank) for rank in ranks[: task.num_edges]]  # labels less the start's, none twice
+    order = [places.pop(rank) for rank in ranks[task.num_edges :]]
+
+    first_class, _ = task.classes(split)
+    start = first_class + class_rank - task.shape_hash(torch.tensor(shape)[:, None]).item()
+    start, *nodes = [(start + offset) % task.num_nodes for offset in [0, *shape]]
+    length = task.path_length - 1
+    arms = [nodes[i : i + length] for i in range(0, len(nodes), length)]
+    edges = [edge for arm in arms for edge in pairwise([start, *arm])]
+    path = [start, *arms[0]]  # the goal ends the first arm
+    return example_tokens(task, [edges[i] for i in order], path), path
