@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 
 from lookahead.figures.curves import curves, heat, points
+from lookahead.figures.errors import draw_powers, draw_token_errors
 from lookahead.figures.graphs import draw_graph, draw_reading, draw_star, token_name
 from lookahead.figures.style import (
     BLUE,
@@ -61,10 +62,12 @@ __all__ = [
     "draw_example",
     "draw_graph",
     "draw_mode",
+    "draw_powers",
     "draw_reading",
     "draw_splits",
     "draw_star",
     "draw_teaching",
+    "draw_token_errors",
     "draw_tokens",
     "figure",
     "heat",

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -40,12 +39,21 @@ MEANING = {
     "right arm": INK,
 }
 """The same colour for the same thing through the whole book. Models differ by panel or line style, never by colour."""
-NAMES = {"tiny": "Transformer", "mamba-tiny": "Mamba", "mamba2-tiny": "Mamba-2", "adamw": "AdamW", "muon": "Muon"}
-"""What a value of a field is called for the reader, where it is not the value with spaces."""
+NAMES = {
+    "tiny": "Transformer",
+    "mamba-tiny": "Mamba",
+    "mamba2-tiny": "Mamba-2",
+    "adamw": "AdamW",
+    "muon": "Muon",
+    "autoregressive_accuracy": "whole path right",
+    "decision_accuracy": "first step right",
+    "loss": "loss, nats",
+}
+"""What a value of a field, or a measure, is called for the reader, where it is not its name with spaces."""
 
 
 def named(value: Any) -> str:
-    """A value of a field as a reader's word: "teacher_forcing" -> "teacher forcing"."""
+    """A value of a field, or a measure, in a reader's words: "teacher_forcing" -> "teacher forcing"."""
     return NAMES.get(value, str(value).replace("_", " "))
 
 
@@ -185,7 +193,7 @@ def counted(results: Iterable[Result]) -> str:
 def machines(results: Iterable[Result]) -> str:
     """The devices, without what their makers add to the name."""
     found = sorted({re.sub(r"\((?:R|TM)\)|, \d+ cores| Processor| CPU", "", r.manifest["device"]) for r in results})
-    return found[0] if len(found) == 1 else f"{len(found)} kinds of machines"
+    return found[0] if len(found) == 1 else f"{len(found)} kinds of machine"
 
 
 def duration(seconds: float) -> str:

@@ -17,9 +17,7 @@ HIDDEN = "#ffffff00"
 """The colour of a cell that is not there."""
 
 
-def draw_tokens(
-    ax: Axes, symbols: Sequence[str], colors: Sequence[str], y: float = 0, fontsize: float = 9.5
-) -> None:
+def draw_tokens(ax: Axes, symbols: Sequence[str], colors: Sequence[str], y: float = 0, fontsize: float = 9.5) -> None:
     """A row of tokens as cells, one unit wide, from x = 0."""
     for x, (symbol, color) in enumerate(zip(symbols, colors, strict=True)):
         ax.add_patch(Rectangle((x + 0.04, y - 0.42), 0.92, 0.84, color=color, linewidth=0))
@@ -74,7 +72,8 @@ def draw_chain(ax: Axes, symbols: Sequence[str], factors: Sequence[str]) -> None
     """Tokens in a row, an arc to each from all before it, under each its factor of the chain rule."""
     for end in range(1, len(symbols)):
         for begin in range(end):
-            arrow(ax, (begin + 0.5, 0.42), (end + 0.5, 0.42), COLORS[end - 1], -0.42 + 0.06 * (end - begin - 1), 1.6)  # flatter if longer
+            bend = -0.48 + 0.06 * (end - begin)  # a longer arc is flatter
+            arrow(ax, (begin + 0.5, 0.42), (end + 0.5, 0.42), COLORS[end - 1], bend, 1.6)
     draw_tokens(ax, symbols, [PALE] * len(symbols), fontsize=11)
     for x, factor in enumerate(factors):
         color = INK if x == 0 else COLORS[x - 1]
