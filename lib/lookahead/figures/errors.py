@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from lookahead.evaluation.statistics import Interval
 from lookahead.figures.curves import points
-from lookahead.figures.style import BLUE, COLORS, FAINT, INK, ORANGE, accuracy_axis, figure
+from lookahead.figures.style import BLUE, FAINT, INK, ORANGE, ORDERED, accuracy_axis, figure
 
 DASHED: dict[str, Any] = {"color": FAINT, "linewidth": 1.4, "linestyle": (0, (4, 3))}
 
@@ -22,11 +22,11 @@ def draw_powers(
 
     Args:
         lengths: the T that were measured.
-        measured: label -> (e, a share for each length, with its interval or without).
+        measured: label -> (e, a share for each length, with its interval or without), by e; three at most.
     """
     last = lengths[-1]
     every = np.linspace(0, last, 4 * len(lengths) + 1) if last < 20 else np.arange(last + 1)
-    for (label, (e, shares)), color in zip(measured.items(), COLORS, strict=False):
+    for (label, (e, shares)), color in zip(measured.items(), ORDERED, strict=False):
         ax.plot(every, (1 - e) ** every, color=color, linewidth=1.4)
         plain = [share if isinstance(share, Interval) else Interval(share, share, share) for share in shares]
         points(lengths, plain, color=color, ax=ax)

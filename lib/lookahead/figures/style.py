@@ -22,13 +22,15 @@ WIDTH = 7.2
 INK, FAINT, PALE = "#222222", "#6f6f6f", "#e8e8e8"
 """The right arm and what is drawn for all methods alike; axes, chance, what is aside; tokens that are only read."""
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
-    "#0072b2", "#d55e00", "#009e73", "#b3123d", "#8f5a9e", "#56b4e9", "#c9a400",
+    "#0072b2", "#d55e00", "#009e73", "#c0271f", "#8f5a9e", "#56b4e9", "#c9a400",
 )  # fmt: skip
 COLORS = (BLUE, SKY, YELLOW, RED, PURPLE, GREEN, ORANGE)
 """Okabe and Ito's colours, told apart by colour-blind readers (yellow and pink darkened for thin lines).
 
 For what has no meaning of its own in the book; the colours of methods come last.
 """
+ORDERED = ("#4a8cc4", "#0f62a0", "#08304f")
+"""Shades for what is ordered: a little, more, much."""
 MEANING = {
     "teacher_forcing": ORANGE,
     "cheat": ORANGE,
