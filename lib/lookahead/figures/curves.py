@@ -1,4 +1,4 @@
-"""Measures against training steps, shares with their intervals, heat maps: drawn by seaborn, signed by their results."""
+"""Measures against steps, shares with their intervals, heat maps: drawn by seaborn, signed by their results."""
 
 from __future__ import annotations
 
@@ -70,9 +70,10 @@ def curves(
             if i == len(down) - 1:
                 place.set_xlabel("training step")
             if j == 0:
-                said = ylabel or measure.replace("_", " ")
-                place.set_ylabel(said if rows is None else f"{named(row)}\n{said}")
-    if color is not None and not _is_color(color):
+                place.set_ylabel(ylabel or named(measure) if rows is None else named(row))
+    if rows is not None:
+        fig.supylabel(ylabel or named(measure), fontsize=10)
+    if color is not None and not _is_color(color) and color not in (rows, columns):
         axes[0, 0].legend(loc="center right", bbox_to_anchor=(1, 0.72))
     return fig
 

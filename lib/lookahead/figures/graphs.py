@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lookahead.contracts import Task
-from lookahead.figures.style import FAINT, INK, BLUE, PALE
+from lookahead.figures.style import BLUE, FAINT, INK, PALE
 from lookahead.tasks import PathStar
 
 EDGE = "#c4c4c4"
