@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gpt2_twin import gpt2_twin
 from lookahead.contracts import Model
@@ -140,9 +141,9 @@ def test_attention_maps_are_what_forward_uses() -> None:
     assert (maps.triu(diagonal=1) == 0).all()
     block = model.blocks[0]
     x = model.enter(tokens)
-    values = block.project(block.attention_norm(x))[2]
-    x = x + block.attention_out((maps[0] @ values).transpose(1, 2).flatten(2))
-    rebuilt = x + block.mlp(block.mlp_norm(x))
+    values = block.attention.project(block.attention_norm(x))[2]
+    x = x + block.attention.out((maps[0] @ values).transpose(1, 2).flatten(2))
+    rebuilt = x + block.mlp_out(F.gelu(block.mlp_in(block.mlp_norm(x)), approximate="tanh"))
     torch.testing.assert_close(rebuilt, model(tokens), **CLOSE)
     deeper = transformer(layers=3)
     torch.testing.assert_close(deeper.attention_maps(tokens).sum(dim=-1), torch.ones(3, 3, 3, LONGEST).double())
@@ -168,11 +169,11 @@ def test_what_writes_into_the_residual_stream_starts_smaller() -> None:
             expected = torch.ones_like(weight) if name.endswith("norm.weight") else torch.zeros_like(weight)
             assert torch.equal(weight, expected), name
             continue
-        small = name.endswith(("attention_out.weight", "mlp_out.weight"))
+        small = name.endswith(("attention.out.weight", "mlp_out.weight"))
         seen.add((name.split(".")[-2], small))
         std = 0.4 / math.sqrt(width) / (math.sqrt(2 * layers) if small else 1)
         assert abs(weight.std().item() / std - 1) < 5 / math.sqrt(2 * weight.numel()), name
-    small = {("attention_out", True), ("mlp_out", True)}
+    small = {("out", True), ("mlp_out", True)}
     large = {(name, False) for name in ("query_key_value", "mlp_in", "token_embedding", "position_embedding")}
     assert seen == small | large
 
@@ -218,7 +219,7 @@ def test_a_fresh_trunk_is_another_one_of_its_kind() -> None:
 def test_the_weights_names_and_first_values_stay() -> None:
     """Stored weights load by these names, and a stored result is what its seed draws."""
     model = transformer(layers=1, width=2, heads=1).float()
-    linear = ("query_key_value", "attention_out", "mlp_in", "mlp_out")
+    linear = ("attention.query_key_value", "attention.out", "mlp_in", "mlp_out")
     names = {
         f"blocks.0.{layer}.{kind}" for layer in (*linear, "attention_norm", "mlp_norm") for kind in ("weight", "bias")
     }

@@ -73,41 +73,29 @@ class Cache:
         return self.keys[:, :, :end].to(k.dtype), self.values[:, :, :end].to(v.dtype)
 
 
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + MLP(norm(x))."""
+class Attention(nn.Module):
+    """Causal or full self-attention with several heads."""
 
     def __init__(self, width: int, heads: int, implementation: str) -> None:
         super().__init__()
         self.heads, self.implementation = heads, implementation
-        self.attention_norm = nn.LayerNorm(width)
         self.query_key_value = nn.Linear(width, 3 * width)
-        self.attention_out = nn.Linear(width, width)
-        self.mlp_norm = nn.LayerNorm(width)
-        self.mlp_in = nn.Linear(width, 4 * width)
-        self.mlp_out = nn.Linear(4 * width, width)
+        self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, mask: str | Tensor, cache: Cache | None = None, last: int | None = None) -> Tensor:
-        """The residual stream behind the block, [B, T or last, D], for x [B, T, D].
+        """Output of the heads at the last positions of x [B, T, D], which look at x and at the cache: [B, last, D].
 
         Args:
-            mask: as `attention` in `Model.forward`.
-            cache: keys and values of the tokens before x; those of x are appended.
-            last: how many positions, counted from the end, are wanted; all if not given.
+            mask, cache, last: as in `Block.forward`.
         """
-        wanted = x if last is None else x[:, -last:]
-        x = wanted + self.attention(self.attention_norm(x), mask, cache, last)
-        return x + self.mlp(self.mlp_norm(x))
-
-    def attention(self, x: Tensor, mask: str | Tensor, cache: Cache | None, last: int | None) -> Tensor:
-        """Output of the heads for the last positions of x [B, T, D], which look at x and at the cache: [B, last, D]."""
-        q, k, v = self.project(x, last)
+        q, k, v = self.project(x, last)  # [B, heads, T or last, D / heads]
         if cache is not None:
-            k, v = cache.extend(k, v)
+            k, v = cache.extend(k, v)  # [B, heads, length + T, D / heads]
         if self.implementation == "plain":
             mixed, _ = plain_attention(q, k, v, as_mask(mask, q.shape[2], k.shape[2], q.device))
         else:
             mixed = fused_attention(q, k, v, mask)
-        return self.attention_out(mixed.transpose(1, 2).flatten(2))  # [B, heads, T, D / heads] -> [B, T, D]
+        return self.out(mixed.transpose(1, 2).flatten(2))  # [B, heads, last, D / heads] -> [B, last, D]
 
     def project(self, x: Tensor, last: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Keys and values of x [B, T, D], and queries of its last positions: each [B, heads, T or last, D / heads]."""
@@ -122,8 +110,29 @@ class Block(nn.Module):
         k, v = F.linear(x, weight[width:], bias[width:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return q, k, v
 
-    def mlp(self, x: Tensor) -> Tensor:
-        return self.mlp_out(F.gelu(self.mlp_in(x), approximate="tanh"))
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + MLP(norm(x))."""
+
+    def __init__(self, width: int, heads: int, implementation: str) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, implementation)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp_in = nn.Linear(width, 4 * width)
+        self.mlp_out = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor, mask: str | Tensor, cache: Cache | None = None, last: int | None = None) -> Tensor:
+        """The residual stream after the block, [B, T or last, D], for x [B, T, D].
+
+        Args:
+            mask: as `attention` in `Model.forward`.
+            cache: keys and values of the tokens before x; those of x are appended.
+            last: how many positions, counted from the end, are wanted; all if not given.
+        """
+        wanted = x if last is None else x[:, -last:]  # [B, T or last, D]
+        x = wanted + self.attention(self.attention_norm(x), mask, cache, last)
+        return x + self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x)), approximate="tanh"))
 
 
 class Transformer(Model, name="transformer"):
@@ -178,8 +187,8 @@ class Transformer(Model, name="transformer"):
         | layer | weight | bias |
         | --- | --- | --- |
         | token_embedding, position_embedding | normal, deviation 0.4 / sqrt(width) | |
-        | query_key_value, mlp_in | normal, deviation 0.4 / sqrt(width) | 0 |
-        | attention_out, mlp_out (into the residual stream) | normal, 0.4 / sqrt(width) / sqrt(2 layers) | 0 |
+        | attention.query_key_value, mlp_in | normal, deviation 0.4 / sqrt(width) | 0 |
+        | attention.out, mlp_out (into the residual stream) | normal, 0.4 / sqrt(width) / sqrt(2 layers) | 0 |
         | attention_norm, mlp_norm, final_norm | 1 | 0 |
 
         0.4 / sqrt(width) is GPT-2's 0.02 at width 400. At width 64, 0.02 leaves attention flat: the lookup of an edge,
@@ -187,7 +196,7 @@ class Transformer(Model, name="transformer"):
         """
         std = INITIAL_DEVIATION / math.sqrt(self.width)
         for name, parameter in self.named_parameters():
-            if name.endswith(("attention_out.weight", "mlp_out.weight")):
+            if name.endswith(("attention.out.weight", "mlp_out.weight")):
                 nn.init.normal_(parameter, std=std / math.sqrt(2 * len(self.blocks)))
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
@@ -242,7 +251,7 @@ class Transformer(Model, name="transformer"):
         x, maps = self.enter(tokens), []
         mask = as_mask(attention, x.shape[1], x.shape[1], x.device)
         for block in self.blocks:
-            maps.append(plain_attention(*block.project(block.attention_norm(x)), mask)[1])
+            maps.append(plain_attention(*block.attention.project(block.attention_norm(x)), mask)[1])
             x = block(x, attention)
         return torch.stack(maps)
 
