@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "evaluation": BASE,
     "runs": {*BASE, "tasks", "models", "objectives", "training", "evaluation"},
     "experiments": {*BASE, "tables", "runs", "training", "evaluation"},
-    "figures": {*BASE, "tasks", "runs", "experiments"},
+    "figures": {*BASE, "tasks", "evaluation", "runs", "experiments"},
     "chapter": {*BASE, "tables", "runs", "experiments"},
     "cli": {"errors", "experiments", "figures", "machine", "models", "tables"},
 }

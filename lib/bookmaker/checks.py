@@ -17,8 +17,11 @@ MOMENT = re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d|\b\d\d:\d\d:\d\d\b")
 GLUED = "application/papermill.record/text/plain"
 TRAINING = {"run", "train", "backward"}
 """Calls of these names train."""
-SHORTEST_ALT = 20
-"""Letters that say what a picture shows."""
+SHORTEST_ALT, SHORTEST_CAPTION = 20, 60
+"""Letters that say what a picture shows, and how it is to be read."""
+PICTURES = {"image/svg+xml", "image/png"}
+LARGEST_PICTURE = 300_000
+"""Bytes; what would be larger is drawn with `rasterized=True` where it is dense."""
 
 
 def check(root: Path) -> None:
@@ -84,7 +87,7 @@ def outputs(notebook: Any) -> Iterator[str]:
                     yield f"code cell {number} prints a place or a moment: {said.group()}"
         kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
         streams = {output.get("name") for output in cell.outputs}
-        if "alt" in cell.metadata.get("mystnb", {}).get("image", {}) and "image/png" not in kinds:
+        if "alt" in cell.metadata.get("mystnb", {}).get("image", {}) and not PICTURES & kinds:
             yield f"code cell {number} draws a picture, but its output is missing"
         if claims(cell) and "stdout" not in streams:
             yield f"code cell {number} claims something, but its output is missing"
@@ -130,12 +133,27 @@ def parameters(notebook: Any) -> Iterator[str]:
 
 
 def pictures(notebook: Any) -> Iterator[str]:
-    """Every picture says what it shows."""
+    """Every picture says what it shows, has a caption and a name to refer to, and is not too heavy."""
+    names: list[str] = []
     for number, cell in enumerate(code_cells(notebook), start=1):
-        if any("image/png" in output.get("data", {}) for output in cell.outputs):
-            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
-            if len(alt) < SHORTEST_ALT:
-                yield f"code cell {number} draws without saying what: cell metadata mystnb.image.alt"
+        drawn = [data for output in cell.outputs if PICTURES & set(data := output.get("data", {}))]
+        if not drawn:
+            continue
+        said = cell.metadata.get("mystnb", {})
+        if len(said.get("image", {}).get("alt", "")) < SHORTEST_ALT:
+            yield f"code cell {number} draws without saying what: cell metadata mystnb.image.alt"
+        figure = said.get("figure", {})
+        if len(figure.get("caption", "")) < SHORTEST_CAPTION:
+            yield f"code cell {number} draws without a caption: cell metadata mystnb.figure.caption"
+        name = figure.get("name", "")
+        if not name.startswith("fig-") or name in names:
+            yield f"code cell {number} needs a name of its own, fig-...: cell metadata mystnb.figure.name"
+        names.append(name)
+        if len(drawn) > 1:
+            yield f"code cell {number} draws {len(drawn)} pictures under one caption; draw them in one, or in two cells"
+        largest = max(len(text) for data in drawn for kind, text in data.items() if kind in PICTURES)
+        if largest > LARGEST_PICTURE:
+            yield f"code cell {number} draws {largest:,} bytes; {LARGEST_PICTURE:,} are the limit: rasterized=True"
 
 
 def live(notebook: Any) -> Iterator[str]:

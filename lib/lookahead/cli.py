@@ -197,7 +197,7 @@ def show(options: argparse.Namespace) -> int:
             from lookahead.figures.experiment import draw_experiment
         except ImportError as error:
             raise LookaheadError(f"a figure needs more ({error}): pip install -e .[chapters]") from error
-        draw_experiment(options.figure, one.question, cells(grid), f"{options.profile} profile")
+        draw_experiment(options.figure, one.question, cells(grid))
         print(f"drawn to {options.figure}")
     return 0
 

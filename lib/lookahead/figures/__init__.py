@@ -1,16 +1,18 @@
-"""The book's figures: one style, the same functions for live runs and for stored results."""
+"""The book's figures: one style, the same functions for live runs and for stored results; each signs itself."""
 
 import matplotlib.pyplot as plt
 
-from lookahead.figures.curves import curves
-from lookahead.figures.graphs import draw_graph, draw_tokens, token_name
+from lookahead.figures.curves import curves, heat, points
+from lookahead.figures.graphs import draw_graph, draw_reading, draw_star, token_name
 from lookahead.figures.style import (
     BLUE,
     COLORS,
     FAINT,
     GREEN,
     INK,
+    MEANING,
     ORANGE,
+    PALE,
     PURPLE,
     RED,
     SKY,
@@ -19,9 +21,21 @@ from lookahead.figures.style import (
     accuracy_axis,
     chance,
     figure,
-    provenance,
+    named,
     sign,
+    signature,
+    svg,
     use_style,
+)
+from lookahead.figures.tokens import (
+    arrow,
+    draw_chain,
+    draw_edges,
+    draw_example,
+    draw_mode,
+    draw_splits,
+    draw_teaching,
+    draw_tokens,
 )
 
 __all__ = [
@@ -30,21 +44,36 @@ __all__ = [
     "FAINT",
     "GREEN",
     "INK",
+    "MEANING",
     "ORANGE",
+    "PALE",
     "PURPLE",
     "RED",
     "SKY",
     "WIDTH",
     "YELLOW",
     "accuracy_axis",
+    "arrow",
     "chance",
     "curves",
+    "draw_chain",
+    "draw_edges",
+    "draw_example",
     "draw_graph",
+    "draw_mode",
+    "draw_reading",
+    "draw_splits",
+    "draw_star",
+    "draw_teaching",
     "draw_tokens",
     "figure",
+    "heat",
+    "named",
     "plt",
-    "provenance",
+    "points",
     "sign",
+    "signature",
+    "svg",
     "token_name",
     "use_style",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 import lookahead.figures as figures
 from lookahead.errors import LookaheadError
@@ -18,12 +18,11 @@ FORMATS = ("png", "svg", "pdf")
 COLUMNS = 3
 
 
-def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds], kind: str) -> None:
+def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds]) -> None:
     """A panel a cell: the measure that judges its runs, against steps; a thin line a seed. Written to a file.
 
     Args:
         path: ends in .png, .svg or .pdf.
-        kind: stands under the figure, before what is behind it.
 
     Raises:
         LookaheadError: another kind of file.
@@ -42,17 +41,17 @@ def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds], kind:
     for row in axes:
         row[0].set_ylabel("accuracy")
     fig.suptitle(question, x=0.01, ha="left", fontsize=11)
-    figures.sign(fig, figures.provenance([result for seeds in cells.values() for result in seeds], kind))
     with replacing(path) as temporary:
         fig.savefig(temporary, format=form, dpi=200, facecolor="white")
     plt.close(fig)
 
 
-def panel(ax: Any, label: str, seeds: Seeds) -> None:
+def panel(ax: Axes, label: str, seeds: Seeds) -> None:
     """One cell."""
-    color = figures.GREEN if seeds.success.value > 0.5 else figures.ORANGE
-    figures.curves(ax, seeds, seeds.judged_by, color=color)
+    objective = str(seeds[0].run.objective["name"])  # type: ignore[index]
+    color = figures.MEANING.get(objective, figures.INK)
+    figures.curves(seeds, seeds.judged_by, color=color, ax=ax)
     figures.accuracy_axis(ax)
-    figures.chance(ax, seeds[0].run.build_task().chance_accuracy, "")
+    figures.chance(ax, seeds[0].run.build_task().chance_accuracy)
     ax.set_title(f"{label.replace('_', ' ')}\n{seeds.won} of {len(seeds)} succeed", fontsize=8.5)
     ax.set_xlabel("training step", fontsize=8.5)

@@ -1,18 +1,18 @@
-"""Path-star graphs and rows of tokens, drawn."""
+"""Path-star graphs, drawn: the right arm in ink, all else pale, the goal ringed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.patches import Rectangle
 
 from lookahead.contracts import Task
-from lookahead.figures.style import FAINT, INK, ORANGE
+from lookahead.figures.style import FAINT, INK, BLUE, PALE
 from lookahead.tasks import PathStar
+
+EDGE = "#c4c4c4"
+"""An edge that is not on the right arm."""
 
 
 def token_name(task: Task, position: int) -> str:
@@ -24,11 +24,11 @@ def token_name(task: Task, position: int) -> str:
 
 
 def draw_graph(ax: Axes, task: PathStar, prompt: Any, answer: Any | None = None) -> None:
-    """A path-star graph: the start to the left, an arm a row, the answer's path in colour, the goal ringed.
+    """A path-star graph: the start to the left, an arm a row, the answer's path in ink, start and goal named.
 
     Args:
         prompt: tokens [P].
-        answer: tokens [A]; nothing is coloured if None.
+        answer: tokens [A]; no path is marked if None.
     """
     arms = task.arms(prompt[None])[0].tolist()
     start, goal = task.question(prompt[None])[0].tolist()
@@ -45,32 +45,12 @@ def draw_graph(ax: Axes, task: PathStar, prompt: Any, answer: Any | None = None)
             ax.annotate(
                 "", spots[v], spots[u],
                 arrowprops={
-                    "arrowstyle": "-|>", "color": ORANGE if on else FAINT, "lw": 2 if on else 1.2,
+                    "arrowstyle": "-|>", "color": INK if on else EDGE, "lw": 2 if on else 1.2,
                     "shrinkA": 13, "shrinkB": 13,
                 },
             )  # fmt: skip
-    for node, (x, y) in spots.items():
-        on = node in path
-        ring = node in (start, goal)
-        ax.scatter(
-            x,
-            y,
-            s=520,
-            color=ORANGE if on else "#e8e8e8",
-            edgecolor=INK if ring else "none",
-            linewidth=1.6,
-            zorder=3,
-        )
-        ax.text(
-            x,
-            y,
-            str(node),
-            ha="center",
-            va="center",
-            fontsize=11,
-            color="white" if on else INK,
-            zorder=4,
-        )
+    for node, spot in spots.items():
+        _node(ax, spot, node, node in path, 520, 11)
     for name, node in (("start", start), ("goal", goal)):
         ax.annotate(name, spots[node], xytext=(0, -15), textcoords="offset points", ha="center", va="top", fontsize=9)
     ax.set_xlim(-0.5, task.path_length - 0.5)
@@ -78,10 +58,60 @@ def draw_graph(ax: Axes, task: PathStar, prompt: Any, answer: Any | None = None)
     ax.axis("off")
 
 
-def draw_tokens(ax: Axes, symbols: Sequence[str], colors: Sequence[str], y: float = 0) -> None:
-    """A row of tokens as cells, one unit wide, from x = 0."""
-    for x, (symbol, color) in enumerate(zip(symbols, colors, strict=True)):
-        ax.add_patch(Rectangle((x + 0.04, y - 0.42), 0.92, 0.84, color=color, linewidth=0))
-        dark = to_rgb(color)
-        ink = "white" if 0.3 * dark[0] + 0.6 * dark[1] + 0.1 * dark[2] < 0.55 else INK
-        ax.text(x + 0.5, y, symbol, ha="center", va="center", fontsize=9, color=ink)
+def draw_star(ax: Axes, task: PathStar, prompt: Any, answer: Any) -> None:
+    """A path-star graph around its start; the arms clockwise, as the prompt first leaves the start for them.
+
+    Args:
+        prompt: tokens [P].
+        answer: tokens [A].
+    """
+    first = {int(v): i for i, (u, v) in enumerate(zip(prompt[:-3:3], prompt[1:-3:3], strict=True)) if u == prompt[-3]}
+    arms = sorted(task.arms(prompt[None])[0].tolist(), key=lambda arm: first[arm[0]])
+    start, *right = answer.tolist()
+    for row, arm in enumerate(arms):
+        angle = np.pi / 2 - 2 * np.pi * row / len(arms)
+        spots = np.outer(range(len(arm) + 1), [np.cos(angle), np.sin(angle)])
+        on = arm == right
+        ax.plot(*spots.T, color=INK if on else EDGE, linewidth=2.4 if on else 1.2, zorder=1 + on)
+        for node, spot in zip(arm, spots[1:], strict=True):
+            _node(ax, spot, node, on, 250, 9)
+    _node(ax, (0, 0), start, True, 280, 9)
+    ax.plot(0, 0, "o", color="none", markeredgecolor=INK, markersize=21, markeredgewidth=1)
+    reach = task.path_length - 0.55
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    ax.axis("off")
+
+
+def _node(ax: Axes, spot: Any, node: int, on: bool, size: float, font: float) -> None:
+    """A disc with its label."""
+    ax.scatter(*spot, s=size, color=INK if on else PALE, edgecolor="none", zorder=3)
+    ax.text(
+        *spot, str(node), ha="center", va="center_baseline", fontsize=font, color="white" if on else INK, zorder=4
+    )  # fmt: skip
+
+
+def draw_reading(ax: Axes, length: int, forward: bool) -> None:
+    """The edges that have to be looked up before each token of an arm can be said.
+
+    Rows are the tokens in the order in which they are said, columns the places on the arm.
+    """
+    places = list(range(length)) if forward else list(range(length))[::-1]
+    for row, place in enumerate(places):
+        edges = [] if row == 0 else [min(place, places[row - 1])]
+        if forward and row == 1:
+            edges = list(range(length - 1))
+        for x in range(length):
+            face = INK if x == place else "#a8a8a8" if x in places[:row] else PALE
+            ax.scatter(x, -row, s=130 * min(1, (7 / length) ** 2), color=face, edgecolor="none", zorder=3)
+        for x in edges:
+            ax.plot([x, x + 1], [-row, -row], color=BLUE, linewidth=4, zorder=2)
+        ax.text(
+            1.23 * length - 1, -row, str(len(edges)), va="center", ha="center", fontsize=13,
+            color=BLUE if edges else FAINT, fontweight="bold" if len(edges) > 1 else "normal",
+        )  # fmt: skip
+    for x, name in ((0, "start"), (length - 1, "goal")):
+        ax.text(x, 0.55, name, ha="center", fontsize=10)
+    ax.text(1.23 * length - 1, 0.55, "look-ups", ha="center", fontsize=10, color=BLUE)
+    ax.set_title("said from start to goal" if forward else "said from goal to start", pad=8)
+    ax.set(xlim=(-0.1 * length, 1.36 * length - 1), ylim=(-length + 0.5, 1.0))
+    ax.axis("off")

@@ -1,98 +1,207 @@
-"""One style for all figures, and what every figure says of itself."""
+"""One style for all figures, one meaning for every colour, and what every figure says of itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-from cycler import cycler
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lookahead.runs.parquet import Packed
 from lookahead.runs.result import Result
 
 WIDTH = 7.2
 """Inches; every figure is as wide as the text."""
 
-INK, FAINT = "#222222", "#8a8a8a"
+INK, FAINT, PALE = "#222222", "#6f6f6f", "#e8e8e8"
+"""The right arm and what is drawn for all methods alike; axes, chance, what is aside; tokens that are only read."""
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
     "#0072b2", "#d55e00", "#009e73", "#b3123d", "#8f5a9e", "#56b4e9", "#c9a400",
 )  # fmt: skip
-COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, RED)
-"""Okabe and Ito's colours, told apart by colour-blind readers (yellow and pink darkened for thin lines)."""
+COLORS = (BLUE, SKY, YELLOW, RED, PURPLE, GREEN, ORANGE)
+"""Okabe and Ito's colours, told apart by colour-blind readers (yellow and pink darkened for thin lines).
+
+For what has no meaning of its own in the book; the colours of methods come last.
+"""
+MEANING = {
+    "teacher_forcing": ORANGE,
+    "cheat": ORANGE,
+    "reversed": GREEN,
+    "teacherless": PURPLE,
+    "multi_token": BLUE,
+    "wrong": RED,
+    "right arm": INK,
+}
+"""The same colour for the same thing through the whole book. Models differ by panel or line style, never by colour."""
+NAMES = {"tiny": "Transformer", "mamba-tiny": "Mamba", "mamba2-tiny": "Mamba-2", "adamw": "AdamW", "muon": "Muon"}
+"""What a value of a field is called for the reader, where it is not the value with spaces."""
+
+
+def named(value: Any) -> str:
+    """A value of a field as a reader's word: "teacher_forcing" -> "teacher forcing"."""
+    return NAMES.get(value, str(value).replace("_", " "))
+
+
+def colors_of(values: Iterable[Any]) -> dict[Any, str]:
+    """A colour for every value: that of its meaning where it has one, else the next that has none."""
+    values = list(values)
+    taken = {MEANING[value] for value in values if value in MEANING}
+    free = iter([color for color in COLORS if color not in taken] * len(values))
+    return {value: MEANING[value] if value in MEANING else next(free) for value in values}
 
 
 def use_style() -> None:
-    """Sets the book's style; in a notebook also crisp figures (2x)."""
-    mpl.rcParams.update(
-        {
+    """Sets the book's style; in a notebook figures become SVG that is the same text for the same numbers."""
+    sns.set_theme(
+        style="ticks",
+        palette=COLORS,
+        rc={
             "figure.facecolor": "none",
             "axes.facecolor": "none",
             "savefig.facecolor": "none",
             "figure.dpi": 100,
             "figure.constrained_layout.use": True,
+            "font.family": "DejaVu Sans",
             "font.size": 10,
             "axes.titlesize": 10.5,
             "axes.titlelocation": "left",
+            "axes.labelsize": 10,
             "axes.labelcolor": INK,
             "axes.edgecolor": FAINT,
+            "axes.linewidth": 0.8,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": cycler(color=COLORS),
             "axes.grid": True,
             "axes.grid.axis": "y",
             "grid.color": "#00000018",
+            "grid.linewidth": 0.8,
             "text.color": INK,
             "xtick.color": INK,
             "ytick.color": INK,
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
             "xtick.major.size": 3,
             "ytick.major.size": 0,
             "legend.frameon": False,
+            "legend.fontsize": 9,
             "lines.linewidth": 2,
             "lines.solid_capstyle": "round",
-        }
+            "svg.fonttype": "path",  # the same with every browser's fonts
+            "svg.hashsalt": "lookahead",
+        },
     )
     try:
-        from matplotlib_inline import backend_inline
+        from IPython.core.getipython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:
         return
-    backend_inline.set_matplotlib_formats("retina", bbox_inches=None)
+    if shell := get_ipython():
+        set_matplotlib_formats("svg")
+        shell.display_formatter.formatters["image/svg+xml"].for_type(Figure, svg)
 
 
-def figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """A figure of the text's width, `height` inches high."""
-    return plt.subplots(rows, columns, figsize=(WIDTH, height), **options)
+def svg(fig: Figure) -> str:
+    """A figure as SVG, without a date and with lengths to a hundredth of a point.
+
+    The last digits that the backend writes differ between processors; a hundredth of a point is not to be seen.
+    """
+    file = io.StringIO()
+    fig.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = file.getvalue()
+    return re.sub(r"-?\d+\.\d{3,}", lambda found: rounded(found[0]), text)
 
 
-def provenance(results: Sequence[Result], kind: str) -> str:
-    """What stands behind a figure, in a line: `kind`, seeds, graphs, device, time.
+def rounded(number: str) -> str:
+    """A number of an SVG to two decimals; small ones, which scale glyphs, are left as they are."""
+    value = float(number)
+    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{value:.6g}"
+
+
+class SignedFigure(Figure):
+    """A figure that knows the results behind it and says them under itself when it is drawn."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.results: dict[str, Result] = {}
+        self.note = ""
+
+    def draw(self, renderer: Any) -> None:
+        said = [signature(list(self.results.values()))] if self.results else []
+        if said := [*said, *([self.note] if self.note else [])]:
+            self.supxlabel("; ".join(said), x=0.995, ha="right", fontsize=8.5, color=FAINT)
+        super().draw(renderer)
+
+
+def figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
+    """A figure of the text's width, `height` inches high, and its axes, as `plt.subplots` gives them."""
+    return plt.subplots(rows, columns, figsize=(WIDTH, height), FigureClass=SignedFigure, **options)
+
+
+def sign(fig: Any, results: Iterable[Result] = (), note: str = "") -> None:
+    """Adds results to those that stand behind a figure. `curves` does it by itself; this is for numbers made by hand.
 
     Args:
-        kind: "live, quick profile", "stored, census" ...
+        fig: made by `figure`.
+        note: said besides, such as the number of simulated answers; nothing that the results say.
     """
-    seeds = len({r.run.seed for r in results})
-    hours = sum(r.manifest["seconds"] for r in results) / 3600
-    time = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
-    devices = sorted({r.manifest["device"] for r in results})
-    stale = sum(not r.current for r in results)
-    mark = f"; {stale} OUT OF DATE" if stale else ""
-    counts = f"{len(results)} run{'s' * (len(results) > 1)}, {seeds} seed{'s' * (seeds > 1)}"
-    return f"{kind}: {counts}, {' / '.join(devices)}, {time}{mark}"
+    fig.results.update({result.run.id: result for result in results})
+    fig.note = note or fig.note
 
 
-def sign(fig: Figure, text: str) -> None:
-    """Writes what stands behind a figure under it."""
-    fig.supxlabel(text, x=0.995, ha="right", fontsize=7.5, color=FAINT)
+def signature(results: Sequence[Result]) -> str:
+    """What stands behind numbers, in a line: seeds, when they were measured, on what, how long, what is out of date.
+
+    "20 seeds each, measured beforehand on Intel Xeon, 3.1 hours". Whether results were measured beforehand follows
+    from where they were read (`lookahead.runs.parquet.Packed`); nobody types it.
+    """
+    parts = []
+    for before in (False, True):
+        those = [result for result in results if isinstance(result, Packed) == before]
+        if those:
+            parts.append(f"{counted(those)}, {'measured beforehand on' if before else 'live on'} {machines(those)}")
+            parts[-1] += f", {duration(sum(result.manifest['seconds'] for result in those))}"
+    stale = sum(not result.current for result in results)
+    return "; ".join(parts) + (f"; {stale} OUT OF DATE" if stale else "")
 
 
-def chance(ax: Axes, level: float, text: str) -> None:
+def counted(results: Iterable[Result]) -> str:
+    """How many seeds every setting has: "20 seeds", "10 to 20 seeds each"."""
+    cells: dict[str, int] = {}
+    for result in results:
+        cell = json.dumps({**result.run.config, "seed": None}, sort_keys=True)
+        cells[cell] = cells.get(cell, 0) + 1
+    low, high = min(cells.values()), max(cells.values())
+    number = f"{low} to {high} seeds" if low < high else f"{low} seed{'s' * (low > 1)}"
+    return number + (" each" if len(cells) > 1 else "")
+
+
+def machines(results: Iterable[Result]) -> str:
+    """The devices, without what their makers add to the name."""
+    found = sorted({re.sub(r"\((?:R|TM)\)|, \d+ cores| Processor| CPU", "", r.manifest["device"]) for r in results})
+    return found[0] if len(found) == 1 else f"{len(found)} kinds of machines"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a reader says them: "40 seconds", "1 minute", "3.1 hours"."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} hours"
+    count, unit = (round(seconds / 60), "minute") if seconds >= 60 else (max(round(seconds), 1), "second")
+    return f"{count} {unit}{'s' * (count > 1)}"
+
+
+def chance(ax: Axes, level: float, text: str = "") -> None:
     """A dashed line at chance."""
     ax.axhline(level, color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     ax.annotate(
         text, (1, level), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
-        ha="right", fontsize=8, color=FAINT,
+        ha="right", fontsize=9, color=FAINT,
     )  # fmt: skip
 
 

@@ -21,6 +21,10 @@ from lookahead.runs.run import KINDS, Run
 JSON_COLUMNS = ("run", "curve", "measures", "manifest", "arrays")
 
 
+class Packed(Result):
+    """A result that was read from an experiment's file: measured before the process that reads it began."""
+
+
 def pack(name: str, results: Iterable[Result]) -> Path:
     """Merges results into the store's file of an experiment: one row a run, readable by pandas.
 
@@ -79,7 +83,7 @@ def read_pack(path: Path) -> list[Result]:
         found = [{key: json.loads(row[key]) if key in JSON_COLUMNS else row[key] for key in wanted} for row in rows]
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise LookaheadError(f"{path} is corrupt or holds no results ({error})") from error
-    return [Result.from_dict(data, str(path)) for data in found]
+    return [Packed.from_dict(data, str(path)) for data in found]
 
 
 def packed_path(name: str) -> Path:
