@@ -48,7 +48,8 @@ def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds]) -> No
 
 def panel(ax: Axes, label: str, seeds: Seeds) -> None:
     """One cell."""
-    color = figures.MEANING.get(seeds[0].run.objective["name"], figures.INK)  # type: ignore[index]
+    objective = str(seeds[0].run.objective["name"])  # type: ignore[index]
+    color = figures.MEANING.get(objective, figures.INK)
     figures.curves(seeds, seeds.judged_by, color=color, ax=ax)
     figures.accuracy_axis(ax)
     figures.chance(ax, seeds[0].run.build_task().chance_accuracy)
