@@ -112,7 +112,8 @@ def use_style() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:
         return
-    if shell := get_ipython():
+    shell: Any = get_ipython()
+    if shell is not None:
         set_matplotlib_formats("svg")
         shell.display_formatter.formatters["image/svg+xml"].for_type(Figure, svg)
 
