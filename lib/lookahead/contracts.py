@@ -143,6 +143,13 @@ class Task(Named):
         """The index of the decision in every answer, [B]; here the one index."""
         return torch.full_like(answers[:, 0], self.decision)
 
+    def taught(self, answers: Tensor) -> Tensor | None:
+        """Which answer tokens count, [B, A], bool: for answers of different length all but the filling.
+
+        None where all count. The others are neither taught nor measured; every answer has at least one that counts.
+        """
+        return None
+
     @property
     @abstractmethod
     def chance_accuracy(self) -> float:
@@ -294,6 +301,8 @@ class Objective(Named, nn.Module):
         self.prompt_length = task.prompt_length
         self.answer_length = task.answer_length
         self.dummy = task.vocab_size
+        self.mask = task.taught
+        """Answers [B, A] -> which of their tokens are taught, [B, A], or None for all."""
 
     @classmethod
     @abstractmethod

@@ -1,6 +1,7 @@
 """How a model is taught and how it answers: every method against a naive one."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -494,3 +495,45 @@ def test_an_attention_that_the_model_cannot_do_is_refused_before_it_is_built(mon
     monkeypatch.setattr(lookahead.Transformer, "attentions", ("full",))
     with pytest.raises(LookaheadError, match="teacher_forcing needs causal attention, which a transformer cannot do"):
         Run(task=PathStar(2, 3, 10)).build()
+
+
+# -- answers of different length -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ragged(PathStar, name="ragged"):
+    """Path-star whose last token counts only where the start is even."""
+
+    def taught(self, answers: Tensor) -> Tensor:
+        mask = torch.ones_like(answers, dtype=torch.bool)
+        mask[:, -1] = answers[:, 0] % 2 == 0
+        return mask
+
+
+RAGGED = {**TASK, "name": "ragged"}
+MASKABLE = {name: spec for name, spec in OBJECTIVES.items() if spec["name"] != "reversed"}
+
+
+@pytest.mark.parametrize("method", MASKABLE.values(), ids=MASKABLE)
+def test_what_does_not_count_is_neither_taught_nor_measured(method: dict[str, Any], build: Build) -> None:
+    """Filling gets no gradient and no share: the loss is the mean over examples of the mean over what counts."""
+    task, objective = build(method, task=RAGGED)
+    prompts, answers = task.sample("train", torch.arange(32))
+    mask = task.taught(answers)
+    assert mask is not None
+    assert 0 < mask[:, -1].sum() < 32
+    full = build(method, task=TASK)[1](prompts, answers).tokens
+    loss = objective(prompts, answers)
+    counted = mask & ~full.isnan()
+    torch.testing.assert_close(loss.tokens, torch.where(mask, full, torch.nan), equal_nan=True)
+    means = torch.where(counted, full, 0).sum(dim=1) / counted.sum(dim=1)
+    torch.testing.assert_close(loss.total.double(), means.mean().double(), atol=1e-6, rtol=1e-6)
+    measured = evaluate(objective, task, "train", 32)
+    expected = (loss.predictions == answers)[mask[:, -1], -1].double().mean().item()
+    assert measured["teacher_forced_token_accuracy"][-1] == pytest.approx(expected)
+    assert (measured["loss"][-1] == measured["loss"][-1]) == (not full[:, -1].isnan().all())
+
+
+def test_reversed_wants_answers_of_one_length(build: Build) -> None:
+    with pytest.raises(LookaheadError, match="reversed answers begin at the last token: ragged must have answers"):
+        build("reversed", task=RAGGED)

@@ -120,6 +120,7 @@ def _evaluate(
         raise LookaheadError(f"cannot measure on {count} examples: at least 1")
     device = device_of(objective)
     sums: dict[str, Tensor] = {}
+    counts: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     for first in range(0, count, batch_size):
         indices = torch.arange(first, min(first + batch_size, count), device=device)
@@ -129,11 +130,15 @@ def _evaluate(
         noise = objective.noise(("evaluation", split), indices)
         *tensors, found_parts = outputs(prompts, answers, noise, decoys.unflatten(0, shape))
         judged = _judge(tasks[0], flat_prompts, flat_answers, decoys, *(tensor.flatten(0, 1) for tensor in tensors))
+        mask = tasks[0].taught(flat_answers)
         for name, value in judged.items():
-            sums[name] = sums.get(name, 0) + value.double().unflatten(0, shape).sum(dim=1)
+            counted = torch.ones_like(value) if mask is None or value.dim() == 1 else mask
+            value = torch.where(counted.bool(), value.double(), 0)
+            sums[name] = sums.get(name, 0) + value.unflatten(0, shape).sum(dim=1)
+            counts[name] = counts.get(name, 0) + counted.double().unflatten(0, shape).sum(dim=1)
         for name, value in found_parts.items():
             parts[name] = parts.get(name, 0) + value.double() * len(indices)
-    means = {name: (total / count).tolist() for name, total in sums.items()}
+    means = {name: (total / counts[name]).tolist() for name, total in sums.items()}
     part_means = {name: (total / count).tolist() for name, total in parts.items()}
     return [
         {name: values[i] for name, values in means.items()}
@@ -167,6 +172,7 @@ def _judge(
     led: Tensor,
 ) -> dict[str, Tensor]:
     """Each measure for each of b examples: [b] or [b, A]."""
+    mask = task.taught(answers)
     followed, returned = (torch.where(led.isnan(), led, (led == path).float()) for path in (decoys, answers))
     return {
         "autoregressive_accuracy": task.correct(prompts, answers, given),
@@ -174,7 +180,7 @@ def _judge(
         "autoregressive_token_accuracy": given == answers,
         "teacher_forced_token_accuracy": predictions == answers,
         "decision_accuracy": (predictions == answers).gather(1, task.decisions(prompts, answers)[:, None])[:, 0],
-        "cheat_accuracy": followed.prod(dim=1),
+        "cheat_accuracy": (followed if mask is None else torch.where(mask, followed, 1)).prod(dim=1),
         "cheat_token_accuracy": followed,
         "return_token_accuracy": returned,
         "loss": losses,

@@ -54,7 +54,7 @@ class Hints(PromptFirst, name="hints"):
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
-        return answer_loss(read(self.model, prompts, self.hints(answers)), answers, self.taught)
+        return answer_loss(read(self.model, prompts, self.hints(answers)), answers, self.mask(answers), self.taught)
 
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """Autoregressive: the model reads its own tokens where hints are shown, dummies elsewhere."""

@@ -1,14 +1,27 @@
 """The same teacher, the answer back to front: from the goal every step is a look at the one edge into it."""
 
+from typing import Any
+
 from torch import Tensor
 
-from lookahead.contracts import Loss
-from lookahead.errors import CannotContinue
+from lookahead.contracts import Loss, Task
+from lookahead.errors import CannotContinue, LookaheadError
 from lookahead.objectives.teacher_forcing import TeacherForcing
 
 
 class Reversed(TeacherForcing, name="reversed"):
-    """Teacher forcing on the answer reversed (Bachmann and Nagarajan, 2024, "reversed")."""
+    """Teacher forcing on the answer reversed (Bachmann and Nagarajan, 2024, "reversed").
+
+    Raises:
+        LookaheadError: a task whose answers differ in length; reversed, they would begin with their filling.
+    """
+
+    def __init__(self, model: Any, task: Any) -> None:
+        super().__init__(model, task)
+        if type(task).taught is not Task.taught:
+            raise LookaheadError(
+                f"reversed answers begin at the last token: {task.name} must have answers of one length"
+            )
 
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None

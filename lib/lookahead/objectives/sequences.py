@@ -59,21 +59,26 @@ def read(model: Model, prompts: Tensor | Prefilled, hints: Tensor) -> Tensor:
     return model.unembed(hidden)
 
 
-def answer_loss(logits: Tensor, answers: Tensor, taught: Tensor | None = None) -> Loss:
-    """Cross entropy on the answer alone.
+def answer_loss(logits: Tensor, answers: Tensor, mask: Tensor | None = None, taught: Tensor | None = None) -> Loss:
+    """Cross entropy on the answer alone: the mean over examples of the mean over the tokens that are taught.
 
     Args:
         logits: [B, A, V].
         answers: [B, A].
+        mask: which tokens of each answer are taught, [B, A], bool; all if not given.
         taught: indices of the tokens to teach; all if not given.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     tokens = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none").view_as(answers)
-    total = tokens.mean()
     if taught is not None:
-        chosen = tokens.index_select(1, taught)
+        tokens = torch.full_like(tokens, torch.nan).index_copy(1, taught, tokens.index_select(1, taught))
+    chosen = tokens if taught is None else tokens.index_select(1, taught)
+    if mask is None:
         total = chosen.mean()
-        tokens = torch.full_like(tokens, torch.nan).index_copy(1, taught, chosen)
+    else:
+        counts = mask if taught is None else mask.index_select(1, taught)
+        total = (torch.where(counts, chosen, 0).sum(dim=1) / counts.sum(dim=1)).mean()
+        tokens = torch.where(mask, tokens, torch.nan)
     return Loss(total, tokens, logits.argmax(dim=-1))
 
 

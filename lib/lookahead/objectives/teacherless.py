@@ -24,7 +24,7 @@ class Teacherless(PromptFirst, name="teacherless"):
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
-        return answer_loss(self.read_blind(prompts), answers)
+        return answer_loss(self.read_blind(prompts), answers, self.mask(answers))
 
     @torch.no_grad()
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
