@@ -18,14 +18,15 @@ MODULES = {
     for path in sorted(LIBRARY.rglob("*.py"))
 }
 
-BASE = {"contracts", "random", "errors", "files", "machine", "stack"}
+BASE = {"contracts", "registry", "random", "errors", "files", "machine", "stack"}
 MAY_IMPORT = {
     "errors": set(),
     "random": set(),
     "files": {"errors"},
     "machine": {"errors"},
     "tables": set(),
-    "contracts": {"random", "errors"},
+    "registry": {"errors"},
+    "contracts": {"random", "errors", "registry"},
     "stack": {"contracts", "errors"},
     "tasks": BASE,
     "models": BASE,
@@ -113,7 +114,7 @@ def test_a_new_file_is_found_by_itself(tmp_path: Path, monkeypatch: pytest.Monke
     """A file and a folder in a package that imports all it holds."""
     package = tmp_path / "some_models"
     (package / "second").mkdir(parents=True)
-    head = "from lookahead.contracts import Model, import_all"
+    head = "from lookahead.contracts import Model\nfrom lookahead.registry import import_all"
     (package / "__init__.py").write_text(f"{head}\nimport_all(__name__, __path__)\n")
     (package / "first.py").write_text(f"{head}\nclass First(Model, name='first'): pass\n")
     (package / "second" / "__init__.py").write_text(f"{head}\nclass Second(Model, name='second'): pass\n")

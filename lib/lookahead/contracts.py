@@ -10,12 +10,9 @@ Shapes: B examples, P prompt tokens, A answer tokens, T tokens in a sequence, D 
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import operator
-import pkgutil
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -24,73 +21,14 @@ from torch import Tensor, nn
 
 from lookahead.errors import LookaheadError
 from lookahead.random import Key, uniforms
+from lookahead.registry import Named
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-REQUIRED = inspect.Parameter.empty
-
 RESERVED_TOKENS = ("$", "<1>", "<2>", "<3>")
 """Ids that every model keeps after the task's own, whatever the objective, so that weights taught one
 way load into another. The first is the dummy `$` of teacherless training (published vocabulary: N + 4)."""
-
-
-class Named(ABC):
-    """A base class whose subclasses, declared with `name=`, are found by that name: `Task.named("path_star")`."""
-
-    name: ClassVar[str]
-    known: ClassVar[dict[str, type[Any]]]
-    supplied: ClassVar[frozenset[str]]
-    """Constructor arguments that the harness supplies; all others are options."""
-
-    def __init_subclass__(cls, name: str | None = None, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if Named in cls.__bases__:
-            cls.known = {}
-        if name is not None:
-            cls.name = name
-            cls.known[name] = cls
-
-    @classmethod
-    def named(cls, name: str) -> type[Self]:
-        """The subclass registered as `name`.
-
-        Raises:
-            LookaheadError: no such name; the message lists those there are.
-        """
-        if name not in cls.known:
-            kind = cls.__name__.lower()
-            raise LookaheadError(f"unknown {kind} {name!r}; known: {', '.join(sorted(cls.known))}")
-        return cls.known[name]
-
-    @classmethod
-    def options(cls) -> dict[str, Any]:
-        """What a run's configuration may set, with the defaults (`REQUIRED` where there is none)."""
-        parameters = inspect.signature(cls).parameters.values()
-        return {p.name: p.default for p in parameters if p.name not in cls.supplied}
-
-    @classmethod
-    def class_in(cls, package: str, class_name: str) -> type[Self]:
-        """The registered class of that name that a package holds, for the package's `__getattr__`.
-
-        Raises:
-            AttributeError: the package holds no such class.
-        """
-        for found in cls.known.values():
-            if found.__name__ == class_name and found.__module__.startswith(f"{package}."):
-                return found
-        raise AttributeError(f"module {package!r} has no attribute {class_name!r}")
-
-
-def import_all(package: str, path: Iterable[str]) -> None:
-    """Imports every module and package inside a package, so that the classes there register themselves.
-
-    Args:
-        package: its `__name__`.
-        path: its `__path__`.
-    """
-    for module in pkgutil.iter_modules(path):
-        importlib.import_module(f"{package}.{module.name}")
 
 
 class Task(Named):

@@ -7,7 +7,8 @@ from typing import Any
 
 import lookahead.models
 import lookahead.objectives  # noqa: F401 (the two register what they hold)
-from lookahead.contracts import REQUIRED, Model, Named, Objective
+from lookahead.contracts import Model, Objective
+from lookahead.registry import REQUIRED, Named
 
 
 def of_the_library(base: type[Named]) -> dict[str, type[Any]]:

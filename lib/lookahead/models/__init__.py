@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from lookahead.contracts import Model, import_all
+from lookahead.contracts import Model
+from lookahead.registry import import_all
 
 import_all(__name__, __path__)
 

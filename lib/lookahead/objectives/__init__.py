@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from lookahead.contracts import Objective, import_all
+from lookahead.contracts import Objective
+from lookahead.registry import import_all
 
 import_all(__name__, __path__)
 
