@@ -56,7 +56,6 @@ def made_up(run: Run, **fields: Any) -> Result:
             "manifest": {"steps": 10},
             "stamp": "0",
             "replay": [1.5, math.nan],
-            "arrays": {"attention": [[0.5, 0.5]]},
             **fields,
         }
     )

@@ -140,9 +140,23 @@ def _tree(module: str) -> ast.Module:
 @functools.cache
 def _syntax(module: str) -> str:
     """The module's syntax tree without docstrings, as text."""
-    tree = _tree(module)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return _written(_tree(module))
+
+
+def _written(part: object) -> str:
+    """A syntax tree, or a part of one, as text: the same in all versions of Python, unlike `ast.dump`.
+
+    Empty fields are left out, since each version adds its own; so are docstrings, and the u of a string.
+    """
+    if isinstance(part, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(part) if name != "kind"]
+        told = [f"{name}={_written(value)}" for name, value in fields if value is not None and value != []]
+        return f"{type(part).__name__}({', '.join(told)})"
+    if isinstance(part, list):
+        return f"[{', '.join(_written(item) for item in part if not _is_text_alone(item))}]"
+    return repr(part)
+
+
+def _is_text_alone(part: object) -> bool:
+    """Whether a statement is a constant, as a docstring is."""
+    return isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)

@@ -26,6 +26,23 @@ def state_tensors(module: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def load_state(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Loads what `state_tensors` gave.
+
+    Raises:
+        LookaheadError: the tensors are another model's.
+    """
+    own = state_tensors(module)
+    wrong = [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]
+    if wrong or len(tensors) != len(own):
+        raise LookaheadError(
+            f"these weights belong to another model: {(wrong or sorted(set(tensors) - set(own)))[0]} does not fit"
+        )
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
 def save(path: str | Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
     """Writes atomically, with a checksum.
 

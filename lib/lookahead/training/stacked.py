@@ -15,7 +15,7 @@ from torch import Tensor
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.stack import State, Template, take_up
-from lookahead.training.checkpoints import Checkpoints
+from lookahead.training.checkpoints import Checkpoints, load_state
 from lookahead.training.loop import (
     Clock,
     Interrupted,
@@ -24,7 +24,6 @@ from lookahead.training.loop import (
     Trained,
     check_finite,
     check_weights,
-    load_state,
     postponed_interrupt,
 )
 from lookahead.training.progress import Progress
