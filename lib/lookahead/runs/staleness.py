@@ -150,6 +150,8 @@ def _written(part: object) -> str:
     """
     if isinstance(part, ast.AST):
         fields = [(name, value) for name, value in ast.iter_fields(part) if name != "kind"]
+        if isinstance(part, ast.JoinedStr):  # Python 3.12 ends some with an empty constant
+            fields = [("values", [v for v in part.values if not (isinstance(v, ast.Constant) and v.value == "")])]
         told = [f"{name}={_written(value)}" for name, value in fields if value is not None and value != []]
         return f"{type(part).__name__}({', '.join(told)})"
     if isinstance(part, list):
