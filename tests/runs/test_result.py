@@ -317,7 +317,7 @@ def test_an_objective_of_a_notebook_is_stale_when_its_cell_changes(
 
 def test_a_replay_that_is_longer_or_no_number_is_not_current(tiny_run: MakeRun) -> None:
     run = tiny_run()
-    now = currency.replay(run)
+    now = currency.replay([run])[0]
     assert len(now) == 6
     assert currency.is_current(run, "another", now)
     assert currency.is_current(run, "another", now[:3]), "results from before the steps at the full rate"

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from lookahead.errors import LookaheadError
 from lookahead.files import replacing
+
+Resume = Literal["latest", "previous", "never"]
+"""What to go on from: the latest checkpoint, the one before it, or none."""
 
 
 def state_tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch import Tensor
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.machine import device_of
-from lookahead.training.checkpoints import Checkpoints, load_state, state_tensors
+from lookahead.training.checkpoints import Checkpoints, Resume, load_state, state_tensors
 from lookahead.training.optimizers import Optimizers
 from lookahead.training.progress import Progress
 from lookahead.training.settings import Settings
@@ -100,7 +100,7 @@ def train(
     seed: int = 0,
     checkpoints: Checkpoints | None = None,
     checkpoint_every: int = 500,
-    resume: Literal["latest", "previous", "never"] = "latest",
+    resume: Resume = "latest",
     label: str = "",
     deadline: float | None = None,
     measures_after: float = 0.0,
