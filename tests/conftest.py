@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lookahead.contracts import Objective, Task
-from lookahead.runs import harness
+from lookahead.runs import examples, harness
 from lookahead.runs.result import Result
 from lookahead.runs.run import Run
 
@@ -28,7 +28,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "store"
     monkeypatch.setenv("LOOKAHEAD_RESULTS", str(folder))
     monkeypatch.setenv("LOOKAHEAD_PROGRESS", "")
-    monkeypatch.setattr(harness, "TEST_EXAMPLES", 128)
+    monkeypatch.setattr(examples, "TEST_EXAMPLES", 128)
     return folder
 
 

@@ -37,13 +37,13 @@ EXPERIMENTS = {{"small": Experiment(
 RUNNER = """
 import time
 from lookahead import cli
-from lookahead.runs import harness
+from lookahead.runs import examples, harness
 from lookahead.runs.staleness import stamp
 from lookahead.experiments import find_experiment, runner
 from lookahead.training.checkpoints import Checkpoints
 from lookahead.training.optimizers import Optimizers
 
-harness.TEST_EXAMPLES = 128
+examples.TEST_EXAMPLES = 128
 runner.WAIT = 0.01
 one = next(find_experiment("small").runs("census"))
 stamp(one)

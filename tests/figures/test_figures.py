@@ -63,7 +63,7 @@ def test_a_signature_counts_the_seeds_of_every_setting(stored: Asked) -> None:
 
 
 def test_a_signature_says_what_is_out_of_date(stored: Asked) -> None:
-    old = dataclasses.replace(stored[0], stamp="of old", replay=[0.0, *stored[0].replay[1:]])
+    old = dataclasses.replace(stored[0], stamp="of old", replay=[0.0] * 6)
     assert figures.signature([old, stored[1]]).endswith("; 1 OUT OF DATE")
 
 

@@ -1,14 +1,10 @@
 """The store: what is in it is whole, found again, replaced when stale, refused when wrong."""
 
-import ast
 import dataclasses
-import hashlib
 import json
 import math
 import subprocess
-import sys
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +17,13 @@ from lookahead.contracts import Objective
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import proportion
 from lookahead.experiments import find_experiment
-from lookahead.objectives import TeacherForcing
-from lookahead.runs import harness
+from lookahead.runs import examples, harness
 from lookahead.runs import result as results
-from lookahead.runs import staleness as currency
 from lookahead.runs.parquet import pack, packed_path, read_packed
 from lookahead.runs.result import Result, read_result, run_folder, store_folder
 from lookahead.runs.run import Run
 
 MakeRun = Callable[..., Run]
-
-
-@pytest.fixture
-def fresh_currency() -> Iterator[Callable[[], None]]:
-    """Forgets what is kept of the code and its replays, now and at the end."""
-    kept = [value for value in vars(currency).values() if hasattr(value, "cache_clear")]
-
-    def forget() -> None:
-        for function in kept:
-            function.cache_clear()
-
-    assert len(kept) >= 4
-    forget()
-    yield forget
-    forget()
 
 
 def made_up(run: Run, **fields: Any) -> Result:
@@ -77,7 +56,7 @@ def test_a_result_is_whole_and_found_again(tiny_run: MakeRun, store: Path, train
     assert first.current
     assert first.manifest["steps"] == 6
     assert first.manifest["torch"] == torch.__version__
-    assert first.measures["examples"] == harness.TEST_EXAMPLES
+    assert first.measures["examples"] == examples.TEST_EXAMPLES
     assert [row["step"] for row in first.curve] == [0, 3, 6]
     assert sorted(path.name for path in (store / "runs" / run.id).iterdir() if path.name != ".lock") == [
         "result.json",
@@ -95,7 +74,7 @@ def test_the_weights_answer_as_measured(tiny_run: MakeRun, store: Path) -> None:
     run = tiny_run(objective="reversed")
     result = harness.run(run, device="cpu")
     task, objective = lookahead.trained(run)
-    found = lookahead.evaluate(objective, task, "test", harness.TEST_EXAMPLES)
+    found = lookahead.evaluate(objective, task, "test", examples.TEST_EXAMPLES)
     assert json.dumps(found) == json.dumps(result.measures)
 
 
@@ -140,191 +119,12 @@ def test_a_device_that_is_not_there_is_refused(
         harness.run(tiny_run(), device=device)
 
 
-# -- stale or current ----------------------------------------------------------------------------------------
-
-
-def test_a_result_of_other_code_is_stale_and_made_again(
-    tiny_run: MakeRun,
-    store: Path,
-    trainings: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    fresh_currency: Callable[[], None],
-) -> None:
-    """The stamp alone does not make it stale; a replay that differs does."""
-    run = tiny_run()
-    first = harness.run(run, device="cpu")
-    monkeypatch.setattr(currency, "stamp", lambda run: "other code that does the same")
-    fresh_currency()
-    assert first.current
-    forward = TeacherForcing.forward
-
-    def changed(self: Any, *given: Any, **more: Any) -> Any:
-        loss = forward(self, *given, **more)
-        loss.total = loss.total * 1.01
-        return loss
-
-    monkeypatch.setattr(TeacherForcing, "forward", changed)
-    fresh_currency()
-    assert first.current, "what a replay has told of this code is remembered"
-    monkeypatch.setattr(currency, "stamp", lambda run: "other code that does another thing")
-    assert not first.current
-    assert trainings == [run.id]
-    second = harness.run(run, device="cpu")
-    assert trainings == [run.id, run.id]
-    assert second.current
-    assert as_text(read_result(run)) == as_text(second)  # type: ignore[arg-type]
-
-
 def test_a_result_with_the_keys_of_earlier_code_is_read(tiny_run: MakeRun, store: Path) -> None:
     data = made_up(tiny_run()).to_dict()
     assert "arrays" not in data
     assert as_text(Result.from_dict({**data, "arrays": {}})) == json.dumps(data, sort_keys=True)
     with pytest.raises(LookaheadError, match="not a result"):
         Result.from_dict({**data, "more": {}})
-
-
-SOURCE = '''"""Doc."""
-import lookahead.errors
-from lookahead.contracts import Loss
-
-def double(x: int) -> int:
-    """Doc."""
-    # a comment
-    return 2 * x
-'''
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "same"),
-    [
-        ("# a comment", "# another, longer comment", True),
-        ('    """Doc."""\n', '    """Other words."""\n', True),
-        ('"""Doc."""\nimport', "import", True),
-        ("2 * x", "(2 *\n            x)", True),
-        ("2 * x", "x * 2", False),
-        ("x: int", "x: float", False),
-        ("contracts import Loss", "contracts import Loss, Model", False),
-    ],
-)
-def test_a_stamp_counts_code_alone(
-    old: str,
-    new: str,
-    same: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    fresh_currency: Callable[[], None],
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    found = []
-    for text in (SOURCE, SOURCE.replace(old, new, 1)):
-        (tmp_path / "stamped_module.py").write_text(text)
-        fresh_currency()
-        found.append(currency._syntax("stamped_module"))
-    assert (found[0] == found[1]) == same
-
-
-def test_a_stamp_is_the_same_in_all_versions_of_python() -> None:
-    """The hash was recorded with Python 3.11, 3.12 and 3.13; `ast.dump` gives other texts in 3.12 and 3.13."""
-    text = currency._written(ast.parse(EVERY_KIND))
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "3711080878d5592e"
-
-
-EVERY_KIND = '''"""Doc."""
-import os.path as p
-from . import q
-
-class A(B, metaclass=C):
-    """Doc."""
-    x: int = 1
-    y = u"text", b"bytes", 1.5, 2j, None, ..., f"{x!r:>{p}} and {q}"
-
-    @staticmethod
-    async def f(a, /, b=None, *c, d, e=-1, **g) -> None:
-        """Doc."""
-        async for i in a:
-            yield {**b, 1: [j for j in c if j]}
-        return
-
-def empty(): ...
-
-match x := lambda: 0:
-    case [1, *rest] | {"k": None} if rest:
-        pass
-try:
-    del a[1:2, ...]
-except* (E, F) as e:
-    raise G from e
-'''
-
-
-def test_a_stamp_follows_imports(
-    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_currency: Callable[[], None]
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "stamped_module.py").write_text(SOURCE)
-    followed = currency._with_imports(frozenset({"stamped_module"}))
-    assert followed == {"stamped_module", "lookahead.errors", "lookahead.random", "lookahead.contracts"}
-    loop = currency._with_imports(frozenset({"lookahead.training.loop", "lookahead.objectives.hints"}))
-    assert loop >= {f"lookahead.training.{name}" for name in ("loop", "optimizers", "settings", "checkpoints")}
-    assert loop >= {"lookahead.objectives.sequences", "lookahead.random", "lookahead.contracts"}
-    assert not any(name.startswith(("lookahead.runs.result", "lookahead.chapter")) for name in loop)
-    stamps = [currency.stamp(tiny_run(objective=name)) for name in ("teacher_forcing", "teacherless", "reversed")]
-    assert len(set(stamps)) == 3
-    assert currency.stamp(tiny_run(seed=1, steps=100)) == stamps[0]
-
-
-NOTEBOOK = """
-from lookahead.objectives import TeacherForcing
-class Mine(TeacherForcing, name="mine"):
-    def forward(self, *given, **more):
-        loss = super().forward(*given, **more)
-        loss.total = loss.total * FACTOR
-        return loss
-"""
-
-
-def test_an_objective_of_a_notebook_is_stale_when_its_cell_changes(
-    tiny_run: MakeRun, store: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A notebook's classes are in no file: `__main__` has no spec there."""
-    main = types.ModuleType("__main__")
-    assert main.__spec__ is None
-    monkeypatch.setitem(sys.modules, "__main__", main)
-    currency._file.cache_clear()
-    known = dict(Objective.known)
-
-    def cell(factor: str, comment: str = "") -> None:
-        exec(compile(NOTEBOOK.replace("FACTOR", factor) + comment, "<cell>", "exec"), vars(main))
-
-    try:
-        cell("2.0")
-        run = tiny_run(objective="mine")
-        harness.run(run, device="cpu")
-        cell("2.0", comment="# the same again")
-        harness.run(run, device="cpu")
-        assert len(trainings) == 1
-        cell("3.0")
-        harness.run(run, device="cpu")
-        assert len(trainings) == 2
-        cell("3.0 * 1")  # other code that does the same
-        harness.run(run, device="cpu")
-        assert len(trainings) == 2
-    finally:
-        Objective.known.clear()
-        Objective.known.update(known)
-        currency._file.cache_clear()
-
-
-def test_a_replay_that_is_longer_or_no_number_is_not_current(tiny_run: MakeRun) -> None:
-    run = tiny_run()
-    now = currency.replay([run])[0]
-    assert len(now) == 6
-    assert currency.is_current(run, "another", now)
-    assert currency.is_current(run, "another", now[:3]), "results from before the steps at the full rate"
-    assert currency.is_current(run, "another", [value * (1 + 5e-5) for value in now])
-    for other in ([*now, now[-1]], now[:2], now[:5], [], [math.nan] * 6, [value * (1 + 5e-4) for value in now]):
-        assert not currency.is_current(run, "another", other)
-    assert currency.is_current(run, currency.stamp(run), [])
 
 
 # -- refused -------------------------------------------------------------------------------------------------

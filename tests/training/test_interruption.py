@@ -30,11 +30,11 @@ MakeRun = Callable[..., Run]
 KILLS = 24
 
 ONE_RUN = """
-from lookahead.runs import harness
+from lookahead.runs import examples, harness
 from lookahead.runs.run import Run
 from lookahead.runs.staleness import stamp
 from lookahead.training.optimizers import Optimizers
-harness.TEST_EXAMPLES = 128
+examples.TEST_EXAMPLES = 128
 run, device = Run.from_json(sys.argv[1]), sys.argv[2]
 stamp(run)
 Optimizers(run.build()[1], run).step()

@@ -17,16 +17,15 @@ from lookahead.errors import LookaheadError
 from lookahead.evaluation.measures import evaluate, evaluate_each
 from lookahead.files import note, sweep
 from lookahead.machine import manifest, numbered, resolve_device
+from lookahead.runs import examples
 from lookahead.runs.result import Result, load_weights, open_run_folder, read_result, run_folder, write_result
 from lookahead.runs.run import Run
-from lookahead.runs.staleness import is_current, replay, stamp
+from lookahead.runs.staleness import Replay, is_current, replay, stamp
 from lookahead.stack import State, Template, take_up
 from lookahead.training.checkpoints import Checkpoints, Resume
 from lookahead.training.loop import Trained, train
 from lookahead.training.stacked import Member, check_alike, train_stacked
 from lookahead.training.step import Engine
-
-VALIDATION_EXAMPLES, TEST_EXAMPLES = 512, 4096
 
 Probe = Callable[[Objective, Task], dict[str, Any]]
 """More to measure at every evaluation; it does not change the run."""
@@ -118,14 +117,14 @@ def run_stacked(
             except LookaheadError as error:
                 outcomes[config.id] = error
         prepared: list[_Prepared] = []
-        for config, replayed in zip(to_do, replay(to_do), strict=True):
+        for config, replayed in zip(to_do, replay(to_do, stacked=True), strict=True):
             try:
                 prepared.append(_prepare(config, "never" if again else "latest", replayed))
             except LookaheadError as error:
                 outcomes[config.id] = error
 
         def measure(template: Template, state: State, tasks: list[Task]) -> list[dict[str, Any]]:
-            rows = evaluate_each(template, state, tasks, "validation", VALIDATION_EXAMPLES)
+            rows = evaluate_each(template, state, tasks, "validation", examples.VALIDATION_EXAMPLES)
             if probe is None:
                 return rows
             alone = copy.deepcopy(template.objective).cpu()
@@ -136,7 +135,7 @@ def run_stacked(
 
         def finished(numbers: list[int], done: list[Trained], template: Template, state: State) -> None:
             tasks = [prepared[number].task for number in numbers]
-            measured = evaluate_each(template, state, tasks, "test", TEST_EXAMPLES)
+            measured = evaluate_each(template, state, tasks, "test", examples.TEST_EXAMPLES)
             for number, trained, measures in zip(numbers, done, measured, strict=True):
                 one = prepared[number]
                 try:
@@ -152,7 +151,7 @@ def run_stacked(
             checkpoint_every=checkpoint_every,
             label=prepared[0].name if prepared else "",
             deadline=deadline,
-            measures_after=TEST_EXAMPLES / VALIDATION_EXAMPLES,
+            measures_after=examples.TEST_EXAMPLES / examples.VALIDATION_EXAMPLES,
             engine=engine,
         )
     for one, outcome in zip(prepared, trained, strict=True):
@@ -191,13 +190,13 @@ def _stored(config: Run) -> Result | None:
     return stored
 
 
-def _prepare(config: Run, resume: Resume, replayed: list[float]) -> _Prepared:
+def _prepare(config: Run, resume: Resume, replayed: Replay) -> _Prepared:
     """Builds what a run trains, on the CPU; a checkpoint of other code is not gone on from."""
     task, objective = config.build()
     if config.start_from is not None:
         load_weights(objective.model, config.start_from)
     sweep(run_folder(config.id))
-    code = {"stamp": stamp(config), "replay": replayed}
+    code = {"stamp": stamp(config, replayed["stacked"]), "replay": replayed}
     checkpoints = Checkpoints(run_folder(config.id), config.id, code)
     found = checkpoints.code_found() if resume != "never" else None
     if found is not None and not is_current(config, found["stamp"], found["replay"]):
@@ -220,7 +219,7 @@ def _train(
 
     def measure(objective: Objective) -> dict[str, Any]:
         more = {} if probe is None else probe(objective, one.task)
-        return {**evaluate(objective, one.task, "validation", VALIDATION_EXAMPLES), **more}
+        return {**evaluate(objective, one.task, "validation", examples.VALIDATION_EXAMPLES), **more}
 
     done = train(
         objective,
@@ -233,10 +232,10 @@ def _train(
         resume=one.resume,
         label=f"{one.name} seed {config.seed}",
         deadline=deadline,
-        measures_after=TEST_EXAMPLES / VALIDATION_EXAMPLES,
+        measures_after=examples.TEST_EXAMPLES / examples.VALIDATION_EXAMPLES,
         engine=engine,
     )
-    return _store(one, done, evaluate(objective, one.task, "test", TEST_EXAMPLES), device, {})
+    return _store(one, done, evaluate(objective, one.task, "test", examples.TEST_EXAMPLES), device, {})
 
 
 def _store(

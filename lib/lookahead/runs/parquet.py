@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-import lookahead.runs.staleness as currency
 from lookahead.errors import LookaheadError
 from lookahead.files import make_folder, replacing
+from lookahead.runs import staleness
 from lookahead.runs.result import Result, store_folder
 from lookahead.runs.run import KINDS, Run
 
-JSON_COLUMNS = ("run", "curve", "measures", "manifest")
+JSON_COLUMNS = ("run", "curve", "measures", "manifest", "replay")
 
 
 class Packed(Result):
@@ -30,7 +30,7 @@ def pack(name: str, results: Iterable[Result]) -> Path:
 
     The whole configuration (defaults too) and the scalar measures are columns; curve, manifest and the rest are JSON.
     A result of a run that is there already takes its place. What is current gets today's stamp, so that reading
-    it need not replay it.
+    it need not replay it, and a whole replay.
 
     Returns:
         the file.
@@ -56,7 +56,13 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _restamped(result: Result) -> Result:
-    return dataclasses.replace(result, stamp=currency.stamp(result.run)) if result.current else result
+    """A current result with today's stamp, and with a whole replay where earlier code stored the losses alone."""
+    if not result.current:
+        return result
+    stacked, replayed = "stacked" in result.manifest, result.replay
+    if isinstance(replayed, list):
+        replayed = staleness.replay_today(result.run, stacked)
+    return dataclasses.replace(result, stamp=staleness.stamp(result.run, stacked), replay=replayed)
 
 
 def read_packed(name: str) -> list[Result]:
@@ -80,10 +86,15 @@ def read_pack(path: Path) -> list[Result]:
     try:
         rows = pq.read_table(path, page_checksum_verification=True).to_pylist()
         wanted = [item.name for item in dataclasses.fields(Result)] + ["id"]
-        found = [{key: json.loads(row[key]) if key in JSON_COLUMNS else row[key] for key in wanted} for row in rows]
+        found = [{key: _plain(key, row[key]) for key in wanted} for row in rows]
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise LookaheadError(f"{path} is corrupt or holds no results ({error})") from error
     return [Packed.from_dict(data, str(path)) for data in found]
+
+
+def _plain(key: str, value: Any) -> Any:
+    """What stands in a cell, as plain data; earlier code wrote the losses of a replay as a list of numbers."""
+    return json.loads(value) if key in JSON_COLUMNS and not (key == "replay" and isinstance(value, list)) else value
 
 
 def packed_path(name: str) -> Path:

@@ -14,11 +14,11 @@ from typing import Any
 
 from torch import Tensor
 
-import lookahead.runs.staleness as currency
 from lookahead.contracts import Model, Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.statistics import Z95, Interval, TimeToSuccess, proportion, time_to_success
 from lookahead.files import make_folder, write_text
+from lookahead.runs import staleness
 from lookahead.runs.run import Run
 from lookahead.training.checkpoints import load, load_state, save, state_tensors
 
@@ -51,7 +51,8 @@ class Result:
     manifest: dict[str, Any]
     """Where, when and with which versions; `steps` done, `seconds`."""
     stamp: str
-    replay: list[float]
+    replay: staleness.Replay | list[float]
+    """What a replay is compared with; what earlier code stored has losses alone, until it is packed again."""
 
     @property
     def success(self) -> bool:
@@ -88,12 +89,12 @@ class Result:
     @property
     def current(self) -> bool:
         """Whether today's code would give it (see `lookahead.runs.staleness`). What a replay has told is remembered."""
-        today = currency.stamp(self.run)
+        today = staleness.stamp(self.run, staleness.was_stacked(self.replay))
         if self.stamp == today:
             return True
         told = json.dumps([self.run.id, self.stamp, self.replay, today])
         key = hashlib.sha256(told.encode()).hexdigest()[:24]
-        return verdict(key, lambda: currency.is_current(self.run, self.stamp, self.replay))
+        return verdict(key, lambda: staleness.is_current(self.run, self.stamp, self.replay))
 
     def interval(self, name: str, position: int | None = None, z: float = Z95) -> Interval:
         """A share among the final measures with its binomial interval, at one position where it has several.

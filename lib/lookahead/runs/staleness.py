@@ -1,7 +1,8 @@
 """Whether a stored result is what today's code would give.
 
-The code may change in ways that change nothing. So a result keeps the losses of a tiny replay of its run.
-A stamp over the code that made it says when to replay: where the losses agree, the result is current.
+The code may change in ways that change nothing. So a result keeps a record of a tiny replay of its run: losses,
+measures, and how many examples it is measured on. A stamp over the code that made it says when to replay: where today's
+record agrees, the result is current.
 """
 
 import ast
@@ -13,10 +14,13 @@ import marshal
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lookahead.contracts import Model, Objective, Task
+from lookahead.evaluation.measures import Measures, evaluate, evaluate_each
+from lookahead.runs import examples
 from lookahead.runs.run import Run
 from lookahead.stack import Template
 from lookahead.training.stacked_step import StackedOptimizers, StackedStep
@@ -25,50 +29,73 @@ from lookahead.training.step import Step
 REPLAY_STEPS, WARM_STEPS, REPLAY_BATCH = 6, 3, 8
 """The first of the steps are the run's own, in its warm-up; the others at the full rate, where the optimiser tells.
 (Results from before there were others have the first alone.)"""
+REPLAY_EXAMPLES = 16
+"""On so many validation examples the replayed network is measured."""
 REPLAY_TOLERANCE = 1e-4
 """Relative. CPUs differ in the last digits of a float32; another model, loss or data differs in the first ones."""
+MEASURE_TOLERANCE = 1e-3
+"""Relative, of the measured loss and its parts, which come after all steps."""
+FLIPPED = 1 / REPLAY_EXAMPLES
+"""A measured share may differ by one example: between two logits that are nearly equal the last digits decide."""
+
+Replay = dict[str, Any]
+"""What a replay found, as plain JSON (None for NaN):
+
+`losses` of the `REPLAY_STEPS`; `measures` of the network after them; `constants` of `runs.examples`; `stacked`, whether
+it went through the step of a stack."""
 
 
-def stamp(run: Run) -> str:
+def stamp(run: Run, stacked: bool = False) -> str:
     """A hash of the syntax of all code a run goes through; comments and docstrings do not count."""
-    roots = [Task.named(run.task["name"]), Model.named(run.model["name"]), Objective.named(run.objective["name"])]  # type: ignore[index]
-    modules = {kind.__module__ for kind in roots if _file(kind.__module__)} | {"lookahead.training.loop"}
+    kinds = [Task.named(run.task["name"]), Model.named(run.model["name"]), Objective.named(run.objective["name"])]  # type: ignore[index]
+    roots = {kind.__module__ for kind in kinds if _file(kind.__module__)}
+    roots |= {"lookahead.training.loop", evaluate.__module__, examples.__name__}
+    if stacked:
+        roots.add(StackedStep.__module__)
     digest = hashlib.sha256()
-    for name in sorted(_with_imports(frozenset(modules))):
+    for name in sorted(_with_imports(frozenset(roots))):
         digest.update(_syntax(name).encode())
-    for kind in roots:
+    for kind in kinds:
         if not _file(kind.__module__):
             digest.update(_compiled(kind))
     return digest.hexdigest()[:16]
 
 
-def replay(runs: Sequence[Run], at_once: int = 32) -> list[list[float]]:
-    """The losses of the runs' first steps in miniature: batch 8, CPU, float32, no clipping in the warm-up.
+def replay(runs: Sequence[Run], stacked: bool = False, at_once: int = 32) -> list[Replay]:
+    """The first steps of each run in miniature: batch 8, CPU, float32, no clipping in the warm-up.
 
-    Several runs are replayed as one, `at_once` at a time, so they must be such as can be trained as one (see
-    `lookahead.training.stacked`); in a float32's last digits that differs from a run alone.
+    Args:
+        stacked: they are trained as one (see `lookahead.training.stacked`), and so they are replayed, `at_once` at a
+            time; in a float32's last digits that differs from a run alone.
 
     Raises:
-        LookaheadError: several that cannot be trained as one.
+        LookaheadError: stacked runs that cannot be trained as one.
     """
-    found: list[list[float]] = []
-    for first in range(0, len(runs), at_once):
-        some = runs[first : first + at_once]
-        found += torch.stack(_losses(_step(some), some[0])).reshape(REPLAY_STEPS, -1).T.tolist()
-    return found
+    if stacked:
+        groups = [runs[first : first + at_once] for first in range(0, len(runs), at_once)]
+        return [record for group in groups for record in _replay_stack(group)]
+    return [_replay_alone(run) for run in runs]
 
 
-def _step(runs: Sequence[Run]) -> Step:
-    """A step of one run, or of several as one, on the CPU."""
+def _replay_alone(run: Run) -> Replay:
+    """The replay of a run that is trained alone."""
+    task, objective = run.build()
+    losses = _losses(Step(objective, task, run, run.seed, engine="eager"), run)
+    return _record(losses, evaluate(objective, task, "validation", REPLAY_EXAMPLES), stacked=False)
+
+
+def _replay_stack(runs: Sequence[Run]) -> list[Replay]:
+    """The replays of runs that are trained as one."""
     tasks, objectives = zip(*(run.build() for run in runs), strict=True)
-    if len(runs) == 1:
-        return Step(objectives[0], tasks[0], runs[0], runs[0].seed, engine="eager")
     optimizers = StackedOptimizers(objectives, runs, torch.device("cpu"))
-    return StackedStep(Template(objectives[0]), tasks, runs[0], [r.seed for r in runs], optimizers, engine="eager")
+    template = Template(objectives[0])
+    losses = _losses(StackedStep(template, tasks, runs[0], [r.seed for r in runs], optimizers, engine="eager"), runs[0])
+    measures = evaluate_each(template, optimizers.state, tasks, "validation", REPLAY_EXAMPLES)
+    return [_record(*of_one, stacked=True) for of_one in zip(losses.unbind(1), measures, strict=True)]
 
 
-def _losses(step: Step, run: Run) -> list[torch.Tensor]:
-    """The losses of a step's replay."""
+def _losses(step: Step, run: Run) -> torch.Tensor:
+    """The losses of a step's replay, [REPLAY_STEPS]; of a stack's [REPLAY_STEPS, S]."""
     losses = []
     for k in range(REPLAY_STEPS):
         step.settings = dataclasses.replace(run, precision="float32", clip=None if k < WARM_STEPS else run.clip)
@@ -76,27 +103,85 @@ def _losses(step: Step, run: Run) -> list[torch.Tensor]:
         step.optimizers.set_rate(run.rate(k) if k < WARM_STEPS else 1.0)
         indices = places[None] if isinstance(step, StackedStep) else places
         losses.append(step.update(indices, places, torch.tensor(k / run.steps)))
-    return losses
+    return torch.stack(losses)
+
+
+def _record(losses: torch.Tensor, measures: Measures, stacked: bool) -> Replay:
+    constants = {name: value for name, value in vars(examples).items() if name.isupper()}
+    return _without_nan({"losses": losses.tolist(), "measures": measures, "constants": constants, "stacked": stacked})
+
+
+def _without_nan(value: Any) -> Any:
+    """Plain data with None for what is no finite number."""
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def replay_today(run: Run, stacked: bool) -> Replay:
+    """The replay by today's code: of a stacked run in a stack of two, with that of the next seed."""
+    return _replay_by(run.to_json(), stacked, stamp(run, stacked))
 
 
 @functools.cache
-def _replay_of(config: str, stamped: str) -> list[float]:
+def _replay_by(config: str, stacked: bool, stamped: str) -> Replay:
     """The replay by the code with that stamp, which is today's: in a notebook it may change under way."""
-    return replay([Run.from_json(config)])[0]
+    run = Run.from_json(config)
+    return replay([run, dataclasses.replace(run, seed=run.seed + 1)] if stacked else [run], stacked)[0]
 
 
-def is_current(run: Run, stamped: str, replayed: list[float]) -> bool:
-    """Whether a result with this stamp and these replayed losses is what today's code would give."""
-    today = stamp(run)
-    if stamped == today:
+def was_stacked(replayed: Replay | list[float]) -> bool:
+    """Whether it is the record of a run in a stack; earlier code replayed all runs alone when it judged them."""
+    return isinstance(replayed, dict) and replayed["stacked"]
+
+
+def is_current(run: Run, stamped: str, replayed: Replay | list[float]) -> bool:
+    """Whether a result with this stamp and this replay is what today's code would give.
+
+    What earlier code stored has losses alone, in a list, and is judged by them.
+    """
+    stacked = was_stacked(replayed)
+    if stamped == stamp(run, stacked):
         return True
     try:
-        now = _replay_of(run.to_json(), today)
+        now = replay_today(run, stacked)
     except Exception:  # today's code cannot even begin it
         return False
-    return len(replayed) in (WARM_STEPS, REPLAY_STEPS) and all(
-        math.isclose(a, b, rel_tol=REPLAY_TOLERANCE) for a, b in zip(now, replayed, strict=False)
+    if isinstance(replayed, list):
+        return len(replayed) in (WARM_STEPS, REPLAY_STEPS) and _same_losses(now["losses"][: len(replayed)], replayed)
+    return (
+        _same_losses(now["losses"], replayed["losses"])
+        and _same_measures(now["measures"], replayed["measures"])
+        and replayed["constants"].items() <= now["constants"].items()
     )
+
+
+def _same_losses(now: list[float | None], then: list[float | None]) -> bool:
+    """Whether the losses agree; what is no number agrees with nothing."""
+    return len(now) == len(then) and all(
+        a is not None and b is not None and math.isclose(a, b, rel_tol=REPLAY_TOLERANCE)
+        for a, b in zip(now, then, strict=True)
+    )
+
+
+def _same_measures(now: Measures, then: Measures) -> bool:
+    """Whether every measure of then is what it was; a measure that is new since makes nothing that is stored wrong."""
+    return all(name in now and _same_measure(now[name], value, name) for name, value in then.items())
+
+
+def _same_measure(now: Any, then: Any, name: str) -> bool:
+    """Whether a measure, or a part of it, agrees: the loss and its parts nearly, a share but for one example."""
+    if isinstance(now, dict) and isinstance(then, dict):
+        return now.keys() == then.keys() and all(_same_measure(now[part], then[part], name) for part in then)
+    if isinstance(now, list) and isinstance(then, list):
+        return len(now) == len(then) and all(_same_measure(a, b, name) for a, b in zip(now, then, strict=True))
+    if not isinstance(now, int | float) or not isinstance(then, int | float):
+        return now is None and then is None
+    if name in ("loss", "parts"):
+        return math.isclose(now, then, rel_tol=MEASURE_TOLERANCE)
+    return abs(now - then) <= FLIPPED
 
 
 @functools.cache
