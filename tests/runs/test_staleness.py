@@ -251,11 +251,22 @@ SAME = [
 """Modules, what stands in them and what is to stand there, and whether the stamp is the same; no number changes."""
 
 OTHER_MEASURES = [
-    (MEASURES, '"decision_accuracy": (predictions == answers)', '"decision_accuracy": (given != answers)'),
-    (MEASURES, '"teacher_forced_token_accuracy": predictions', '"teacher_forced_token_accuracy": decoys'),
-    (MEASURES, '"cheat_token_accuracy": followed', '"cheat_token_accuracy": 1 - followed'),
-    (MEASURES, '"loss": losses', '"loss": losses * 1.01'),
+    (
+        MEASURES,
+        '"autoregressive_accuracy": task.correct(prompts, answers, given)',
+        '"autoregressive_accuracy": given[:, 0] == answers[:, 0]',
+    ),
+    (MEASURES, "task.correct(prompts, answers, given)", "task.correct(prompts, answers, predictions)"),
+    (MEASURES, "task.correct(prompts, answers, predictions)", "task.correct(prompts, answers, given)"),
+    (MEASURES, '"autoregressive_token_accuracy": given', '"autoregressive_token_accuracy": predictions'),
+    (MEASURES, '"teacher_forced_token_accuracy": predictions', '"teacher_forced_token_accuracy": given'),
+    (MEASURES, '"decision_accuracy": (predictions', '"decision_accuracy": (given'),
+    (MEASURES, "torch.where(mask, followed, 1)).prod(dim=1)", "torch.where(mask, followed, 1)).amin(dim=1) / 2"),
+    (MEASURES, '"cheat_token_accuracy": followed', '"cheat_token_accuracy": returned'),
+    (MEASURES, '"return_token_accuracy": returned', '"return_token_accuracy": followed'),
     (MEASURES, '"return_token_accuracy": returned', '"return_tokens": returned'),
+    (MEASURES, '"loss": losses', '"loss": losses * 1.01'),
+    (MEASURES, "read, decoys[:, : decision + 1]", "read, decoys[:, : decision + 2]"),
 ]
 OTHER_EXAMPLES = [
     ("lookahead.runs.examples", "= 512", "= 256"),
@@ -290,8 +301,8 @@ def test_a_record_is_plain_json(both: list[Result]) -> None:
         assert record["stacked"] == stacked == ("stacked" in result.manifest)
         assert len(record["losses"]) == 6
         assert record["constants"] == {"VALIDATION_EXAMPLES": 512, "TEST_EXAMPLES": 128}
-        assert record["measures"].keys() == result.measures.keys()
-        assert record["measures"]["examples"] == 16
+        assert record["measures"].keys() == record["known"].keys() == result.measures.keys()
+        assert record["measures"]["examples"] == record["known"]["examples"] == 16
         assert result.stamp == staleness.stamp(result.run, stacked)
 
 

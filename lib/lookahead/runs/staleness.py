@@ -21,6 +21,7 @@ import torch
 from lookahead.contracts import Model, Objective, Task
 from lookahead.evaluation.measures import Measures, evaluate, evaluate_each
 from lookahead.runs import examples
+from lookahead.runs.known_answers import KnownAnswers
 from lookahead.runs.run import Run
 from lookahead.stack import Template
 from lookahead.training.stacked_step import StackedOptimizers, StackedStep
@@ -41,8 +42,8 @@ FLIPPED = 1 / REPLAY_EXAMPLES
 Replay = dict[str, Any]
 """What a replay found, as plain JSON (None for NaN):
 
-`losses` of the `REPLAY_STEPS`; `measures` of the network after them; `constants` of `runs.examples`; `stacked`, whether
-it went through the step of a stack."""
+`losses` of the `REPLAY_STEPS`; `measures` of the network after them; `known`, the measures of `KnownAnswers`;
+`constants` of `runs.examples`; `stacked`, whether it went through the step of a stack."""
 
 
 def stamp(run: Run, stacked: bool = False) -> str:
@@ -81,7 +82,8 @@ def _replay_alone(run: Run) -> Replay:
     """The replay of a run that is trained alone."""
     task, objective = run.build()
     losses = _losses(Step(objective, task, run, run.seed, engine="eager"), run)
-    return _record(losses, evaluate(objective, task, "validation", REPLAY_EXAMPLES), stacked=False)
+    measures = evaluate(objective, task, "validation", REPLAY_EXAMPLES)
+    return _record(losses, measures, task, objective, stacked=False)
 
 
 def _replay_stack(runs: Sequence[Run]) -> list[Replay]:
@@ -91,7 +93,8 @@ def _replay_stack(runs: Sequence[Run]) -> list[Replay]:
     template = Template(objectives[0])
     losses = _losses(StackedStep(template, tasks, runs[0], [r.seed for r in runs], optimizers, engine="eager"), runs[0])
     measures = evaluate_each(template, optimizers.state, tasks, "validation", REPLAY_EXAMPLES)
-    return [_record(*of_one, stacked=True) for of_one in zip(losses.unbind(1), measures, strict=True)]
+    members = zip(losses.unbind(1), measures, tasks, objectives, strict=True)
+    return [_record(*member, stacked=True) for member in members]
 
 
 def _losses(step: Step, run: Run) -> torch.Tensor:
@@ -106,9 +109,18 @@ def _losses(step: Step, run: Run) -> torch.Tensor:
     return torch.stack(losses)
 
 
-def _record(losses: torch.Tensor, measures: Measures, stacked: bool) -> Replay:
-    constants = {name: value for name, value in vars(examples).items() if name.isupper()}
-    return _without_nan({"losses": losses.tolist(), "measures": measures, "constants": constants, "stacked": stacked})
+def _record(losses: torch.Tensor, measures: Measures, task: Task, objective: Objective, stacked: bool) -> Replay:
+    """The record of one run."""
+    known = KnownAnswers(objective.model, task, "validation", REPLAY_EXAMPLES)
+    return _without_nan(
+        {
+            "losses": losses.tolist(),
+            "measures": measures,
+            "known": evaluate(known, task, "validation", REPLAY_EXAMPLES, batch_size=REPLAY_EXAMPLES),
+            "constants": {name: value for name, value in vars(examples).items() if name.isupper()},
+            "stacked": stacked,
+        }
+    )
 
 
 def _without_nan(value: Any) -> Any:
@@ -154,7 +166,7 @@ def is_current(run: Run, stamped: str, replayed: Replay | list[float]) -> bool:
     return (
         _same_losses(now["losses"], replayed["losses"])
         and _same_measures(now["measures"], replayed["measures"])
-        and replayed["constants"].items() <= now["constants"].items()
+        and all({**now[part], **replayed[part]} == now[part] for part in ("known", "constants"))
     )
 
 
