@@ -88,8 +88,8 @@ def results(root: Path) -> list[str]:
     head = ["results", "runs", "seeds", "hours", "runs an hour", "measured", "library", "state"]
     told = (
         "A result is *current* if today's code would give it: the code it went through is unchanged, or the first "
-        "steps of the run, replayed in miniature, have the losses they had. Hours are those of a clock, over all runs; "
-        "runs an hour are those of one process, and a machine that does other things beside has fewer."
+        "steps of the run, replayed in miniature, give what they gave. Hours are those of a clock, over "
+        "all runs; runs an hour are those of one process, and a machine that does other things beside has fewer."
     )
     table = markdown(head, [row[:-1] for row in rows])
     return ["## Stored results", "", table, "", told, "", *(f"Measured on {place}." for place in where), ""]
