@@ -170,7 +170,7 @@ def is_current(run: Run, stamped: str, replayed: Replay | list[float]) -> bool:
     )
 
 
-def _same_losses(now: list[float | None], then: list[float | None]) -> bool:
+def _same_losses(now: Sequence[float | None], then: Sequence[float | None]) -> bool:
     """Whether the losses agree; what is no number agrees with nothing."""
     return len(now) == len(then) and all(
         a is not None and b is not None and math.isclose(a, b, rel_tol=REPLAY_TOLERANCE)
