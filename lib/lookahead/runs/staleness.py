@@ -18,8 +18,7 @@ import torch
 
 from lookahead.contracts import Model, Objective, Task
 from lookahead.runs.run import Run
-from lookahead.stack import Template
-from lookahead.training.stacked_step import StackedOptimizers, StackedStep
+from lookahead.training.stacked import StackedStep
 from lookahead.training.step import Step
 
 REPLAY_STEPS, WARM_STEPS, REPLAY_BATCH = 6, 3, 8
@@ -63,8 +62,7 @@ def _step(runs: Sequence[Run]) -> Step:
     tasks, objectives = zip(*(run.build() for run in runs), strict=True)
     if len(runs) == 1:
         return Step(objectives[0], tasks[0], runs[0], runs[0].seed, engine="eager")
-    optimizers = StackedOptimizers(objectives, runs, torch.device("cpu"))
-    return StackedStep(Template(objectives[0]), tasks, runs[0], [r.seed for r in runs], optimizers, engine="eager")
+    return StackedStep(objectives, tasks, runs[0], [run.seed for run in runs], engine="eager")
 
 
 def _losses(step: Step, run: Run) -> list[torch.Tensor]:
