@@ -126,7 +126,7 @@ def test_pack_leaves_one_file(tiny: None, capsys: pytest.CaptureFixture[str]) ->
 def test_a_time_limit_that_is_reached_has_an_exit_status_of_its_own(
     tiny: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def late(*given: Any) -> None:
+    def late(*given: Any, **more: Any) -> None:
         raise OutOfTime("stopped after step 2 of 3; the same call goes on from there", 2)
 
     monkeypatch.setattr(harness, "train", late)
@@ -178,7 +178,7 @@ def test_a_wrong_call_shows_how(arguments: list[str], capsys: pytest.CaptureFixt
 
 
 def test_ctrl_c_is_said(tiny: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*given: Any) -> None:
+    def stop(*given: Any, **more: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(harness, "train", stop)

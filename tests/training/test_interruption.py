@@ -33,11 +33,11 @@ ONE_RUN = """
 from lookahead.runs import harness
 from lookahead.runs.run import Run
 from lookahead.runs.staleness import stamp
-from lookahead.training.optimizers import Optimizers
+from lookahead.training.step import Step
 harness.TEST_EXAMPLES = 128
 run, device = Run.from_json(sys.argv[1]), sys.argv[2]
 stamp(run)
-Optimizers(run.build()[1], run).step()
+Step(*reversed(run.build()), run, run.seed).optimizers.step()
 
 def work():
     harness.run(run, device=device, checkpoint_every=2)

@@ -592,7 +592,7 @@ def test_a_captured_step_takes_its_inputs_from_where_they_were_recorded(
         take = Step(objective, task, run, run.seed)
         if captured:
             named, groups = dict(objective.named_parameters()), grouped(objective, optimizer)
-                take.optimizers = Optimizers(named, groups, run, on_device=True)
+            take.optimizers = Optimizers(named, groups, run, on_device=True)
             take.run = Captured(take.update)
         losses[captured] = [take(k) for k in range(9)]
     assert len(recorded) == 1

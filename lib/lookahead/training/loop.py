@@ -243,13 +243,11 @@ class Group:
         self.check_losses()
         if not (alive := self.alive):
             return
-        losses = [
-            torch.stack([loss[row] for loss in self.losses]).mean().item() if self.losses else None for row in alive
-        ]
+        pending = [torch.stack([loss[row] for loss in self.losses]).mean().item() for row in alive if self.losses]
         self.losses.clear()
         with self.sitting.timed("measure"):
             measured = self.measure(self.take, alive)
-        for row, loss, found in zip(alive, losses, measured, strict=True):
+        for row, loss, found in zip(alive, pending or [None] * len(alive), measured, strict=True):
             self.rows[row].trained.curve.append({"step": self.step, "training_loss": loss, **found})
 
     def judge(self) -> None:

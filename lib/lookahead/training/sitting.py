@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from lookahead.errors import LookaheadError
@@ -62,9 +61,7 @@ class Sitting:
             self.handlers = {number: signal.signal(number, self.ask) for number in heard}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close_progress()
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
