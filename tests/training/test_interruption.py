@@ -119,13 +119,16 @@ def test_killed_again_and_again_a_run_ends_as_an_undisturbed_one(
             torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-3 * largest)
 
 
-def test_ctrl_c_leaves_a_run_that_goes_on(tiny_run: MakeRun, store: Path, nursery: Callable[..., Nursery]) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_signal_leaves_a_run_that_goes_on(
+    stop: signal.Signals, tiny_run: MakeRun, store: Path, nursery: Callable[..., Nursery]
+) -> None:
     run = tiny_run(steps=2000, evaluate_every=1000)
     started, checkpoint = nursery(run), store / "runs" / run.id / "checkpoint.safetensors"
     child = started.start()
     wait_until(lambda: steps_saved(checkpoint) > 0)
-    os.kill(child, signal.SIGINT)
-    assert started.status() not in (0, -signal.SIGINT)
+    os.kill(child, stop)
+    assert started.status() not in (0, -stop)
     done = steps_saved(checkpoint)
     assert 0 < done < 2000
     child = started.start()

@@ -7,7 +7,7 @@ import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -19,16 +19,14 @@ from lookahead.files import note, sweep
 from lookahead.machine import manifest, numbered, resolve_device
 from lookahead.runs.result import Result, load_weights, open_run_folder, read_result, run_folder, write_result
 from lookahead.runs.run import Run
-from lookahead.runs.staleness import is_current, replay, replay_each, stamp
+from lookahead.runs.staleness import is_current, replay, stamp
 from lookahead.stack import State, Template, take_up
-from lookahead.training.checkpoints import Checkpoints
+from lookahead.training.checkpoints import Checkpoints, Resume
 from lookahead.training.loop import Trained, train
 from lookahead.training.stacked import Member, check_alike, train_stacked
 from lookahead.training.step import Engine
 
 VALIDATION_EXAMPLES, TEST_EXAMPLES = 512, 4096
-
-Resume = Literal["latest", "previous", "never"]
 
 Probe = Callable[[Objective, Task], dict[str, Any]]
 """More to measure at every evaluation; it does not change the run."""
@@ -120,7 +118,7 @@ def run_stacked(
             except LookaheadError as error:
                 outcomes[config.id] = error
         prepared: list[_Prepared] = []
-        for config, replayed in zip(to_do, replay_each(to_do), strict=True):
+        for config, replayed in zip(to_do, replay(to_do), strict=True):
             try:
                 prepared.append(_prepare(config, "never" if again else "latest", replayed))
             except LookaheadError as error:
@@ -217,7 +215,7 @@ def _train(
     deadline: float | None,
     engine: Engine,
 ) -> Result:
-    one = _prepare(config, resume, replay(config))
+    one = _prepare(config, resume, *replay([config]))
     objective = one.objective.to(device)
 
     def measure(objective: Objective) -> dict[str, Any]:

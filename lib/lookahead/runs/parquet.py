@@ -18,7 +18,7 @@ from lookahead.files import make_folder, replacing
 from lookahead.runs.result import Result, store_folder
 from lookahead.runs.run import KINDS, Run
 
-JSON_COLUMNS = ("run", "curve", "measures", "manifest", "arrays")
+JSON_COLUMNS = ("run", "curve", "measures", "manifest")
 
 
 class Packed(Result):

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,7 @@ from lookahead.errors import LookaheadError
 from lookahead.evaluation.statistics import Z95, Interval, TimeToSuccess, proportion, time_to_success
 from lookahead.files import make_folder, write_text
 from lookahead.runs.run import Run
-from lookahead.training.checkpoints import load, save, state_tensors
-from lookahead.training.loop import load_state
+from lookahead.training.checkpoints import load, load_state, save, state_tensors
 
 STORE = "LOOKAHEAD_RESULTS"
 """Environment variable: where the results lie."""
@@ -35,6 +34,9 @@ errors, and has *left chance* if the interval lies above it. Below the interval 
 
 COMPARED_TO_CHANCE = ("autoregressive_accuracy", "teacher_forced_accuracy", "decision_accuracy")
 """The measures whose chance is the task's."""
+
+OLD_KEYS = {"arrays"}
+"""Keys of results stored by earlier code that nothing reads any more."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,6 @@ class Result:
     """Where, when and with which versions; `steps` done, `seconds`."""
     stamp: str
     replay: list[float]
-    arrays: dict[str, Any] = field(default_factory=dict)
-    """Small named arrays, as nested lists."""
 
     @property
     def success(self) -> bool:
@@ -128,7 +128,7 @@ class Result:
             LookaheadError: no result, or the configuration is not the one its id says.
         """
         names = [item.name for item in dataclasses.fields(cls)]
-        if not isinstance(data, Mapping) or set(data) != {*names, "id"}:
+        if not isinstance(data, Mapping) or set(data) - OLD_KEYS != {*names, "id"}:
             raise LookaheadError(f"{origin}: not a result")
         run = Run.of(data["run"])
         if run.id != data["id"]:

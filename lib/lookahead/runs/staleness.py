@@ -42,28 +42,29 @@ def stamp(run: Run) -> str:
     return digest.hexdigest()[:16]
 
 
-def replay(run: Run) -> list[float]:
-    """The losses of the run's first steps in miniature: batch 8, CPU, float32, no clipping in the warm-up."""
-    task, objective = run.build()
-    return torch.stack(_losses(Step(objective, task, run, run.seed, engine="eager"), run)).tolist()
+def replay(runs: Sequence[Run], at_once: int = 32) -> list[list[float]]:
+    """The losses of the runs' first steps in miniature: batch 8, CPU, float32, no clipping in the warm-up.
 
-
-def replay_each(runs: Sequence[Run], at_once: int = 32) -> list[list[float]]:
-    """As `replay`, for runs that can be trained as one (see `lookahead.training.stacked`), many at once; in a float32's
-    last digits it differs.
+    Several runs are replayed as one, `at_once` at a time, so they must be such as can be trained as one (see
+    `lookahead.training.stacked`); in a float32's last digits that differs from a run alone.
 
     Raises:
-        LookaheadError: they cannot.
+        LookaheadError: several that cannot be trained as one.
     """
     found: list[list[float]] = []
     for first in range(0, len(runs), at_once):
         some = runs[first : first + at_once]
-        tasks, objectives = zip(*(run.build() for run in some), strict=True)
-        optimizers = StackedOptimizers(objectives, some, torch.device("cpu"))
-        seeds = [run.seed for run in some]
-        step = StackedStep(Template(objectives[0]), tasks, some[0], seeds, optimizers, engine="eager")
-        found += torch.stack(_losses(step, some[0]), dim=1).tolist()
+        found += torch.stack(_losses(_step(some), some[0])).reshape(REPLAY_STEPS, -1).T.tolist()
     return found
+
+
+def _step(runs: Sequence[Run]) -> Step:
+    """A step of one run, or of several as one, on the CPU."""
+    tasks, objectives = zip(*(run.build() for run in runs), strict=True)
+    if len(runs) == 1:
+        return Step(objectives[0], tasks[0], runs[0], runs[0].seed, engine="eager")
+    optimizers = StackedOptimizers(objectives, runs, torch.device("cpu"))
+    return StackedStep(Template(objectives[0]), tasks, runs[0], [r.seed for r in runs], optimizers, engine="eager")
 
 
 def _losses(step: Step, run: Run) -> list[torch.Tensor]:
@@ -81,7 +82,7 @@ def _losses(step: Step, run: Run) -> list[torch.Tensor]:
 @functools.cache
 def _replay_of(config: str, stamped: str) -> list[float]:
     """The replay by the code with that stamp, which is today's: in a notebook it may change under way."""
-    return replay(Run.from_json(config))
+    return replay([Run.from_json(config)])[0]
 
 
 def is_current(run: Run, stamped: str, replayed: list[float]) -> bool:
@@ -140,9 +141,25 @@ def _tree(module: str) -> ast.Module:
 @functools.cache
 def _syntax(module: str) -> str:
     """The module's syntax tree without docstrings, as text."""
-    tree = _tree(module)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return _written(_tree(module))
+
+
+def _written(part: object) -> str:
+    """A syntax tree, or a part of one, as text: the same in all versions of Python, unlike `ast.dump`.
+
+    Empty fields are left out, since each version adds its own; so are docstrings, and the u of a string.
+    """
+    if isinstance(part, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(part) if name != "kind"]
+        if isinstance(part, ast.JoinedStr):  # Python 3.12 ends some with an empty constant
+            fields = [("values", [v for v in part.values if not (isinstance(v, ast.Constant) and v.value == "")])]
+        told = [f"{name}={_written(value)}" for name, value in fields if value is not None and value != []]
+        return f"{type(part).__name__}({', '.join(told)})"
+    if isinstance(part, list):
+        return f"[{', '.join(_written(item) for item in part if not _is_text_alone(item))}]"
+    return repr(part)
+
+
+def _is_text_alone(part: object) -> bool:
+    """Whether a statement is a constant, as a docstring is."""
+    return isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)

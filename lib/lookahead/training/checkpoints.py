@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from lookahead.errors import LookaheadError
 from lookahead.files import replacing
 
+Resume = Literal["latest", "previous", "never"]
+"""What to go on from: the latest checkpoint, the one before it, or none."""
+
 
 def state_tensors(module: nn.Module) -> dict[str, Tensor]:
     """The state of a module, tied tensors once."""
@@ -24,6 +27,23 @@ def state_tensors(module: nn.Module) -> dict[str, Tensor]:
         for name, tensor in module.state_dict(keep_vars=True).items()
         if not (id(tensor) in seen or seen.add(id(tensor)))
     }
+
+
+def load_state(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Loads what `state_tensors` gave.
+
+    Raises:
+        LookaheadError: the tensors are another model's.
+    """
+    own = state_tensors(module)
+    wrong = [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]
+    if wrong or len(tensors) != len(own):
+        raise LookaheadError(
+            f"these weights belong to another model: {(wrong or sorted(set(tensors) - set(own)))[0]} does not fit"
+        )
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
 
 
 def save(path: str | Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:

@@ -8,15 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.machine import device_of
-from lookahead.training.checkpoints import Checkpoints, state_tensors
+from lookahead.training.checkpoints import Checkpoints, Resume, load_state, state_tensors
 from lookahead.training.optimizers import Optimizers
 from lookahead.training.progress import Progress
 from lookahead.training.settings import Settings
@@ -49,7 +49,7 @@ class NonFiniteLoss(LookaheadError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after the state was saved."""
+    """Ctrl-C, SIGTERM or SIGHUP, after the state was saved."""
 
 
 class OutOfTime(LookaheadError):
@@ -60,9 +60,17 @@ class OutOfTime(LookaheadError):
         self.steps = steps
 
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a scheduler's or a container's notice, a closed terminal."""
+
+
 @contextlib.contextmanager
 def postponed_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C waits for the end of a step; a second one does not wait."""
+    """Delay of a stop signal to the end of a step; a second signal does not wait.
+
+    A signal that the process ignores (SIGHUP under nohup) stays ignored, except SIGINT, which a shell lets its
+    background jobs ignore.
+    """
     asked = False
 
     def ask(*_: object) -> None:
@@ -74,11 +82,13 @@ def postponed_interrupt() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = signal.signal(signal.SIGINT, ask)
+    heard = [s for s in STOP_SIGNALS if s == signal.SIGINT or signal.getsignal(s) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def train(
@@ -90,7 +100,7 @@ def train(
     seed: int = 0,
     checkpoints: Checkpoints | None = None,
     checkpoint_every: int = 500,
-    resume: Literal["latest", "previous", "never"] = "latest",
+    resume: Resume = "latest",
     label: str = "",
     deadline: float | None = None,
     measures_after: float = 0.0,
@@ -112,7 +122,7 @@ def train(
     Raises:
         NonFiniteLoss: the loss of a step, or a weight after it, was not a number; names the step, keeps the
             last checkpoint.
-        Interrupted: Ctrl-C.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP.
         OutOfTime: the deadline; at least one step was done.
         LookaheadError: a checkpoint that cannot be used.
     """
@@ -258,20 +268,3 @@ def _restore(
     load_state(objective, named["objective"])
     optimizers.load_tensors(named["optimizer"].items())
     return Trained(steps=record["steps"], curve=record["curve"], seconds=record["seconds"])
-
-
-def load_state(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Loads what `state_tensors` gave.
-
-    Raises:
-        LookaheadError: the tensors are another model's.
-    """
-    own = state_tensors(module)
-    wrong = [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]
-    if wrong or len(tensors) != len(own):
-        raise LookaheadError(
-            f"these weights belong to another model: {(wrong or sorted(set(tensors) - set(own)))[0]} does not fit"
-        )
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)

@@ -7,7 +7,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.stack import State, Template, take_up
-from lookahead.training.checkpoints import Checkpoints
+from lookahead.training.checkpoints import Checkpoints, Resume, load_state
 from lookahead.training.loop import (
     Clock,
     Interrupted,
@@ -24,7 +24,6 @@ from lookahead.training.loop import (
     Trained,
     check_finite,
     check_weights,
-    load_state,
     postponed_interrupt,
 )
 from lookahead.training.progress import Progress
@@ -52,7 +51,7 @@ class Member:
     settings: Settings
     seed: int = 0
     checkpoints: Checkpoints | None = None
-    resume: Literal["latest", "previous", "never"] = "latest"
+    resume: Resume = "latest"
 
 
 def train_stacked(
