@@ -62,7 +62,7 @@ def draw_selection(x: Sequence[float], marked: int, memories: Mapping[str, Seque
     """
     fig, ax = figure(2.7)
     ax.vlines(np.arange(len(x)), 0, x, color=PALE, linewidth=2.5)
-    looks = ((SKY, 1.5), (YELLOW, 1.2), (BLUE, 2.5))
+    looks = ((SKY, 1.5), (YELLOW, 1.5), (BLUE, 2.5))
     for (label, memory), (color, width) in zip(memories.items(), looks, strict=False):
         ax.plot(memory, color=color, linewidth=width, label=label)
     ax.plot(marked, x[marked], "o", color=INK, markersize=7, label="marked")
