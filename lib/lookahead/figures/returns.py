@@ -75,7 +75,8 @@ def draw_sizes(orders: Mapping[str, Seeds]) -> Any:
             left.plot([place] * len(seeds), accuracies, "o", color=color, markersize=4.5, alpha=0.7, markeredgewidth=0)
         means = [seeds.values("autoregressive_accuracy").mean() for seeds in sizes.values()]
         left.plot(places, means, color=color, linewidth=1.4, label=label)
-        points(places, [seeds.success for seeds in sizes.values()], color=color, ax=right, line=True)
+        shares = [seeds.success for seeds in sizes.values()]
+        points(range(len(sizes)), shares, color=color, ax=right, shift=shift, line=True)
         sign(fig, results)
     for ax, name in ((left, "whole path right"), (right, "seeds that succeed")):
         accuracy_axis(ax)
