@@ -18,6 +18,8 @@ STAMPS := build/stamps
 LIBRARY := $(shell find lib -name '*.py')
 TESTS := $(shell find $(wildcard tests) -type f -not -path '*/__pycache__/*')
 DATA := _toc.yml $(shell find $(wildcard chapters results) -type f -not -path 'results/runs/*' -not -path '*/.*')
+CHAPTERS := $(wildcard chapters/*.ipynb) $(wildcard chapters/*.toml)
+OVERVIEW := book/static/overview.svg
 INSTALLED := .venv/installed
 CLUSTER := .venv/cluster
 SNAKEMAKE := Snakefile $(shell find $(wildcard clusters) -type f)
@@ -25,21 +27,25 @@ SNAKEMAKE := Snakefile $(shell find $(wildcard clusters) -type f)
 .NOTPARALLEL:
 .PHONY: book serve chapters test test-long test-cluster check compare test-site bench bench-gpu gpu clean
 
-book: $(INSTALLED)
+book: $(INSTALLED) $(OVERVIEW)
 	@$(BOOK) chapters
 	@$(BOOK) site
+
+# A test compares it with what the results give; a date that is older than theirs costs one drawing.
+$(OVERVIEW): $(INSTALLED) tools/draw_overview.py results/direction-census.parquet $(wildcard lib/lookahead/figures/*.py)
+	$(BIN)/python tools/draw_overview.py $@
 
 serve: book
 	@echo "http://localhost:$(PORT)/  (Ctrl-C stops it)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory build/site/html
 
-chapters: $(INSTALLED)
+chapters: $(INSTALLED) $(OVERVIEW)
 	@$(BOOK) chapters --in-place
 
 test: $(STAMPS)/ruff $(STAMPS)/pyright check $(STAMPS)/unit compare test-site $(STAMPS)/browser
 	@echo "all checks passed"
 
-$(STAMPS)/ruff: $(INSTALLED) $(LIBRARY) $(TESTS) pyproject.toml
+$(STAMPS)/ruff: $(INSTALLED) $(LIBRARY) $(TESTS) $(CHAPTERS) pyproject.toml
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	@mkdir -p $(STAMPS) && touch $@

@@ -1,6 +1,6 @@
 """The picture of the front page and the README, drawn from stored results.
 
-python tools/draw_overview.py book/static/overview.png
+python tools/draw_overview.py book/static/overview.svg
 """
 
 import sys
@@ -9,40 +9,34 @@ from pathlib import Path
 import torch
 
 from lookahead import figures
-from lookahead.files import replacing
+from lookahead.files import write_text
 from lookahead.runs.parquet import read_packed
 from lookahead.tasks import PathStar
 
 EXPERIMENT = "direction-census"
 
 
-def draw(path: str | Path) -> None:
-    """Left the task, right who learns it; written to a PNG."""
+def overview() -> str:
+    """Left the task, right who learns it, as SVG."""
     results = read_packed(EXPERIMENT)
     task = results[0].run.build_task()
     assert isinstance(task, PathStar)
     figures.use_style()
-    fig, (left, right) = figures.figure(2.7, columns=2, width_ratios=(1, 1.15))
+    fig, (left, right) = figures.figure(2.9, columns=2, width_ratios=(1, 1.15))
     prompts, answers = task.sample("validation", torch.tensor([3]))
     figures.draw_graph(left, task, prompts[0], answers[0])
     left.set_title("the task: from start to goal")
-    for name, color, label in (
-        ("reversed", figures.GREEN, "answered backwards"),
-        ("teacher_forcing", figures.ORANGE, "answered forwards"),
-    ):
-        chosen = [r for r in results if r.run.objective["name"] == name]  # type: ignore[index]
-        figures.curves(right, chosen, "autoregressive_accuracy", color=color, label=label)
+    for objective, label in (("reversed", "answered backwards"), ("teacher_forcing", "answered forwards")):
+        chosen = [r for r in results if r.run.objective["name"] == objective]  # type: ignore[index]
+        color = figures.MEANING[objective]
+        figures.curves(chosen, "autoregressive_accuracy", color=color, label=label, ax=right)
     figures.accuracy_axis(right)
-    figures.chance(right, task.chance_accuracy, "")
-    right.set_title("the same network, the same teacher")
-    right.set_xlabel("training step")
-    right.set_ylabel("whole path right")
-    right.legend(loc="center right", bbox_to_anchor=(1, 0.74), fontsize=9)
-    seeds = len({r.run.seed for r in results})
-    figures.sign(fig, f"{task.graph}, {seeds} seeds each, stored results")
-    with replacing(path) as temporary:
-        fig.savefig(temporary, format="png", dpi=200, facecolor="white")
+    figures.chance(right, task.chance_accuracy)
+    right.set(title="the same network, the same teacher", ylabel="whole path right")
+    right.legend(loc="center right", bbox_to_anchor=(1, 0.74))
+    fig.set_facecolor("white")  # GitHub shows it on its dark pages, too
+    return figures.svg(fig)
 
 
 if __name__ == "__main__":
-    draw(sys.argv[1])
+    write_text(Path(sys.argv[1]), overview())

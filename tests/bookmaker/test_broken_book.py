@@ -158,6 +158,21 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
         "check",
         "draws without saying what",
     ),
+    "a picture without a caption": (
+        in_cell(6, lambda cell: cell.metadata["mystnb"]["figure"].update(caption="Curves.")),
+        "check",
+        "draws without a caption",
+    ),
+    "a picture without a name": (
+        in_cell(6, lambda cell: cell.metadata["mystnb"]["figure"].update(name="")),
+        "check",
+        "needs a name of its own",
+    ),
+    "a picture that is too heavy": (
+        in_cell(6, lambda cell: cell.outputs[0].data.update({"image/png": "A" * 300_001})),
+        "check",
+        "draws 300,001 bytes",
+    ),
     "a folder of this machine in an output": (
         in_cell(3, lambda cell: cell.outputs[0].update(text="/Users/reader/results\n")),
         "check",

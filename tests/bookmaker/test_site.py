@@ -36,6 +36,7 @@ SETTLED = """async () => {
 }"""
 PROBLEMS = """() => {
     const found = [], root = document.documentElement;
+    const ancestors = function* (e) { while (e = e.parentElement) yield e; };
     const over = root.scrollWidth - root.clientWidth;
     if (over > 0) {
         const wide = [...document.querySelectorAll("main *")].filter(e =>
@@ -47,7 +48,11 @@ PROBLEMS = """() => {
         const box = image.getBoundingClientRect();
         if (image.naturalWidth < 1 || box.width < 40 || box.height < 40)
             found.push(`a picture is not to be seen: ${image.alt || image.src.slice(0, 80)}`);
-        if (box.right > root.clientWidth + 1) found.push(`a picture is cut off: ${image.alt}`);
+        const frame = [...ancestors(image)].find(e => ["auto", "scroll"].includes(getComputedStyle(e).overflowX));
+        if ((frame ?? image).getBoundingClientRect().right > root.clientWidth + 1)
+            found.push(`a picture is cut off: ${image.alt}`);
+        if (/\\.svg$/.test(image.src) && box.width < 560 && image.naturalWidth > 560)
+            found.push(`type of less than 9 pixels in a picture: ${image.alt}`);
     }
     const article = document.querySelector("article")?.cloneNode(true);
     for (const code of article?.querySelectorAll("pre, code, script, mjx-container") ?? []) code.remove();

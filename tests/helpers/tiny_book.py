@@ -40,7 +40,13 @@ from IPython.display import Image, display
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 display(Image(b64decode(PIXEL)))"""
-ALT = {"mystnb": {"image": {"alt": "One pixel, which stands for a figure with two curves."}}}
+CAPTION = "One pixel, which stands for a figure with two curves. See that one of them is higher."
+FIGURE = {
+    "mystnb": {
+        "image": {"alt": "One pixel, which stands for a figure with two curves."},
+        "figure": {"name": "fig-pixel", "caption": CAPTION},
+    }
+}
 LIVE = {"tags": ["nbval-ignore-output"]}
 
 
@@ -53,7 +59,7 @@ def one() -> NotebookNode:
         new_code_cell("print(NUMBER)\nchapter.glue('t-number', NUMBER)"),
         new_code_cell("loss = train(chapter.steps)", metadata=LIVE),
         new_code_cell("chapter.claim('the loss is small', loss < 1)"),
-        new_code_cell(DRAW, metadata={**ALT, **LIVE}),
+        new_code_cell(DRAW, metadata={**FIGURE, **LIVE}),
     )
 
 

@@ -3,7 +3,9 @@
 import matplotlib.pyplot as plt
 
 from lookahead.figures.curves import curves, heat, points
+from lookahead.figures.errors import draw_powers, draw_token_errors
 from lookahead.figures.graphs import draw_graph, draw_reading, draw_star, token_name
+from lookahead.figures.rules import draw_lookups, draw_shares
 from lookahead.figures.style import (
     BLUE,
     COLORS,
@@ -60,11 +62,15 @@ __all__ = [
     "draw_edges",
     "draw_example",
     "draw_graph",
+    "draw_lookups",
     "draw_mode",
+    "draw_powers",
     "draw_reading",
+    "draw_shares",
     "draw_splits",
     "draw_star",
     "draw_teaching",
+    "draw_token_errors",
     "draw_tokens",
     "figure",
     "heat",

@@ -1,4 +1,4 @@
-"""Measures against training steps, shares with their intervals, heat maps: drawn by seaborn, signed by their results."""
+"""Measures against steps, shares with their intervals, heat maps: drawn by seaborn, signed by their results."""
 
 from __future__ import annotations
 
@@ -49,16 +49,13 @@ def curves(
     if ax is not None:
         _panel(ax, seeds, measure, color, position, label, linestyle)
         return ax
-    down = dict.fromkeys([None]) if rows is None else seeds.by(rows)  # type: ignore[attr-defined]
-    across = dict.fromkeys([None]) if columns is None else seeds.by(columns)  # type: ignore[attr-defined]
+    down, across = split(seeds, rows), split(seeds, columns)
     height = 1.0 + PANEL * len(down) if rows or columns else 2.9
     fig, axes = figure(height, len(down), len(across), sharex=True, sharey=True, squeeze=False)
-    for i, row in enumerate(down):
+    for i, (row, those) in enumerate(down.items()):
         for j, column in enumerate(across):
-            inside = seeds if rows is None else down[row]
-            inside = inside if columns is None else inside.by(columns).get(column, [])  # type: ignore[attr-defined]
-            place = axes[i, j]
-            if not len(inside):
+            place, inside = axes[i, j], split(those, columns).get(column, [])
+            if not inside:
                 place.axis("off")
                 continue
             _panel(place, inside, measure, color, position, label, linestyle)
@@ -70,11 +67,17 @@ def curves(
             if i == len(down) - 1:
                 place.set_xlabel("training step")
             if j == 0:
-                said = ylabel or measure.replace("_", " ")
-                place.set_ylabel(said if rows is None else f"{named(row)}\n{said}")
-    if color is not None and not _is_color(color):
+                place.set_ylabel(ylabel or named(measure) if rows is None else named(row))
+    if rows is not None:
+        fig.supylabel(ylabel or named(measure), fontsize=10)
+    if color is not None and not _is_color(color) and color not in (rows, columns):
         axes[0, 0].legend(loc="center right", bbox_to_anchor=(1, 0.72))
     return fig
+
+
+def split(seeds: Any, field: str | None) -> dict[Any, Any]:
+    """Results by the value of a field, where one is given."""
+    return {None: seeds} if field is None else seeds.by(field)
 
 
 def _is_color(color: str) -> bool:
@@ -94,7 +97,7 @@ def _panel(
     if color is None or _is_color(color):
         _lines(ax, seeds, measure, color or INK, position, label, linestyle)
         return
-    groups = seeds.by(color)  # type: ignore[attr-defined]
+    groups = split(seeds, color)
     for value, tone in colors_of(groups).items():
         _lines(ax, groups[value], measure, tone, position, named(value), linestyle)
 
@@ -109,7 +112,10 @@ def _lines(
     linestyle: str,
 ) -> None:
     """A thin line a seed, a thick one for their mean."""
-    series = {result.run.id: pd.Series(*result.series(measure, position)[::-1]) for result in seeds}
+    series = {}
+    for result in seeds:
+        steps, values = result.series(measure, position)
+        series[result.run.id] = pd.Series(values, index=steps)
     each = pd.DataFrame(series).rename_axis(index="step", columns="run")
     look = {"x": "step", "y": "value", "color": color, "ax": ax, "estimator": None, "errorbar": None, "legend": False}
     if len(series) > 1:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lookahead.contracts import Task
-from lookahead.figures.style import FAINT, INK, BLUE, PALE
+from lookahead.figures.style import BLUE, FAINT, INK, PALE
 from lookahead.tasks import PathStar
 
 EDGE = "#c4c4c4"
@@ -72,7 +72,7 @@ def draw_star(ax: Axes, task: PathStar, prompt: Any, answer: Any) -> None:
         angle = np.pi / 2 - 2 * np.pi * row / len(arms)
         spots = np.outer(range(len(arm) + 1), [np.cos(angle), np.sin(angle)])
         on = arm == right
-        ax.plot(*spots.T, color=INK if on else EDGE, linewidth=2.4 if on else 1.2, zorder=1 + on)
+        ax.plot(spots[:, 0], spots[:, 1], color=INK if on else EDGE, linewidth=2.4 if on else 1.2, zorder=1 + on)
         for node, spot in zip(arm, spots[1:], strict=True):
             _node(ax, spot, node, on, 250, 9)
     _node(ax, (0, 0), start, True, 280, 9)
@@ -84,9 +84,10 @@ def draw_star(ax: Axes, task: PathStar, prompt: Any, answer: Any) -> None:
 
 def _node(ax: Axes, spot: Any, node: int, on: bool, size: float, font: float) -> None:
     """A disc with its label."""
-    ax.scatter(*spot, s=size, color=INK if on else PALE, edgecolor="none", zorder=3)
+    x, y = spot
+    ax.scatter(x, y, s=size, color=INK if on else PALE, edgecolor="none", zorder=3)
     ax.text(
-        *spot, str(node), ha="center", va="center_baseline", fontsize=font, color="white" if on else INK, zorder=4
+        x, y, str(node), ha="center", va="center_baseline", fontsize=font, color="white" if on else INK, zorder=4
     )  # fmt: skip
 
 

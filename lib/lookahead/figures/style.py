@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -23,13 +22,15 @@ WIDTH = 7.2
 INK, FAINT, PALE = "#222222", "#6f6f6f", "#e8e8e8"
 """The right arm and what is drawn for all methods alike; axes, chance, what is aside; tokens that are only read."""
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
-    "#0072b2", "#d55e00", "#009e73", "#b3123d", "#8f5a9e", "#56b4e9", "#c9a400",
+    "#0072b2", "#d55e00", "#009e73", "#c0271f", "#8f5a9e", "#56b4e9", "#c9a400",
 )  # fmt: skip
 COLORS = (BLUE, SKY, YELLOW, RED, PURPLE, GREEN, ORANGE)
 """Okabe and Ito's colours, told apart by colour-blind readers (yellow and pink darkened for thin lines).
 
 For what has no meaning of its own in the book; the colours of methods come last.
 """
+ORDERED = ("#4a8cc4", "#0f62a0", "#08304f")
+"""Shades for what is ordered: a little, more, much."""
 MEANING = {
     "teacher_forcing": ORANGE,
     "cheat": ORANGE,
@@ -40,12 +41,21 @@ MEANING = {
     "right arm": INK,
 }
 """The same colour for the same thing through the whole book. Models differ by panel or line style, never by colour."""
-NAMES = {"tiny": "Transformer", "mamba-tiny": "Mamba", "mamba2-tiny": "Mamba-2", "adamw": "AdamW", "muon": "Muon"}
-"""What a value of a field is called for the reader, where it is not the value with spaces."""
+NAMES = {
+    "tiny": "Transformer",
+    "mamba-tiny": "Mamba",
+    "mamba2-tiny": "Mamba-2",
+    "adamw": "AdamW",
+    "muon": "Muon",
+    "autoregressive_accuracy": "whole path right",
+    "decision_accuracy": "first step right",
+    "loss": "loss, nats",
+}
+"""What a value of a field, or a measure, is called for the reader, where it is not its name with spaces."""
 
 
 def named(value: Any) -> str:
-    """A value of a field as a reader's word: "teacher_forcing" -> "teacher forcing"."""
+    """A value of a field, or a measure, in a reader's words: "teacher_forcing" -> "teacher forcing"."""
     return NAMES.get(value, str(value).replace("_", " "))
 
 
@@ -102,7 +112,8 @@ def use_style() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:
         return
-    if shell := get_ipython():
+    shell: Any = get_ipython()
+    if shell is not None:
         set_matplotlib_formats("svg")
         shell.display_formatter.formatters["image/svg+xml"].for_type(Figure, svg)
 
@@ -185,7 +196,7 @@ def counted(results: Iterable[Result]) -> str:
 def machines(results: Iterable[Result]) -> str:
     """The devices, without what their makers add to the name."""
     found = sorted({re.sub(r"\((?:R|TM)\)|, \d+ cores| Processor| CPU", "", r.manifest["device"]) for r in results})
-    return found[0] if len(found) == 1 else f"{len(found)} kinds of machines"
+    return found[0] if len(found) == 1 else f"{len(found)} kinds of machine"
 
 
 def duration(seconds: float) -> str:

@@ -10,16 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from lookahead.figures.style import COLORS, FAINT, INK, ORANGE, PALE, RED, SKY, figure
+from lookahead.figures.style import FAINT, INK, ORANGE, ORDERED, PALE, RED, SKY, figure
 from lookahead.tasks import PathStar
 
 HIDDEN = "#ffffff00"
 """The colour of a cell that is not there."""
 
 
-def draw_tokens(
-    ax: Axes, symbols: Sequence[str], colors: Sequence[str], y: float = 0, fontsize: float = 9.5
-) -> None:
+def draw_tokens(ax: Axes, symbols: Sequence[str], colors: Sequence[str], y: float = 0, fontsize: float = 9.5) -> None:
     """A row of tokens as cells, one unit wide, from x = 0."""
     for x, (symbol, color) in enumerate(zip(symbols, colors, strict=True)):
         ax.add_patch(Rectangle((x + 0.04, y - 0.42), 0.92, 0.84, color=color, linewidth=0))
@@ -70,16 +68,19 @@ def draw_mode(
     ax.axis("off")
 
 
-def draw_chain(ax: Axes, symbols: Sequence[str], factors: Sequence[str]) -> None:
-    """Tokens in a row, an arc to each from all before it, under each its factor of the chain rule."""
-    for end in range(1, len(symbols)):
+def draw_chain(ax: Axes, count: int = 4) -> None:
+    """A row of tokens (at most four), an arc to each from all before it, under each its factor of the chain rule."""
+    symbols = [f"a_{i}" for i in range(1, count + 1)]
+    for end in range(1, count):
         for begin in range(end):
-            arrow(ax, (begin + 0.5, 0.42), (end + 0.5, 0.42), COLORS[end - 1], -0.42 + 0.06 * (end - begin - 1), 1.6)  # flatter if longer
-    draw_tokens(ax, symbols, [PALE] * len(symbols), fontsize=11)
-    for x, factor in enumerate(factors):
-        color = INK if x == 0 else COLORS[x - 1]
+            bend = -0.48 + 0.06 * (end - begin)  # a longer arc is flatter
+            arrow(ax, (begin + 0.5, 0.42), (end + 0.5, 0.42), ORDERED[end - 1], bend, 1.6)
+    draw_tokens(ax, [f"${symbol}$" for symbol in symbols], [PALE] * count, fontsize=11)
+    for x, symbol in enumerate(symbols):
+        factor = rf"$p({symbol} \mid {', '.join(symbols[:x])})$" if x else f"$p({symbol})$"
+        color = ORDERED[x - 1] if x else INK
         ax.text(x + 0.5, -0.62, factor, ha="center", va="top", fontsize=11, color=color)
-    ax.set(xlim=(-0.05, len(symbols) + 0.05), ylim=(-1.05, 1.6))
+    ax.set(xlim=(-0.05, count + 0.05), ylim=(-1.05, 1.6))
     ax.axis("off")
 
 
@@ -144,7 +145,7 @@ def draw_splits(task: PathStar, prompts: torch.Tensor) -> Any:
     Args:
         prompts: tokens [B, P].
     """
-    paint = {"train": "#dedede", "validation": SKY, "test": RED}
+    paint = {"train": "#dedede", "validation": SKY, "test": INK}
     fig, ax = figure(0.3 * len(prompts) + 0.5)
     shifts = torch.arange(task.num_nodes)[:, None]
     for row, prompt in enumerate(prompts):
