@@ -21,7 +21,7 @@ def test_a_ratio_is_the_other_time_over_ours(speed: Benchmark) -> None:
 
 
 def test_what_was_not_measured_is_refused(speed: Benchmark) -> None:
-    with pytest.raises(LookaheadError, match="nothing measured with .*flying.*; there is training step, "):
+    with pytest.raises(LookaheadError, match=r"nothing measured with .*flying.*; there is training step, "):
         speed.median("flying")
     with pytest.raises(LookaheadError, match="'batch': 7"):
         speed.median("generation", batch=7)
