@@ -1,6 +1,7 @@
 """Imports point one way, and the first import loads no torch."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import lookahead
+from lookahead.contracts import Model, Objective, Task
+from lookahead.runs.staleness import _with_imports
 
 LIBRARY = Path(lookahead.__file__).parent
 MODULES = {
@@ -15,14 +18,15 @@ MODULES = {
     for path in sorted(LIBRARY.rglob("*.py"))
 }
 
-BASE = {"contracts", "random", "errors", "files", "machine", "stack"}
+BASE = {"contracts", "registry", "random", "errors", "files", "machine", "stack"}
 MAY_IMPORT = {
     "errors": set(),
     "random": set(),
     "files": {"errors"},
     "machine": {"errors"},
     "tables": set(),
-    "contracts": {"random", "errors"},
+    "registry": {"errors"},
+    "contracts": {"random", "errors", "registry"},
     "stack": {"contracts", "errors"},
     "tasks": BASE,
     "models": BASE,
@@ -88,6 +92,46 @@ def test_importing_the_library_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("package", ["tasks", "models", "objectives"])
+def test_a_package_finds_what_it_holds(package: str) -> None:
+    """All its modules are imported, and its registered classes are reached through it."""
+    room = importlib.import_module(f"lookahead.{package}")
+    for name in MODULES:
+        if name.startswith(f"lookahead.{package}.") and name.count(".") == 2:
+            assert name in sys.modules
+    base = {"tasks": Task, "models": Model, "objectives": Objective}[package]
+    held = [kind for kind in base.known.values() if kind.__module__.startswith("lookahead.")]
+    assert held
+    for kind in held:
+        assert getattr(room, kind.__name__) is kind
+    with pytest.raises(AttributeError, match=f"module 'lookahead.{package}' has no attribute 'Nothing'"):
+        _ = room.Nothing
+
+
+def test_a_new_file_is_found_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file and a folder in a package that imports all it holds."""
+    package = tmp_path / "some_models"
+    (package / "second").mkdir(parents=True)
+    head = "from lookahead.contracts import Model\nfrom lookahead.registry import import_all"
+    (package / "__init__.py").write_text(f"{head}\nimport_all(__name__, __path__)\n")
+    (package / "first.py").write_text(f"{head}\nclass First(Model, name='first'): pass\n")
+    (package / "second" / "__init__.py").write_text(f"{head}\nclass Second(Model, name='second'): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(Model, "known", dict(Model.known))
+    importlib.import_module("some_models")
+    assert Model.named("first").__module__ == "some_models.first"
+    assert Model.class_in("some_models", "Second") is Model.named("second")
+
+
+def test_a_run_depends_on_its_own_objective_and_model_alone() -> None:
+    """A package that imports all it holds does not make every stored result stale when one file in it changes."""
+    for module in ("lookahead.objectives.reversed", "lookahead.models.transformer", "lookahead.training.loop"):
+        read = _with_imports(frozenset({module}))
+        others = {"lookahead.objectives.hints", "lookahead.objectives.teacherless", "lookahead.models.mamba"}
+        assert module in read
+        assert not read & others
 
 
 def test_the_public_names_are_there() -> None:

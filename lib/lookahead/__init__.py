@@ -1,50 +1,51 @@
+# ruff: noqa: F401
 """Why can teacher-forced next-token training fail to learn a task that is easy to learn?
 
 The library under the book. What is named here is the public surface; names load what they need on
-first use, so that a chapter can choose instruction set and threads before torch is loaded.
+first use, so that a chapter can choose instruction set and threads before torch is loaded. All objectives, models and
+tasks are in `lookahead.objectives`, `lookahead.models` and `lookahead.tasks`.
 """
 
+import ast
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modules` reads it
     from lookahead.contracts import Loss, Model, Needs, Objective, Task
     from lookahead.errors import CannotContinue, LookaheadError
-    from lookahead.evaluation import across_seeds, evaluate, gradient_signal, proportion, time_to_success
+    from lookahead.evaluation.gradients import gradient_signal
+    from lookahead.evaluation.measures import evaluate
+    from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion, time_to_success
     from lookahead.experiments.seeds import Seeds, stored
-    from lookahead.models import Mamba, Mamba2, Transformer
-    from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
-    from lookahead.runs.harness import run, run_stacked
-    from lookahead.runs.parquet import pack, read_packed
+    from lookahead.models.mamba import Mamba
+    from lookahead.models.transformer import Transformer
+    from lookahead.objectives.hints import Hints
+    from lookahead.objectives.reversed import Reversed
+    from lookahead.objectives.teacher_forcing import TeacherForcing
+    from lookahead.objectives.teacherless import Teacherless
+    from lookahead.runs.harness import run
+    from lookahead.runs.parquet import read_packed
     from lookahead.runs.result import Result, steps_to_success, trained
     from lookahead.runs.run import Run
-    from lookahead.tasks import PathStar
+    from lookahead.tasks.path_star import PathStar
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "lookahead.contracts": ("Loss", "Model", "Needs", "Objective", "Task"),
-    "lookahead.errors": ("CannotContinue", "LookaheadError"),
-    "lookahead.evaluation": ("across_seeds", "evaluate", "gradient_signal", "proportion", "time_to_success"),
-    "lookahead.experiments.seeds": ("Seeds", "stored"),
-    "lookahead.runs.harness": ("run", "run_stacked"),
-    "lookahead.models": ("Mamba", "Mamba2", "Transformer"),
-    "lookahead.objectives": ("Hints", "Reversed", "TeacherForcing", "Teacherless"),
-    "lookahead.runs.parquet": ("pack", "read_packed"),
-    "lookahead.runs.result": ("Result", "steps_to_success", "trained"),
-    "lookahead.runs.run": ("Run",),
-    "lookahead.tasks": ("PathStar",),
-}
-_WHERE = {name: module for module, names in _HOME.items() for name in names}
-__all__ = [  # noqa: PLE0604
-    "CannotContinue", "Hints", "LookaheadError", "Loss", "Mamba", "Mamba2", "Model", "Needs", "Objective",
-    "PathStar", "Result", "Reversed", "Run", "Seeds", "Task", "TeacherForcing", "Teacherless", "Transformer",
-    "across_seeds", "evaluate", "gradient_signal", "pack", "proportion", "read_packed", "run", "run_stacked",
-    "steps_to_success", "stored", "time_to_success", "trained",
-]  # fmt: skip
+
+def _modules() -> dict[str, str]:
+    """Public names and the modules that they come from, as imported above for type checkers."""
+    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {item.name: str(node.module) for node in imports for item in node.names}
+
+
+_MODULES = _modules()
+__all__ = list(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _MODULES:
         raise AttributeError(f"module 'lookahead' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

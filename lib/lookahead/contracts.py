@@ -1,7 +1,7 @@
 """What the rooms of the library promise each other: Task, Model, Objective, Loss, Needs.
 
 Tasks, models and objectives stand beside each other and meet only here. A subclass that is given a
-name registers itself, so a new one is one file:
+name registers itself, and a package of them imports every file that it holds, so a new one is one file:
 
     class MyObjective(Objective, name="my_objective"): ...
 
@@ -10,9 +10,8 @@ Shapes: B examples, P prompt tokens, A answer tokens, T tokens in a sequence, D 
 
 from __future__ import annotations
 
-import inspect
 import operator
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
@@ -20,52 +19,16 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.errors import LookaheadError
 from lookahead.random import Key, uniforms
+from lookahead.registry import Named
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-REQUIRED = inspect.Parameter.empty
-
 RESERVED_TOKENS = ("$", "<1>", "<2>", "<3>")
 """Ids that every model keeps after the task's own, whatever the objective, so that weights taught one
 way load into another. The first is the dummy `$` of teacherless training (published vocabulary: N + 4)."""
-
-
-class Named(ABC):
-    """Subclasses declared with `name=` are found by that name: `Task.named("path_star")`."""
-
-    name: ClassVar[str]
-    known: ClassVar[dict[str, type[Any]]]
-    supplied: ClassVar[frozenset[str]]
-    """Constructor arguments that the harness supplies; all others are options."""
-
-    def __init_subclass__(cls, name: str | None = None, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if Named in cls.__bases__:
-            cls.known = {}
-        if name is not None:
-            cls.name = name
-            cls.known[name] = cls
-
-    @classmethod
-    def named(cls, name: str) -> type[Self]:
-        """The subclass registered as `name`.
-
-        Raises:
-            LookaheadError: no such name; the message lists those there are.
-        """
-        if name not in cls.known:
-            kind = cls.__name__.lower()
-            raise LookaheadError(f"unknown {kind} {name!r}; known: {', '.join(sorted(cls.known))}")
-        return cls.known[name]
-
-    @classmethod
-    def options(cls) -> dict[str, Any]:
-        """What a run's configuration may set, with the defaults (`REQUIRED` where there is none)."""
-        parameters = inspect.signature(cls).parameters.values()
-        return {p.name: p.default for p in parameters if p.name not in cls.supplied}
 
 
 class Task(Named):
@@ -118,6 +81,13 @@ class Task(Named):
         """The index of the decision in every answer, [B]; here the one index."""
         return torch.full_like(answers[:, 0], self.decision)
 
+    def taught(self, answers: Tensor) -> Tensor | None:
+        """Which answer tokens count, [B, A], bool: for answers of different length all but the filling.
+
+        None where all count. The others are neither taught nor measured; every answer has at least one that counts.
+        """
+        return None
+
     @property
     @abstractmethod
     def chance_accuracy(self) -> float:
@@ -161,22 +131,26 @@ class Needs:
     longest: int
     """Tokens in the longest sequence."""
     extra_tokens: int = 0
-    """How many of the reserved ids it uses."""
+    """How many of the reserved ids the objective uses."""
     attention: Literal["causal", "full"] = "causal"
-    noise: bool = False
-    """Whether `forward` wants a fresh random tensor each step."""
+    noise: int = 0
+    """Uniform random numbers for every answer token, fresh in each step; 0 for none."""
 
 
 class Model(Named, nn.Module):
-    """Tokens in, logits out; knows its sizes, nothing of tasks."""
+    """Tokens in, logits out; a model knows its sizes, nothing of tasks.
+
+    A module inside of it may name in `vectors: ClassVar[tuple[str, ...]]` those of its own parameters that are matrices
+    by their shape only. Optimisers then treat them as biases and gains: without Muon, without weight decay.
+    """
 
     supplied = frozenset({"vocab_size", "longest"})
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     """Named sets of options."""
     attentions: ClassVar[tuple[str, ...]] = ("causal",)
-    """The named kinds of attention it can do."""
+    """The kinds of attention that the model can compute, by name."""
     stackable: ClassVar[bool] = True
-    """Whether several can be trained as one (`torch.func.vmap` takes all that they do)."""
+    """Whether several models can be trained as one (`torch.func.vmap` knows all their operations)."""
     vocab_size: int
     longest: int
 
@@ -194,8 +168,8 @@ class Model(Named, nn.Module):
             inputs: tokens [B, T], integer, or embeddings [B, T, D].
             positions: [T] or [B, T]; 0 ... T - 1 if not given.
             attention: "causal", "full", or a bool mask [T, T] or [B, T, T], true where row may see column.
-            last: only the hidden states of so many last positions are wanted; all if not given. What no wanted
-                one reads need not be computed.
+            last: how many positions, counted from the end, to give hidden states for; all if not given. A model may
+                leave out what those do not depend on.
 
         Returns:
             hidden [B, T or last, D].
@@ -214,25 +188,28 @@ class Model(Named, nn.Module):
         """Another trunk of the same kind and width, newly initialised."""
 
     @abstractmethod
-    def step(self, tokens: Tensor, cache: Any | None = None, last: int | None = None) -> tuple[Tensor, Any]:
-        """Goes on reading: the hidden states [B, T or last, D] of `tokens` [B, T] after all that `cache` has seen, and
-        the cache to go on from.
+    def decode(self, tokens: Tensor, cache: Any | None = None, last: int | None = None) -> tuple[Tensor, Any]:
+        """Hidden states [B, T or last, D] of `tokens` [B, T] that follow the tokens in `cache`, and the longer cache.
 
-        A cache may be gone on from again, as soon as what was gone on with the last time is no longer wanted.
+        A cache may be extended again once what was appended after it is not needed any more.
         """
 
     def kernels_used(self, device: torch.device, precision: torch.dtype) -> str | None:
-        """Which code computes what has more than one way to it, for a result's manifest; None where nothing has."""
+        """The name of the code that computes the model's scan, for a result's manifest; None without a scan."""
         return None
 
     def attention_maps(self, tokens: Tensor) -> Tensor:
-        """Attention weights [layers, B, heads, T, T]; an error where the model has none."""
+        """Attention weights [layers, B, heads, T, T].
+
+        Raises:
+            LookaheadError: the model has none.
+        """
         raise LookaheadError(f"a {self.name} has no attention maps")
 
 
 @dataclass
 class Loss:
-    """What one forward pass of an objective measured."""
+    """Outcome of an objective's forward pass."""
 
     total: Tensor
     """The scalar to descend."""
@@ -241,28 +218,20 @@ class Loss:
     predictions: Tensor
     """Teacher-forced predictions, in the task's order [B, A]."""
     parts: dict[str, Tensor] = field(default_factory=dict)
-    """Named scalars worth watching."""
-
-
-Asked = tuple[Loss, Tensor, Tensor | None]
-"""What `Objective.ask` finds: the loss, the answers without a teacher [B, A], and those gone on from forced tokens."""
+    """Named scalars to watch, such as the terms of the total, each a mean over the examples; the learning curve
+    stores them."""
 
 
 class Objective(Named, nn.Module):
-    """How a model is taught and how it answers. Only it knows the layout of its sequences.
+    """How a model is taught and how it answers. Only the objective knows the layout of its sequences.
 
     `forward` has no side effect and never waits for the device. What the constructor takes beside model
     and task are the objective's options; they are part of a run's identity.
     """
 
     supplied = frozenset({"model", "task"})
-    wants_noise = False
-    """Set from `needs` when it is built."""
-
-    def __init_subclass__(cls, name: str | None = None, **kwargs: Any) -> None:
-        super().__init_subclass__(name, **kwargs)
-        if "ask" not in vars(cls) and {"forward", "answer"} & set(vars(cls)):
-            cls.ask = Objective.ask  # a parent's short cut knows nothing of it
+    noise_per_token = 0
+    """`Needs.noise`, set when the objective is built."""
 
     def __init__(self, model: Model, task: Task) -> None:
         super().__init__()
@@ -270,64 +239,68 @@ class Objective(Named, nn.Module):
         self.prompt_length = task.prompt_length
         self.answer_length = task.answer_length
         self.dummy = task.vocab_size
+        self.mask = task.taught
+        """Answers [B, A] -> which of their tokens are taught, [B, A], or None for all."""
 
     @classmethod
     @abstractmethod
     def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
-        """What it asks of the model for prompts [B, P] and answers [B, A]."""
+        """What the objective asks of the model for prompts [B, P] and answers [B, A]."""
 
     @abstractmethod
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
-        """Teaches: prompts [B, P], answers [B, A] -> Loss.
+        """Loss on prompts [B, P] with answers [B, A].
 
         Args:
-            noise: uniform numbers in [0, 1), [B, A], where `needs` asks for them.
+            prompts: the tokens, or from the evaluation what `prefill` made of them.
+            noise: k uniform numbers in [0, 1) for every answer token, where `needs` asks for k: [B, A] for 1,
+                [B, A, k] for more.
             progress: how much of the training is done, a scalar in [0, 1].
         """
-
-    def noise(self, key: Key | list[Key], indices: Tensor) -> Tensor | None:
-        """The noise for examples `indices` [B], the same on every machine; None where `needs` asks for none.
-
-        For a list of S keys and indices [S, B] or [1, B] that of every member, [S, B, A].
-        """
-        return uniforms(key, indices, self.answer_length) if self.wants_noise else None
 
     @abstractmethod
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """Answers without a teacher, greedily: [B, A].
 
         Args:
+            prompts: the tokens [B, P], or from the evaluation what `prefill` made of them.
             given: forced first answer tokens [B, K], in the task's order; the answer goes on from them.
 
         Raises:
             CannotContinue: the objective does not answer in the task's order.
         """
 
-    def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
-        """All that evaluation wants to know of prompts [B, P]: `forward`, `answer`, and `answer` gone on from the
-        `forced` first tokens [B, K], None where it cannot go on from them.
+    def prefill(self, prompts: Tensor) -> Any:
+        """Prompts [B, P], read once: what the evaluation passes to `forward` and `answer` in place of the tokens.
 
-        Here in three passes. An objective that can do with one reading of the prompt says how.
+        A short cut that changes no result: the tokens themselves, unless a subclass can go on from a prompt that was
+        read. A child of such a class that lays its sequences out in another way sets `prefill = Objective.prefill`.
         """
-        try:
-            led = self.answer(prompts, forced)
-        except CannotContinue:
-            led = None
-        return self(prompts, answers, noise=noise), self.answer(prompts), led
+        return prompts
+
+    def noise(self, key: Key | list[Key], indices: Tensor) -> Tensor | None:
+        """Noise for the examples `indices` [B], the same on every machine: [B, A], [B, A, k] where `needs` asks for
+        k > 1 numbers a token, None where it asks for none.
+
+        For a list of S keys and indices [S, B] or [1, B] with a leading dimension S: the noise of every member.
+        """
+        if not self.noise_per_token:
+            return None
+        numbers = uniforms(key, indices, self.answer_length * self.noise_per_token)
+        return numbers if self.noise_per_token == 1 else numbers.unflatten(-1, (self.answer_length, -1))
 
 
 def whole_number(name: str, value: Any) -> int:
-    """An int, from an int of any kind or a float that holds one; else a LookaheadError that says `name`."""
+    """A value as an int, where it is an integer of any type or a float without a fraction.
+
+    Raises:
+        LookaheadError: another value; the message says `name`.
+    """
     if isinstance(value, float) and value.is_integer():
         return int(value)
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise LookaheadError(f"{name} must be a whole number, not {value!r}") from None
-
-
-def parameters(module: nn.Module) -> int:
-    """Trainable numbers in a module."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,17 +1,21 @@
 """Every measure, on answerers whose values are known beforehand."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+import lookahead
 from lookahead.contracts import Loss, Needs, Objective, Task
 from lookahead.errors import CannotContinue, LookaheadError
-from lookahead.evaluation import evaluate, gradient_signal, measures, proportion
+from lookahead.evaluation import evaluate, evaluate_each, gradient_signal, measures, proportion
+from lookahead.objectives import TeacherForcing
+from lookahead.stack import Template, stack
 from lookahead.tasks import PathStar
+from registered import OBJECTIVES
 
 Build = Callable[..., tuple[Task, Objective]]
 
@@ -161,13 +165,11 @@ def test_who_returns_to_the_right_arm_is_seen() -> None:
     assert found["return_token_accuracy"] == [1, 0, 0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    "method", ["teacher_forcing", "reversed", "teacherless", {"name": "hints", "taught": "decision"}]
-)
+@pytest.mark.parametrize("method", OBJECTIVES.values(), ids=OBJECTIVES)
 def test_measures_do_not_depend_on_the_batch(method: Any, build: Build) -> None:
     task, objective = build(method)
     whole = evaluate(objective, task, "validation", 150)
-    for batch_size in (1, 64, 149, 150, 4096):
+    for batch_size in (64, 149, 150, 4096):
         parts = evaluate(objective, task, "validation", 150, batch_size)
         assert parts.keys() == whole.keys()
         for name, value in parts.items():
@@ -207,7 +209,7 @@ def test_nothing_to_measure_on_is_refused(build: Build) -> None:
         gradient_signal(objective, task, "test", 1)
 
 
-@pytest.mark.parametrize("method", ["teacher_forcing", "reversed", "teacherless", {"name": "hints", "later": False}])
+@pytest.mark.parametrize("method", OBJECTIVES.values(), ids=OBJECTIVES)
 def test_a_prompt_is_read_once(method: Any, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """And behind it at most the answer, three times: in pieces that suit the device."""
     task, objective = build(method)
@@ -221,12 +223,61 @@ def test_a_prompt_is_read_once(method: Any, build: Build, monkeypatch: pytest.Mo
         return counted
 
     monkeypatch.setattr(objective.model, "forward", counting(objective.model.forward))
-    monkeypatch.setattr(objective.model, "step", counting(objective.model.step))
+    monkeypatch.setattr(objective.model, "decode", counting(objective.model.decode))
     monkeypatch.setitem(measures.ROWS_AT_ONCE, "cpu", 32)
     evaluate(objective, task, "test", 50)
     prompts = [(rows, length) for rows, length in read if length >= task.prompt_length]
     assert [rows for rows, _ in prompts] == [32, 18]
     assert sum(rows * length for rows, length in read) <= 50 * (task.prompt_length + 3 * (task.answer_length - 1))
+
+
+# -- the parts of a loss --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_parts() -> Iterator[None]:
+    """An objective whose total is a sum of two parts. The names are those of measures, to see that nothing is mixed."""
+
+    class InParts(TeacherForcing, name="in_parts"):
+        def forward(self, prompts: Tensor, answers: Tensor, noise: Any = None, progress: Any = None) -> Loss:
+            loss = super().forward(prompts, answers)
+            size = loss.tokens.square().mean()
+            return Loss(loss.total + size, loss.tokens, loss.predictions, {"loss": loss.total, "led": size})
+
+    yield
+    del Objective.known["in_parts"]
+
+
+def test_the_parts_of_the_loss_are_averaged_over_the_examples(in_parts: None, build: Build) -> None:
+    """In batches of different sizes, too; what has no parts has no such measure."""
+    task, objective = build("in_parts")
+    whole = objective(*task.sample("test", torch.arange(50)))
+    expected = {name: value.item() for name, value in whole.parts.items()}
+    for batch_size in (50, 32, 7):
+        found = evaluate(objective, task, "test", 50, batch_size)
+        assert found["parts"] == pytest.approx(expected, rel=1e-6)
+        assert found["loss"] == pytest.approx(whole.tokens.mean(dim=0).tolist(), rel=1e-6)
+    task, plain = build("teacher_forcing")
+    assert "parts" not in evaluate(plain, task, "test", 50)
+
+
+def test_members_have_parts_of_their_own(in_parts: None, build: Build) -> None:
+    built = [build("in_parts", seed=seed) for seed in (0, 1, 2)]
+    tasks, objectives = zip(*built, strict=True)
+    together = evaluate_each(Template(objectives[0]), stack(objectives), tasks, "test", 50, 32)
+    for found, (task, objective) in zip(together, built, strict=True):
+        assert found["parts"] == pytest.approx(evaluate(objective, task, "test", 50)["parts"], rel=1e-6)
+    assert len({found["parts"]["led"] for found in together}) == 3
+
+
+def test_the_learning_curve_stores_the_parts(in_parts: None, tiny_run: Callable[..., Any], store: Any) -> None:
+    config = tiny_run(objective="in_parts")
+    lookahead.run(config)
+    result = lookahead.run(config)  # as it is stored
+    assert len(result.curve) == 3
+    for row in (*result.curve, result.measures):
+        assert set(row["parts"]) == {"loss", "led"}
+        assert row["parts"]["loss"] == pytest.approx(sum(row["loss"]) / len(row["loss"]), rel=1e-5)
 
 
 # -- intervals -----------------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ def gpt2_twin(model: Transformer, **changes: object) -> GPT2LMHeadModel:
     for theirs, ours in zip(twin.transformer.h, model.blocks, strict=True):
         pairs += [
             (theirs.ln_1, ours.attention_norm),
-            (theirs.attn.c_attn, ours.query_key_value),
-            (theirs.attn.c_proj, ours.attention_out),
+            (theirs.attn.c_attn, ours.attention.query_key_value),
+            (theirs.attn.c_proj, ours.attention.out),
             (theirs.ln_2, ours.mlp_norm),
             (theirs.mlp.c_fc, ours.mlp_in),
             (theirs.mlp.c_proj, ours.mlp_out),

@@ -99,7 +99,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def scan_example() -> tuple[Tensor, ...]:
-    return SELECTIVE_SCAN.example(CPU, torch.float32)
+    return SELECTIVE_SCAN.probe_inputs(CPU, torch.float32)
 
 
 # -- without it ----------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_it_is_used_where_it_is_right(fake: Install, monkeypatch: pytest.MonkeyP
     fake(counted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for inputs, call in ((scan_example(), selective_scan), (SSD.example(CPU, torch.float32), ssd)):
+        for inputs, call in ((scan_example(), selective_scan), (SSD.probe_inputs(CPU, torch.float32), ssd)):
             found = []
             for way in ("auto", "mamba_ssm", "reference"):
                 given = [v.clone().requires_grad_() for v in inputs]
@@ -170,8 +170,8 @@ def test_models_run_on_it(fake: Install, kind: Any) -> None:
     torch.testing.assert_close(whole, model(tokens))
     model.kernels = "auto"
     with torch.no_grad():
-        first, cache = model.step(tokens[:, :9])
-        second, _ = model.step(tokens[:, 9:], cache)
+        first, cache = model.decode(tokens[:, :9])
+        second, _ = model.decode(tokens[:, 9:], cache)
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
     with torch.autocast("cpu", torch.bfloat16):
         model(tokens).sum().backward()

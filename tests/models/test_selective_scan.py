@@ -110,7 +110,7 @@ def test_gradients_of_chunked_ssd(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("length", [1, 2, 31, 32, 33, 65, 200])
 @pytest.mark.parametrize("recur", RECURRENCES)
 def test_the_scan_at_any_length(length: int, recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "how", lambda x, A: (32, recur))
+    monkeypatch.setattr(scan_module, "chunking", lambda x, A: (32, recur))
     inputs = scan_inputs(3, length, 5, 7)
     assert_agree(outcome(scan_torch, inputs), outcome(scan_reference, inputs), 1e-12)
 

@@ -1,6 +1,7 @@
 """How a model is taught and how it answers: every method against a naive one."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +12,22 @@ from torch import Tensor
 import lookahead
 from lookahead.contracts import Loss, Model, Needs, Objective, Task
 from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.evaluation import evaluate
 from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
+from lookahead.objectives.sequences import PromptFirst
+from lookahead.random import uniforms
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
+from registered import MODELS, OBJECTIVES
 
-CLOSE = {"atol": 1e-10, "rtol": 1e-8}
 Build = Callable[..., tuple[Task, Objective]]
 
 TASK = {"name": "path_star", "degree": 2, "path_length": 4, "num_nodes": 10}
-METHODS: dict[str, Any] = {
-    "teacher forcing": "teacher_forcing",
-    "reversed": "reversed",
-    "teacherless": "teacherless",
-    **{
-        f"hints start {start} later {later} {taught}": {
-            "name": "hints",
-            "start": start,
-            "later": later,
-            "taught": taught,
-        }
-        for start in (True, False)
-        for later in (True, False)
-        for taught in ("all", "decision")
-    },
-}
+METHODS = {name: spec for name, spec in OBJECTIVES.items() if issubclass(Objective.named(spec["name"]), PromptFirst)}
+"""Those whose sequences are a prompt and hints: `inputs` says which."""
+each_objective = pytest.mark.parametrize("method", OBJECTIVES.values(), ids=OBJECTIVES)
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-
-
-each_model = pytest.mark.parametrize("model", ["tiny", "mamba-tiny", "mamba2-tiny"])
+each_model = pytest.mark.parametrize("model", MODELS)
 
 
 def data(task: Task, count: int = 12, split: Any = "train") -> tuple[Tensor, Tensor]:
@@ -73,7 +62,7 @@ def test_the_loss_is_the_cross_entropy_of_the_answer_alone(method: Any, build: B
     task, objective = build(method, task=TASK)
     prompts, answers = data(task)
     logits = logits_by_hand(objective, prompts, answers)
-    backwards = method == "reversed"
+    backwards = method["name"] == "reversed"
     targets = answers.flip(1) if backwards else answers
     expected = torch.stack(
         [
@@ -85,7 +74,7 @@ def test_the_loss_is_the_cross_entropy_of_the_answer_alone(method: Any, build: B
     if backwards:
         expected, predictions = expected.flip(1), predictions.flip(1)
     loss = objective(prompts, answers)
-    only_decision = isinstance(method, dict) and method["taught"] == "decision"
+    only_decision = method.get("taught") == "decision"
     taught = [task.decision] if only_decision else list(range(4))
     assert loss.tokens.shape == (12, 4)
     # cross entropy is taken in float32, whatever the model's precision
@@ -95,7 +84,7 @@ def test_the_loss_is_the_cross_entropy_of_the_answer_alone(method: Any, build: B
     assert torch.equal(loss.predictions, predictions)
 
 
-@each_method
+@each_objective
 def test_forward_compiles_in_one_graph_and_changes_nothing(method: Any, build: Build) -> None:
     """Nothing in it waits for the device or depends on what the data hold."""
     task, objective = build(method, task=TASK)
@@ -131,7 +120,7 @@ def test_no_hint_shown_is_teacherless(build: Build) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights_to_every_method() -> None:
-    weights = [Run(task=TASK, objective=method).build()[1].model.state_dict() for method in METHODS.values()]
+    weights = [Run(task=TASK, objective=method).build()[1].model.state_dict() for method in OBJECTIVES.values()]
     for other in weights[1:]:
         assert all(torch.equal(tensor, other[name]) for name, tensor in weights[0].items())
 
@@ -142,7 +131,7 @@ def test_what_each_loss_depends_on(method: Any, build: Build) -> None:
     task, objective = build(method, task=TASK)
     prompts, answers = data(task, count=4)
     before = objective(prompts, answers).tokens
-    backwards = method == "reversed"
+    backwards = method["name"] == "reversed"
     for position in range(4):
         changed = answers.clone()
         changed[:, position] = (changed[:, position] + 1) % 10
@@ -237,7 +226,7 @@ def test_answers_are_those_of_a_naive_reference(method: Any, sharp: Build) -> No
 
 @pytest.mark.parametrize(
     ("method", "known"),
-    [(METHODS["teacher forcing"], known) for known in (1, 2, 3, 4)]
+    [("teacher_forcing", known) for known in (1, 2, 3, 4)]
     + [({"name": "hints", "start": False}, known) for known in (2, 3, 4)],
 )
 def test_an_answer_goes_on_from_what_is_given(method: Any, known: int, sharp: Build) -> None:
@@ -266,70 +255,102 @@ def test_who_cannot_go_on_says_so(method: str, build: Build) -> None:
         objective.answer(prompts, given=answers[:, :2])
 
 
+# -- prompts that were read ----------------------------------------------------------------------------------
+
+
+def outcome(answer: Callable[..., Tensor], prompts: Any, given: Tensor | None) -> Tensor | None:
+    """The answers; None where the objective cannot go on from what is given."""
+    try:
+        return answer(prompts, given)
+    except CannotContinue:
+        return None
+
+
 @each_model
-@each_method
-def test_all_is_asked_in_one_reading(method: Any, model: Any, build: Build) -> None:
-    """As in three passes; the weights are large, so that answers differ."""
+@each_objective
+def test_prefilled_prompts_change_no_result(method: Any, model: Any, build: Build) -> None:
+    """The loss, the answers, and those that go on from forced tokens; the weights are large, so that answers differ."""
     task, objective = build(method, task=TASK, model=model)
-    assert type(objective).ask is not Objective.ask
     with torch.no_grad():
         for parameter in objective.parameters():
             parameter.mul_(2)
     prompts, answers = data(task, count=40)
     assert len(objective.answer(prompts).unique(dim=0)) > 2
-    for known in range(1, 5):
-        forced = task.decoys(prompts, answers)[:, :known]
-        loss, given, led = objective.ask(prompts, answers, forced)
-        expected, expected_given, expected_led = Objective.ask(objective, prompts, answers, forced)
-        torch.testing.assert_close(loss.tokens, expected.tokens, atol=1e-5, rtol=1e-5, equal_nan=True)
-        assert torch.equal(loss.predictions, expected.predictions)
-        assert torch.equal(given, expected_given)
-        assert (led is None) == (expected_led is None)
-        assert led is None or torch.equal(led, expected_led)
+    with torch.no_grad():
+        read = objective.prefill(prompts)
+        for _ in range(2):  # they can be gone on from again
+            found, expected = objective(read, answers), objective(prompts, answers)
+            torch.testing.assert_close(found.total, expected.total, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(found.tokens, expected.tokens, atol=1e-5, rtol=1e-5, equal_nan=True)
+            assert torch.equal(found.predictions, expected.predictions)
+            for given in (None, *(task.decoys(prompts, answers)[:, :known] for known in range(1, 5))):
+                one, other = (outcome(objective.answer, some, given) for some in (read, prompts))
+                assert (one is None) == (other is None)
+                assert one is None or other is None or torch.equal(one, other)
 
 
 @each_model
-def test_a_cache_can_be_gone_on_from_again(model: str, build: Build) -> None:
-    """What was read between leaves no trace."""
-    task, objective = build(task=TASK, model=model)
-    prompts, answers = data(task)
-    _, cache = objective.model.step(prompts)
-    for hints in (answers[:, :3], answers[:, 1:2], answers.flip(1)[:, :3]):
-        once, after = objective.model.step(hints[:, :1], cache)
-        if hints.shape[1] > 1:
-            twice, _ = objective.model.step(hints[:, 1:], after)
-            once = torch.cat([once, twice], dim=1)
-        whole = objective.model(torch.cat([prompts, hints], dim=1), last=hints.shape[1])
-        torch.testing.assert_close(once, whole, **CLOSE)
+@each_objective
+def test_prefilled_evaluation_is_plain_evaluation(
+    method: Any, model: Any, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, objective = build(method, task=TASK, model=model)
+    prefilled = evaluate(objective, task, "test", 40)
+    monkeypatch.setattr(type(objective), "prefill", Objective.prefill)
+    plain = evaluate(objective, task, "test", 40)
+    assert prefilled.keys() == plain.keys()
+    for name, value in plain.items():
+        assert prefilled[name] == pytest.approx(value, rel=1e-6, nan_ok=True), name
 
 
-def test_an_answer_of_one_token_is_asked_too(build: Build) -> None:
+def test_an_answer_of_one_token_needs_no_hints(build: Build) -> None:
     task, objective = build(task=TASK)
     objective.answer_length = 1
     prompts, answers = data(task)
-    loss, given, _ = objective.ask(prompts, answers[:, :1], answers[:, :1])
-    assert torch.equal(loss.predictions, given)
+    read = objective.prefill(prompts)
+    assert torch.equal(objective(read, answers[:, :1]).predictions, objective.answer(read))
+    assert torch.equal(objective(prompts, answers[:, :1]).predictions, objective.answer(prompts))
 
 
-def test_a_short_cut_ends_where_something_else_is_taught_or_answered(build: Build) -> None:
-    """A child with a forward or an answer of its own is asked in full, its children with neither likewise."""
+class StartTwice(TeacherForcing):
+    """Another layout: the last prompt token is read twice."""
 
-    class Other(TeacherForcing):
+    @classmethod
+    def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
+        return Needs(longest=prompt_length + answer_length)
+
+    def forward(
+        self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
+    ) -> Loss:
+        return super().forward(torch.cat([prompts, prompts[:, -1:]], dim=1), answers)
+
+    def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
+        return super().answer(torch.cat([prompts, prompts[:, -1:]], dim=1), given)
+
+
+def test_a_child_with_another_layout_is_measured_right_or_not_at_all(build: Build) -> None:
+    """It says that it takes plain prompts, or the evaluation raises; what only flips answers need not know of it."""
+
+    class Plain(StartTwice):
+        prefill = Objective.prefill
+
+    class Flipped(TeacherForcing):
         def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
             return super().answer(prompts, given).flip(1)
 
-    class Child(Other):
-        pass
-
-    class Same(TeacherForcing):
-        pass
-
-    assert Other.ask is Child.ask is Objective.ask
-    assert Same.ask is TeacherForcing.ask
-    task, objective = build(task=TASK)
-    prompts, answers = data(task)
-    _, given, _ = Child(objective.model, task).ask(prompts, answers, answers[:, :1])
-    assert torch.equal(given, objective.answer(prompts).flip(1))
+    task, objective = build({"name": "hints"}, task={**TASK, "path_length": 5})  # has room for one more token
+    task, _ = build(task=TASK)
+    with pytest.raises(TypeError, match="Prefilled"):
+        evaluate(StartTwice(objective.model, task), task, "test", 20)
+    plain = Plain(objective.model, task)
+    prompts, answers = data(task, count=20, split="test")
+    expected = [plain(prompts, answers).tokens.mean(dim=0), (plain.answer(prompts) == answers).double().mean(dim=0)]
+    found = evaluate(plain, task, "test", 20)
+    assert found["loss"] == pytest.approx(expected[0].tolist(), rel=1e-6)
+    assert found["autoregressive_token_accuracy"] == pytest.approx(expected[1].tolist())
+    flipped = Flipped(objective.model, task)
+    share = (flipped.answer(prompts) == answers).double().mean(dim=0)
+    assert evaluate(flipped, task, "test", 20)["autoregressive_token_accuracy"] == pytest.approx(share.tolist())
 
 
 # -- what is asked for ---------------------------------------------------------------------------------------
@@ -340,7 +361,7 @@ def test_a_short_cut_ends_where_something_else_is_taught_or_answered(build: Buil
 )
 def test_needs(kind: type[Objective], extra: int) -> None:
     """Prompt and answer but for the last token, which nothing reads."""
-    assert kind.needs(15, 4) == Needs(longest=18, extra_tokens=extra, attention="causal", noise=False)
+    assert kind.needs(15, 4) == Needs(longest=18, extra_tokens=extra, attention="causal", noise=0)
 
 
 @each_method
@@ -430,36 +451,89 @@ def test_hints_cannot_be_put_on_an_arm_that_they_hide() -> None:
         assert torch.equal(seeing.answer(prompts, given=forced)[:, : task.decision + 1], forced)
 
 
-def test_noise_reaches_the_objective_that_asks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path))
-    heard: list[Tensor | None] = []
+@pytest.mark.parametrize("numbers", [1, 3])
+def test_noise_reaches_the_objective_that_asks_for_it(numbers: int, store: Path) -> None:
+    """[B, A] for one number a token, [B, A, k] for k; fresh ones in every step, the same in every process."""
+    heard: list[Tensor] = []
 
     class Listening(TeacherForcing, name="listening"):
         @classmethod
         def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
-            return Needs(longest=prompt_length + answer_length - 1, noise=True)
+            return Needs(longest=prompt_length + answer_length - 1, noise=numbers)
 
         def forward(
             self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
         ) -> Loss:
+            assert noise is not None
             heard.append(noise)
             return super().forward(prompts, answers, noise, progress)
 
     try:
         model = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
-        lookahead.run(
-            task=PathStar(2, 3, 10), model=model, objective="listening", steps=2, batch_size=4, evaluate_every=2
-        )
+        task = PathStar(2, 3, 10)
+        lookahead.run(task=task, model=model, objective="listening", steps=2, batch_size=4, evaluate_every=2)
+        _, objective = Run(task=task, model=model, objective="listening").build()
     finally:
         del Objective.known["listening"]
-    assert all(noise is not None and noise.shape[1] == 3 for noise in heard)
-    trained = [noise for noise in heard if noise is not None and len(noise) == 4]
+    shape = (3,) if numbers == 1 else (3, numbers)
+    assert all(noise.shape[1:] == shape and noise.min() >= 0 and noise.max() < 1 for noise in heard)
+    trained = [noise for noise in heard if len(noise) == 4]
     assert len(trained) == 2
     assert not torch.equal(*trained)
-    assert all(noise.min() >= 0 and noise.max() < 1 for noise in trained)
+    indices = torch.arange(5)
+    drawn = uniforms(("key",), indices, 3 * numbers).reshape(5, *shape)
+    one = objective.noise(("key",), indices)
+    each = objective.noise([("key",), ("other",)], indices[None])
+    assert one is not None
+    assert each is not None
+    assert torch.equal(one, drawn)
+    assert torch.equal(each[0], drawn)
+    assert not torch.equal(each[1], drawn)
 
 
 def test_an_attention_that_the_model_cannot_do_is_refused_before_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookahead.Transformer, "attentions", ("full",))
     with pytest.raises(LookaheadError, match="teacher_forcing needs causal attention, which a transformer cannot do"):
         Run(task=PathStar(2, 3, 10)).build()
+
+
+# -- answers of different length -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ragged(PathStar, name="ragged"):
+    """Path-star whose last token counts only where the start is even."""
+
+    def taught(self, answers: Tensor) -> Tensor:
+        mask = torch.ones_like(answers, dtype=torch.bool)
+        mask[:, -1] = answers[:, 0] % 2 == 0
+        return mask
+
+
+RAGGED = {**TASK, "name": "ragged"}
+MASKABLE = {name: spec for name, spec in OBJECTIVES.items() if spec["name"] != "reversed"}
+
+
+@pytest.mark.parametrize("method", MASKABLE.values(), ids=MASKABLE)
+def test_what_does_not_count_is_neither_taught_nor_measured(method: dict[str, Any], build: Build) -> None:
+    """Filling gets no gradient and no share: the loss is the mean over examples of the mean over what counts."""
+    task, objective = build(method, task=RAGGED)
+    prompts, answers = task.sample("train", torch.arange(32))
+    mask = task.taught(answers)
+    assert mask is not None
+    assert 0 < mask[:, -1].sum() < 32
+    full = build(method, task=TASK)[1](prompts, answers).tokens
+    loss = objective(prompts, answers)
+    counted = mask & ~full.isnan()
+    torch.testing.assert_close(loss.tokens, torch.where(mask, full, torch.nan), equal_nan=True)
+    means = torch.where(counted, full, 0).sum(dim=1) / counted.sum(dim=1)
+    torch.testing.assert_close(loss.total.double(), means.mean().double(), atol=1e-6, rtol=1e-6)
+    measured = evaluate(objective, task, "train", 32)
+    expected = (loss.predictions == answers)[mask[:, -1], -1].double().mean().item()
+    assert measured["teacher_forced_token_accuracy"][-1] == pytest.approx(expected)
+    assert (measured["loss"][-1] == measured["loss"][-1]) == (not full[:, -1].isnan().all())
+
+
+def test_reversed_wants_answers_of_one_length(build: Build) -> None:
+    with pytest.raises(LookaheadError, match="reversed answers begin at the last token: ragged must have answers"):
+        build("reversed", task=RAGGED)

@@ -168,7 +168,7 @@ def test_muon_takes_the_hidden_matrices_alone(tiny_run: MakeRun) -> None:
     assert isinstance(muon, Muon)
     names = {id(p): name for name, p in objective.named_parameters()}
     taken = [{names[id(p)] for group in part.param_groups for p in group["params"]} for part in (adamw, muon)]
-    layers = ("query_key_value", "attention_out", "mlp_in", "mlp_out")
+    layers = ("attention.query_key_value", "attention.out", "mlp_in", "mlp_out")
     assert taken[1] == {f"model.blocks.0.{name}.weight" for name in layers}
     assert taken[0] | taken[1] == set(names.values())
     assert taken[0].isdisjoint(taken[1])

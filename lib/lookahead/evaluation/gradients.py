@@ -33,7 +33,9 @@ def gradient_signal(objective: Objective, task: Task, split: Split, count: int) 
     for first in (0, count // 2):
         indices = torch.arange(first, first + count // 2, device=device)
         prompts, answers = task.sample(split, indices)
-        losses = objective(prompts, answers, noise=objective.noise(("evaluation", split), indices)).tokens.mean(dim=0)
+        losses = objective(prompts, answers, noise=objective.noise(("evaluation", split), indices)).tokens.nanmean(
+            dim=0
+        )
         rows = []
         for loss in losses:
             if loss.isnan():

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from lookahead.contracts import Named
+from lookahead.registry import Named
 from lookahead.runs.run import KINDS, Run
 
 SETTINGS = tuple(item.name for item in dataclasses.fields(Run) if item.init and item.name not in KINDS)

@@ -10,9 +10,7 @@ from matplotlib.axes import Axes
 
 from lookahead.evaluation.statistics import Interval
 from lookahead.figures.curves import points
-from lookahead.figures.style import BLUE, FAINT, INK, ORANGE, ORDERED, accuracy_axis, figure
-
-DASHED: dict[str, Any] = {"color": FAINT, "linewidth": 1.4, "linestyle": (0, (4, 3))}
+from lookahead.figures.style import BLUE, DASH, FAINT, INK, ORANGE, ORDERED, accuracy_axis, figure
 
 
 def draw_powers(
@@ -50,13 +48,14 @@ def draw_token_errors(errors: Any, so_far: Sequence[float], decision: int) -> An
     tokens = np.arange(errors.shape[1])
     even = 1 - so_far[-1] ** (1 / len(tokens))
     fig, (left, right) = figure(3.1, columns=2)
+    dashed: dict[str, Any] = {"color": FAINT, "linewidth": 1.4, "linestyle": DASH}
     colors = [ORANGE if token == decision else BLUE for token in tokens]
     left.bar(tokens, errors.mean(axis=0), color=colors, width=0.7, linewidth=0)
     if len(errors) > 1:
         left.plot(np.tile(tokens, len(errors)), errors.ravel(), "_", color=INK, markersize=7, alpha=0.5)
-    left.axhline(even, **DASHED)
+    left.axhline(even, **dashed)
     left.text(tokens[-1] + 0.4, even + 0.02, "spread evenly", ha="right", color=FAINT, fontsize=9)
-    right.plot(tokens, (1 - even) ** (tokens + 1), **DASHED)
+    right.plot(tokens, (1 - even) ** (tokens + 1), **dashed)
     right.plot(tokens, so_far, "-o", color=ORANGE, markersize=4.5)
     right.text(tokens[-1], 0.97, "spread evenly, compounding", ha="right", va="top", color=FAINT, fontsize=9)
     right.text(tokens[-1], max(so_far[-1] - 0.06, 0.12), "measured", ha="right", va="top", color=ORANGE)

@@ -9,9 +9,8 @@ import numpy as np
 
 from lookahead.evaluation.statistics import Interval
 from lookahead.figures.curves import points
-from lookahead.figures.style import BLUE, GREEN, INK, MEANING, accuracy_axis, figure
+from lookahead.figures.style import BLUE, DASH, GREEN, INK, MEANING, accuracy_axis, figure
 
-DASHED: dict[str, Any] = {"linewidth": 1, "linestyle": (0, (4, 3))}
 RULES = {
     "try_arms": ("try arms", BLUE, -0.13, 0),
     "from_goal": ("from the goal", GREEN, 0.13, 9),
@@ -31,7 +30,7 @@ def draw_shares(shares: Mapping[tuple[str, int], Interval]) -> Any:
     for rule, (name, color, shift, _) in RULES.items():
         points(range(len(degrees)), [shares[rule, d] for d in degrees], color=color, ax=ax, label=name, shift=shift)
     for place, degree in enumerate(degrees):
-        ax.plot([place - 0.32, place + 0.32], [1 / degree] * 2, color=INK, zorder=1, **DASHED)
+        ax.plot([place - 0.32, place + 0.32], [1 / degree] * 2, color=INK, zorder=1, linewidth=1, linestyle=DASH)
         ax.annotate(f"1/{degree}", (place + 0.35, 1 / degree), va="center", fontsize=9)
     accuracy_axis(ax)
     ax.set_xticks(range(len(degrees)), [str(degree) for degree in degrees])
@@ -50,7 +49,7 @@ def draw_lookups(lookups: Mapping[tuple[str, int], np.ndarray], edges: int) -> A
     degrees = sorted({degree for _, degree in lookups})
     fig, ax = figure(3)
     dense = np.linspace(degrees[0], degrees[-1], 50)
-    ax.plot(dense, (dense + 1) / 2 * edges, color=BLUE, **DASHED)
+    ax.plot(dense, (dense + 1) / 2 * edges, color=BLUE, linewidth=1, linestyle=DASH)
     tried = [lookups["try_arms", d] for d in degrees]
     ax.vlines(degrees, [t.min() for t in tried], [t.max() for t in tried], color=BLUE, alpha=0.25, linewidth=7)
     for rule, (name, color, shift, lift) in RULES.items():

@@ -29,6 +29,8 @@ COLORS = (BLUE, SKY, YELLOW, RED, PURPLE, GREEN, ORANGE)
 
 For what has no meaning of its own in the book; the colours of methods come last.
 """
+DASH = (0, (4, 3))
+"""The line style of what is expected, not measured: chance, formulas."""
 ORDERED = ("#4a8cc4", "#0f62a0", "#08304f")
 """Shades for what is ordered: a little, more, much."""
 MEANING = {
@@ -209,7 +211,7 @@ def duration(seconds: float) -> str:
 
 def chance(ax: Axes, level: float, text: str = "") -> None:
     """A dashed line at chance."""
-    ax.axhline(level, color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    ax.axhline(level, color=FAINT, linewidth=1, linestyle=DASH, zorder=0)
     ax.annotate(
         text, (1, level), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
         ha="right", fontsize=9, color=FAINT,

@@ -26,14 +26,21 @@ from lookahead.models.recurrent import (
 
 
 class MambaMixer(Mixer):
-    """Input projection, convolution, selective scan, gate, output projection."""
+    """Input projection, convolution, selective scan, gate, output projection.
+
+    Args:
+        width: D.
+        state: N, numbers that a channel remembers.
+        convolution: K, steps that the convolution sees.
+        expand: inner channels, in widths.
+    """
 
     operation = SELECTIVE_SCAN
     vectors: ClassVar = ("A_log",)
-    """A matrix by its shape only: no optimiser should take it for a linear map, or let it decay."""
 
-    def __init__(self, width: int, state: int, convolution: int, expand: int) -> None:
+    def __init__(self, width: int, *, state: int = 16, convolution: int = 4, expand: int = 2) -> None:
         super().__init__()
+        check_sizes(state, convolution, expand)
         inner, self.rank, self.state = expand * width, math.ceil(width / 16), state
         self.in_proj = nn.Linear(width, 2 * inner, bias=False)
         self.conv1d = CausalConvolution(inner, convolution)
@@ -46,65 +53,60 @@ class MambaMixer(Mixer):
         with torch.no_grad():
             self.dt_proj.bias.copy_(inverse_softplus_of_steps(inner))
 
-    def forward(self, x: Tensor, memory: Memory | None, last: int, kernels: str) -> tuple[Tensor, Memory]:
+    def forward(self, x: Tensor, memory: Memory, last: int, kernels: str) -> tuple[Tensor, Memory]:
         to_scan, to_gate = self.in_proj.weight.chunk(2)
-        u, inputs = self.conv1d(F.linear(x, to_scan), memory and memory.inputs)
+        u, inputs = self.conv1d(F.linear(x, to_scan), memory.inputs)
         low, B, C = self.x_proj(u).split([self.rank, self.state, self.state], dim=-1)
         dt = F.softplus(F.linear(low, self.dt_proj.weight) + self.dt_proj.bias)
         A = -self.A_log.exp()
-        y, state = selective_scan(u, dt, A, B, C, self.D, memory and memory.state, kernels)
+        # u, dt: [b, T, inner]; A: [inner, N]; B, C: [b, T, N]
+        y, state = selective_scan(u, dt, A, B, C, self.D, memory.state, kernels)
         gate = F.silu(F.linear(x[:, -last:], to_gate))
         return self.out_proj(y[:, -last:] * gate), Memory(state, inputs)
 
 
 class Mamba(Recurrent, name="mamba"):
-    """Mamba (Gu and Dao, 2023).
-
-    Args:
-        vocab_size: V, ids it can read and predict.
-        longest: the longest sequence it will be taught; it can read on.
-        state: numbers that a channel remembers.
-        convolution: steps that the convolution sees.
-        expand: inner channels, in widths.
-        kernels: as in `Recurrent`.
-
-    Raises:
-        LookaheadError: sizes that cannot be.
-    """
+    """Mamba (Gu and Dao, 2023); its sizes are those of `Recurrent` and `MambaMixer`."""
 
     presets: ClassVar = {
         "mamba-tiny": {"layers": 4, "width": 64, "state": 8},  # about the Transformer's "tiny" in weights
         "mamba-mini": {"layers": 12, "width": 512},  # about GPT-Mini's 21 million (the published width is not known)
     }
-
-    def __init__(
-        self,
-        vocab_size: int,
-        longest: int,
-        *,
-        layers: int,
-        width: int,
-        state: int = 16,
-        convolution: int = 4,
-        expand: int = 2,
-        kernels: str = "auto",
-    ) -> None:
-        check_sizes(state, convolution, expand)
-        options = {"layers": layers, "width": width, "state": state, "convolution": convolution, "expand": expand}
-        super().__init__(vocab_size, longest, kernels=kernels, **options)
-
-    def mixer(self) -> MambaMixer:
-        return MambaMixer(**{name: value for name, value in self.own_options.items() if name != "layers"})
+    mixer = MambaMixer
 
 
 class Mamba2Mixer(Mixer):
-    """Like Mamba's, but one projection makes everything, the scan is SSD, and a norm follows the gate."""
+    """As `MambaMixer`, but one projection makes everything, the scan is SSD, and a norm follows the gate.
+
+    Args:
+        head_width: P, channels with a common rate of decay.
+        groups: G, of heads with common B and C.
+    """
 
     operation = SSD
 
-    def __init__(self, width: int, state: int, convolution: int, expand: int, head_width: int, groups: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        state: int = 128,
+        convolution: int = 4,
+        expand: int = 2,
+        head_width: int = 64,
+        groups: int = 1,
+    ) -> None:
         super().__init__()
+        check_sizes(state, convolution, expand)
         inner = expand * width
+        if head_width < 1 or inner % head_width:
+            raise LookaheadError(
+                f"{inner} inner channels ({expand} times width {width}) do not split into heads of {head_width}: "
+                "take a head_width that divides them"
+            )
+        if groups < 1 or inner // head_width % groups:
+            raise LookaheadError(
+                f"{inner // head_width} heads do not split into {groups} groups: take a number that divides them"
+            )
         self.heads, self.groups = inner // head_width, groups
         self.sizes = [inner, groups * state, groups * state]
         self.in_proj = nn.Linear(width, inner + sum(self.sizes) + self.heads, bias=False)
@@ -115,79 +117,40 @@ class Mamba2Mixer(Mixer):
         self.norm = nn.Parameter(torch.ones(inner))
         self.out_proj = nn.Linear(inner, width, bias=False)
 
-    def forward(self, x: Tensor, memory: Memory | None, last: int, kernels: str) -> tuple[Tensor, Memory]:
+    def forward(self, x: Tensor, memory: Memory, last: int, kernels: str) -> tuple[Tensor, Memory]:
         inner = self.sizes[0]
         to_gate, to_scan = self.in_proj.weight.split([inner, self.in_proj.out_features - inner])
         mixed, dt = F.linear(x, to_scan).split([sum(self.sizes), self.heads], dim=-1)
-        mixed, inputs = self.conv1d(mixed, memory and memory.inputs)
+        mixed, inputs = self.conv1d(mixed, memory.inputs)
         u, B, C = mixed.split(self.sizes, dim=-1)
         u = u.unflatten(-1, (self.heads, -1))
         B, C = (v.unflatten(-1, (self.groups, -1)) for v in (B, C))
         dt = F.softplus(dt + self.dt_bias)
         A = -self.A_log.exp()
-        y, state = ssd(u, dt, A, B, C, self.D, memory and memory.state, kernels)
+        # u: [b, T, H, P]; dt: [b, T, H]; A: [H]; B, C: [b, T, G, N]
+        y, state = ssd(u, dt, A, B, C, self.D, memory.state, kernels)
         gated = y[:, -last:].flatten(2) * F.silu(F.linear(x[:, -last:], to_gate))
-        grouped = gated.unflatten(-1, (self.groups, -1))
-        return self.out_proj(F.rms_norm(grouped, grouped.shape[-1:], eps=EPSILON).flatten(-2) * self.norm), Memory(
-            state, inputs
-        )
+        grouped = gated.unflatten(-1, (self.groups, -1))  # [b, last, G, inner / G]
+        normed = F.rms_norm(grouped, grouped.shape[-1:], eps=EPSILON).flatten(-2) * self.norm  # [b, last, inner]
+        return self.out_proj(normed), Memory(state, inputs)
 
 
 class Mamba2(Recurrent, name="mamba2"):
-    """Mamba-2 (Dao and Gu, 2024).
-
-    Args:
-        vocab_size: V, ids it can read and predict.
-        longest: the longest sequence it will be taught; it can read on.
-        state: numbers that a channel remembers.
-        convolution: steps that the convolution sees.
-        expand: inner channels, in widths.
-        head_width: channels with a common rate of decay.
-        groups: of heads, with common B and C.
-        kernels: as in `Recurrent`.
-
-    Raises:
-        LookaheadError: sizes that cannot be.
-    """
+    """Mamba-2 (Dao and Gu, 2024); its sizes are those of `Recurrent` and `Mamba2Mixer`."""
 
     presets: ClassVar = {
         "mamba2-tiny": {"layers": 4, "width": 64, "state": 32, "head_width": 16},
         "mamba2-mini": {"layers": 12, "width": 512},
     }
-
-    def __init__(
-        self,
-        vocab_size: int,
-        longest: int,
-        *,
-        layers: int,
-        width: int,
-        state: int = 128,
-        convolution: int = 4,
-        expand: int = 2,
-        head_width: int = 64,
-        groups: int = 1,
-        kernels: str = "auto",
-    ) -> None:
-        check_sizes(state, convolution, expand)
-        if head_width < 1 or (expand * width) % head_width:
-            raise LookaheadError(
-                f"{expand * width} inner channels ({expand} times width {width}) do not split into heads of "
-                f"{head_width}: take a head_width that divides them"
-            )
-        heads = expand * width // head_width
-        if groups < 1 or heads % groups:
-            raise LookaheadError(f"{heads} heads do not split into {groups} groups: take a number that divides them")
-        sizes = {"state": state, "convolution": convolution, "expand": expand}
-        more = {"head_width": head_width, "groups": groups}
-        super().__init__(vocab_size, longest, kernels=kernels, layers=layers, width=width, **sizes, **more)
-
-    def mixer(self) -> Mamba2Mixer:
-        return Mamba2Mixer(**{name: value for name, value in self.own_options.items() if name != "layers"})
+    mixer = Mamba2Mixer
 
 
 def check_sizes(state: int, convolution: int, expand: int) -> None:
-    """What mamba-ssm's kernels can compute, so that a model runs everywhere."""
+    """Sizes, checked against what mamba-ssm's kernels can compute, so that a model runs everywhere.
+
+    Raises:
+        LookaheadError: sizes that cannot be.
+    """
     check_range("state", state, 1, 256, "mamba-ssm's kernels go no further")
     check_range("convolution", convolution, 2, 4, "that is what the original's convolution can compute")
     if expand < 1:

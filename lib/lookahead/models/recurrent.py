@@ -6,6 +6,7 @@ positions, since a recurrence knows the order.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,21 +28,32 @@ INITIAL_DEVIATION = 0.4
 
 @dataclass
 class Memory:
-    """What a mixer knows of the past: its state, and the last inputs of its convolution [b, K - 1, channels]."""
+    """What a mixer keeps of the tokens that were read; nothing at the start."""
 
-    state: Tensor
-    inputs: Tensor
+    state: Tensor | None = None
+    """State of the scan, in the shape that the operation gives it."""
+    inputs: Tensor | None = None
+    """The last inputs of the convolution, [b, K - 1, channels]."""
 
 
 class Mixer(nn.Module):
-    """What differs between recurrent models: how the steps of a sequence are mixed."""
+    """Mixes the steps of a sequence: the part in which recurrent models differ.
+
+    The keyword arguments of a mixer's constructor, beside the width, are options of its model.
+    """
 
     operation: ClassVar[Operation]
-    """Its scan."""
+    """The scan."""
     out_proj: nn.Linear
 
-    def forward(self, x: Tensor, memory: Memory | None, last: int, kernels: str) -> tuple[Tensor, Memory]:
-        """The last so many outputs for x [b, T, D], which follows what `memory` has seen: [b, last, D]."""
+    def forward(self, x: Tensor, memory: Memory, last: int, kernels: str) -> tuple[Tensor, Memory]:
+        """Outputs [b, last, D] for the last steps of x [b, T, D], and the memory after x.
+
+        Args:
+            memory: of the steps before x.
+            last: how many steps, counted from the end, are wanted.
+            kernels: how the scan is computed.
+        """
         raise NotImplementedError
 
 
@@ -53,46 +65,59 @@ class Block(nn.Module):
         self.norm = nn.RMSNorm(width, EPSILON)
         self.mixer = mixer
 
-    def forward(self, x: Tensor, memory: Memory | None, last: int, kernels: str) -> tuple[Tensor, Memory]:
+    def forward(self, x: Tensor, memory: Memory, last: int, kernels: str) -> tuple[Tensor, Memory]:
         mixed, after = self.mixer(self.norm(x), memory, last, kernels)
         return x[:, -last:] + mixed, after
 
 
 class Recurrent(Model):
-    """`layers` blocks around the mixers that a subclass makes from `options`, its constructor's own.
+    """`layers` blocks around mixers; a subclass names their class.
 
     Linear maps start as torch's own, uniform with deviation 0.58 / sqrt(inputs), and those that write into the
     residual stream smaller by sqrt(layers); both as in the original.
 
     Args:
-        kernels: how the scan is computed: "auto", "reference", "torch" or "mamba_ssm" (see `models.kernels`). It says
-            how a model runs, not which it is: no option of a run. LOOKAHEAD_KERNELS sets it for a whole process.
+        vocab_size: V, ids that the model can read and predict.
+        longest: the longest sequence that it will be taught; it can read on.
+        kernels: how the scan is computed: "auto", "reference", "torch" or "mamba_ssm" (see `models.ops.dispatch`). That
+            is how a model runs, not which model it is: no option of a run. LOOKAHEAD_KERNELS sets it for a process.
+        mixer_options: the keyword arguments of the mixer.
+
+    Raises:
+        LookaheadError: sizes that cannot be.
     """
 
     supplied = Model.supplied | {"kernels"}
     stackable = False  # its scans are autograd functions of our own
+    mixer: ClassVar[type[Mixer]]
     blocks: Sequence[Block]
 
-    def __init__(self, vocab_size: int, longest: int, *, kernels: str, **options: Any) -> None:
+    def __init__(
+        self, vocab_size: int, longest: int, *, layers: int, width: int, kernels: str = "auto", **mixer_options: Any
+    ) -> None:
         super().__init__()
-        layers, width = options["layers"], options["width"]
         if min(layers, width) < 1:
             raise LookaheadError(f"layers and width must be at least 1, not {layers} and {width}")
         resolve(kernels)
         self.vocab_size, self.longest, self.width = vocab_size, longest, width
         self.kernels = kernels
-        self.own_options = options
+        self.mixer_options = mixer_options
         self.token_embedding = nn.Embedding(vocab_size, width)
-        self.blocks = nn.ModuleList(Block(width, self.mixer()) for _ in range(layers))  # type: ignore[assignment]
+        self.blocks = nn.ModuleList(  # type: ignore[assignment]
+            Block(width, self.mixer(width, **mixer_options)) for _ in range(layers)
+        )
         self.final_norm = nn.RMSNorm(width, EPSILON)
         nn.init.normal_(self.token_embedding.weight, std=INITIAL_DEVIATION / math.sqrt(width))
         with torch.no_grad():
             for block in self.blocks:
                 block.mixer.out_proj.weight /= math.sqrt(layers)
 
-    def mixer(self) -> Mixer:
-        """A new mixer."""
-        raise NotImplementedError
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        """Layers and width, and the options of the mixer."""
+        own = {name: default for name, default in super().options().items() if name != "mixer_options"}
+        mixer = inspect.signature(cls.mixer).parameters.values()
+        return own | {p.name: p.default for p in mixer if p.kind is p.KEYWORD_ONLY}
 
     def forward(
         self,
@@ -113,17 +138,22 @@ class Recurrent(Model):
             raise LookaheadError(
                 f"a {self.name} has no positions but the order itself: leave them out, or count from 0"
             )
-        x, _ = self.read(inputs, [None] * len(self.blocks), last)
+        x, _ = self.read(inputs, [Memory()] * len(self.blocks), last)
         return x
 
-    def step(
+    def decode(
         self, tokens: Tensor, cache: list[Memory] | None = None, last: int | None = None
     ) -> tuple[Tensor, list[Memory]]:
-        """As `Model.step`; the cache is a memory for each block, of the same size however much was read."""
-        return self.read(tokens, cache or [None] * len(self.blocks), last)
+        """As `Model.decode`; the cache is a memory for each block, of the same size however much was read."""
+        return self.read(tokens, cache or [Memory()] * len(self.blocks), last)
 
-    def read(self, inputs: Tensor, memories: Sequence[Memory | None], last: int | None) -> tuple[Tensor, list[Memory]]:
-        """Hidden states [b, last, D] of the inputs [b, T] or [b, T, D] that follow what the memories have seen."""
+    def read(self, inputs: Tensor, memories: Sequence[Memory], last: int | None) -> tuple[Tensor, list[Memory]]:
+        """Hidden states [b, last, D] of inputs [b, T] or [b, T, D], and the memories after them.
+
+        Args:
+            memories: of the steps before the inputs, one for each block.
+            last: as in `Model.forward`.
+        """
         x = inputs if inputs.is_floating_point() else self.embed(inputs)
         length = x.shape[1]
         if last is not None and not 1 <= last <= length:
@@ -136,7 +166,7 @@ class Recurrent(Model):
         return x, after
 
     def kernels_used(self, device: torch.device, precision: torch.dtype) -> str:
-        """ "reference", "torch" or "mamba_ssm"."""
+        """The way in which the scan is computed: "reference", "torch" or "mamba_ssm"."""
         return self.blocks[0].mixer.operation.choose(self.kernels, device, precision)[0]
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -146,8 +176,8 @@ class Recurrent(Model):
         return F.linear(self.final_norm(hidden), self.token_embedding.weight)
 
     def fresh(self, layers: int) -> Recurrent:
-        options = {**self.own_options, "layers": layers}
-        return type(self)(self.vocab_size, self.longest, kernels=self.kernels, **options)
+        sizes = {"layers": layers, "width": self.width, **self.mixer_options}
+        return type(self)(self.vocab_size, self.longest, kernels=self.kernels, **sizes)
 
 
 class CausalConvolution(nn.Conv1d):
@@ -157,7 +187,11 @@ class CausalConvolution(nn.Conv1d):
         super().__init__(channels, channels, size, groups=channels)
 
     def forward(self, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """[b, T, channels] after the inputs `before` [b, K - 1, channels], zeros if None; and those for next time."""
+        """Outputs for x [b, T, channels], and the last K - 1 inputs.
+
+        Args:
+            before: the K - 1 inputs before x, [b, K - 1, channels]; zeros if None.
+        """
         reach = self.kernel_size[0] - 1
         if before is None:
             before = x.new_zeros(x.shape[0], reach, x.shape[2])
@@ -202,6 +236,10 @@ def inverse_softplus_of_steps(count: int, smallest: float = 1e-3, largest: float
 
 
 def check_range(name: str, value: int, least: int, most: int, why: str) -> None:
-    """LookaheadError for a size outside of what can be computed."""
+    """A size, checked.
+
+    Raises:
+        LookaheadError: it lies outside of what can be computed.
+    """
     if not least <= value <= most:
         raise LookaheadError(f"{name} must lie between {least} and {most}, not {value}: {why}")

@@ -5,12 +5,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Asked, Loss, Needs, Objective
+from lookahead.contracts import Loss, Needs
 from lookahead.errors import CannotContinue, LookaheadError
-from lookahead.objectives.sequences import answer_loss, ask, generate, read
+from lookahead.objectives.sequences import PromptFirst, answer_loss, generate, read
 
 
-class Hints(Objective, name="hints"):
+class Hints(PromptFirst, name="hints"):
     """Every answer input is the true token or the dummy `$`.
 
     Both shown is teacher forcing, both hidden is teacherless training (answered token by token).
@@ -48,25 +48,16 @@ class Hints(Objective, name="hints"):
         return Needs(longest=prompt_length + answer_length - 1, extra_tokens=1)
 
     def hints(self, answers: Tensor) -> Tensor:
-        """What is read of the answer, [B, A - 1]."""
+        """The inputs behind the prompt, [B, A - 1], for answers [B, A]."""
         return torch.where(self.shown, answers[:, :-1], self.dummy)
 
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
-        return answer_loss(read(self.model, prompts, self.hints(answers)), answers, self.taught)
+        return answer_loss(read(self.model, prompts, self.hints(answers)), answers, self.mask(answers), self.taught)
 
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """Autoregressive: the model reads its own tokens where hints are shown, dummies elsewhere."""
-        if given is not None and not self.shows_last(given):
+        if given is not None and not self.shown[given.shape[1] - 1 : given.shape[1]].all():
             raise CannotContinue("the last forced token would be hidden from the network: it cannot go on from it")
         return generate(self.model, prompts, self.answer_length, given, self.hints)
-
-    def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
-        """For the evaluation: the prompt is read once."""
-        can = self.shows_last(forced)
-        return ask(self.model, prompts, answers, forced if can else None, self.hints, self.taught)
-
-    def shows_last(self, given: Tensor) -> bool:
-        """Whether the network reads the last of the forced tokens [B, K]."""
-        return bool(self.shown[given.shape[1] - 1 : given.shape[1]].all())

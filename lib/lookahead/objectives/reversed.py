@@ -1,32 +1,35 @@
 """The same teacher, the answer back to front: from the goal every step is a look at the one edge into it."""
 
+from typing import Any
+
 from torch import Tensor
 
-from lookahead.contracts import Asked, Loss
-from lookahead.errors import CannotContinue
-from lookahead.objectives.sequences import ask
+from lookahead.contracts import Loss, Task
+from lookahead.errors import CannotContinue, LookaheadError
 from lookahead.objectives.teacher_forcing import TeacherForcing
 
 
 class Reversed(TeacherForcing, name="reversed"):
-    """Teacher forcing on the answer reversed (Bachmann and Nagarajan, 2024, "reversed")."""
+    """Teacher forcing on the answer reversed (Bachmann and Nagarajan, 2024, "reversed").
+
+    Raises:
+        LookaheadError: a task whose answers differ in length; reversed, they would begin with their filling.
+    """
+
+    def __init__(self, model: Any, task: Any) -> None:
+        super().__init__(model, task)
+        if type(task).taught is not Task.taught:
+            raise LookaheadError(
+                f"reversed answers begin at the last token: {task.name} must have answers of one length"
+            )
 
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
-        return flipped(super().forward(prompts, answers.flip(1)))
+        loss = super().forward(prompts, answers.flip(1))
+        return Loss(loss.total, loss.tokens.flip(1), loss.predictions.flip(1))
 
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         if given is not None:
             raise CannotContinue("reversed answers start at the goal: they cannot go on from the start of a path")
         return super().answer(prompts).flip(1)
-
-    def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
-        """For the evaluation: the prompt is read once."""
-        loss, given, _ = ask(self.model, prompts, answers.flip(1), forced=None)
-        return flipped(loss), given.flip(1), None
-
-
-def flipped(loss: Loss) -> Loss:
-    """What was measured of a reversed answer, in the task's order."""
-    return Loss(loss.total, loss.tokens.flip(1), loss.predictions.flip(1))

@@ -15,64 +15,86 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookahead.contracts import Asked, Loss, Model
+from lookahead.contracts import Loss, Model, Objective
 from lookahead.errors import LookaheadError
 
 
-def read(model: Model, prompts: Tensor, hints: Tensor) -> Tensor:
-    """Logits of every answer token [B, A, V], from prompts [B, P] and hints [B, A - 1]."""
-    hidden = model(torch.cat([prompts, hints], dim=1), last=hints.shape[1] + 1)
-    return model.unembed(hidden)
-
-
-def answer_loss(logits: Tensor, answers: Tensor, taught: Tensor | None = None) -> Loss:
-    """Cross entropy on the answer alone.
-
-    Args:
-        logits: [B, A, V].
-        answers: [B, A].
-        taught: indices of the tokens to teach; all if not given.
-    """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    tokens = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none").view_as(answers)
-    total = tokens.mean()
-    if taught is not None:
-        chosen = tokens.index_select(1, taught)
-        total = chosen.mean()
-        tokens = torch.full_like(tokens, torch.nan).index_copy(1, taught, chosen)
-    return Loss(total, tokens, logits.argmax(dim=-1))
-
-
-Hint = Callable[[Tensor], Tensor]
-"""What a model reads of an answer, or of what it has of one: [B, A] -> [B, A - 1]."""
-
-
-def all_but_last(answers: Tensor) -> Tensor:
-    """The answer itself."""
-    return answers[:, :-1]
-
-
 @dataclass
-class Prompts:
+class Prefilled:
     """Prompts that a model has read."""
 
     tokens: Tensor
     """[B, P]."""
     hidden: Tensor
-    """Of the last token, [B, 1, D]."""
+    """Hidden state of the last prompt token, [B, 1, D]."""
     cache: Any
-    """To go on from, as often as wanted."""
+    """The model's cache of the prompt, to be extended as often as wanted."""
 
 
-def read_prompts(model: Model, tokens: Tensor) -> Prompts:
-    """Reads prompts [B, P], for what comes after them."""
-    return Prompts(tokens, *model.step(tokens, last=1))
+class PromptFirst(Objective):
+    """An objective whose sequences are a prompt and hints, as drawn above, read from left to right."""
+
+    def prefill(self, prompts: Tensor) -> Prefilled:
+        return prefill(self.model, prompts)
+
+    def dummies(self, prompts: Tensor | Prefilled) -> Tensor:
+        """Hints [B, A - 1] that are all the dummy `$`."""
+        tokens = prompts if isinstance(prompts, Tensor) else prompts.tokens
+        return tokens.new_full((len(tokens), self.answer_length - 1), self.dummy)
+
+
+def prefill(model: Model, prompts: Tensor) -> Prefilled:
+    """Prompts [B, P], read by the model."""
+    return Prefilled(prompts, *model.decode(prompts, last=1))
+
+
+def read(model: Model, prompts: Tensor | Prefilled, hints: Tensor) -> Tensor:
+    """Logits of every answer token [B, A, V], from prompts [B, P] and hints [B, A - 1]."""
+    if isinstance(prompts, Tensor):
+        hidden = model(torch.cat([prompts, hints], dim=1), last=hints.shape[1] + 1)
+    elif hints.shape[1]:
+        hidden = torch.cat([prompts.hidden, model.decode(hints, prompts.cache)[0]], dim=1)
+    else:
+        hidden = prompts.hidden
+    return model.unembed(hidden)
+
+
+def answer_loss(logits: Tensor, answers: Tensor, mask: Tensor | None = None, taught: Tensor | None = None) -> Loss:
+    """Cross entropy on the answer alone: the mean over examples of the mean over the tokens that are taught.
+
+    Args:
+        logits: [B, A, V].
+        answers: [B, A].
+        mask: which tokens of each answer are taught, [B, A], bool; all if not given.
+        taught: indices of the tokens to teach; all if not given.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    tokens = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none").view_as(answers)
+    if taught is not None:
+        tokens = torch.full_like(tokens, torch.nan).index_copy(1, taught, tokens.index_select(1, taught))
+    chosen = tokens if taught is None else tokens.index_select(1, taught)
+    if mask is None:
+        total = chosen.mean()
+    else:
+        counts = mask if taught is None else mask.index_select(1, taught)
+        total = (torch.where(counts, chosen, 0).sum(dim=1) / counts.sum(dim=1)).mean()
+        tokens = torch.where(mask, tokens, torch.nan)
+    return Loss(total, tokens, logits.argmax(dim=-1))
+
+
+Hint = Callable[[Tensor], Tensor]
+"""The hints of an answer, or of what is known of it: [B, A] -> [B, A - 1]."""
+
+
+def all_but_last(answers: Tensor) -> Tensor:
+    """The answer itself as hints."""
+    return answers[:, :-1]
 
 
 @torch.no_grad()
 def generate(
     model: Model,
-    prompts: Tensor | Prompts,
+    prompts: Tensor | Prefilled,
     length: int,
     given: Tensor | None = None,
     hint: Hint = all_but_last,
@@ -80,12 +102,15 @@ def generate(
     """Greedy answers [B, length], token by token with the model's cache.
 
     Args:
-        prompts: [B, P], or those that were read.
+        prompts: tokens [B, P], or prompts that were read.
         given: forced first tokens [B, K].
         hint: what the model reads of the answer so far.
+
+    Raises:
+        LookaheadError: more forced tokens than an answer has.
     """
     if isinstance(prompts, Tensor):
-        prompts = read_prompts(model, prompts)
+        prompts = prefill(model, prompts)
     hidden, cache = prompts.hidden, prompts.cache
     answers = prompts.tokens.new_zeros(len(prompts.tokens), length)
     known = 0
@@ -95,34 +120,9 @@ def generate(
             raise LookaheadError(f"{known} forced tokens, but an answer has {length}")
         answers[:, :known] = given
     if 0 < known < length:
-        hidden, cache = model.step(hint(answers)[:, :known], cache, last=1)
+        hidden, cache = model.decode(hint(answers)[:, :known], cache, last=1)
     for i in range(known, length):
         answers[:, i] = model.unembed(hidden[:, -1]).argmax(dim=-1)
         if i + 1 < length:
-            hidden, cache = model.step(hint(answers)[:, i : i + 1], cache, last=1)
+            hidden, cache = model.decode(hint(answers)[:, i : i + 1], cache, last=1)
     return answers
-
-
-@torch.no_grad()
-def ask(
-    model: Model,
-    prompts: Tensor,
-    answers: Tensor,
-    forced: Tensor | None,
-    hint: Hint = all_but_last,
-    taught: Tensor | None = None,
-) -> Asked:
-    """`Objective.ask` of what is taught with hints and answers by `generate`, the prompts read once.
-
-    Args:
-        forced: None where it cannot go on from forced tokens.
-        taught: as in `answer_loss`.
-    """
-    known, length = read_prompts(model, prompts), answers.shape[1]
-    hidden = known.hidden
-    if length > 1:
-        behind, _ = model.step(hint(answers), known.cache)
-        hidden = torch.cat([hidden, behind], dim=1)
-    loss = answer_loss(model.unembed(hidden), answers, taught)
-    led = None if forced is None else generate(model, known, length, forced, hint)
-    return loss, generate(model, known, length, hint=hint), led

@@ -4,11 +4,11 @@ from typing import Any
 
 from torch import Tensor
 
-from lookahead.contracts import Asked, Loss, Needs, Objective
-from lookahead.objectives.sequences import answer_loss, ask, generate, read
+from lookahead.contracts import Loss, Needs
+from lookahead.objectives.sequences import PromptFirst, answer_loss, generate, read
 
 
-class TeacherForcing(Objective, name="teacher_forcing"):
+class TeacherForcing(PromptFirst, name="teacher_forcing"):
     """-sum_i log p(a_i | prompt, a_0 ... a_{i-1}), the true tokens before it shown (Williams and Zipser, 1989)."""
 
     @classmethod
@@ -18,12 +18,8 @@ class TeacherForcing(Objective, name="teacher_forcing"):
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
-        return answer_loss(read(self.model, prompts, hints=answers[:, :-1]), answers)
+        return answer_loss(read(self.model, prompts, hints=answers[:, :-1]), answers, self.mask(answers))
 
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """Autoregressive: the model reads its own tokens where the teacher's stood."""
         return generate(self.model, prompts, self.answer_length, given)
-
-    def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
-        """For the evaluation: the prompt is read once."""
-        return ask(self.model, prompts, answers, forced)

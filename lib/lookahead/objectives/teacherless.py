@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Asked, Loss, Needs, Objective
+from lookahead.contracts import Loss, Needs
 from lookahead.errors import CannotContinue
-from lookahead.objectives.sequences import answer_loss, read
+from lookahead.objectives.sequences import PromptFirst, answer_loss, read
 
 
-class Teacherless(Objective, name="teacherless"):
+class Teacherless(PromptFirst, name="teacherless"):
     """-sum_i log p(a_i | prompt, $ ... $) (Monea et al., 2023; Bachmann and Nagarajan, 2024, "teacherless")."""
 
     @classmethod
@@ -19,13 +19,12 @@ class Teacherless(Objective, name="teacherless"):
 
     def read_blind(self, prompts: Tensor) -> Tensor:
         """Logits of every answer token [B, A, V] from the prompt alone, in one pass."""
-        dummies = prompts.new_full((prompts.shape[0], self.answer_length - 1), self.dummy)
-        return read(self.model, prompts, hints=dummies)
+        return read(self.model, prompts, hints=self.dummies(prompts))
 
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
-        return answer_loss(self.read_blind(prompts), answers)
+        return answer_loss(self.read_blind(prompts), answers, self.mask(answers))
 
     @torch.no_grad()
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
@@ -33,9 +32,3 @@ class Teacherless(Objective, name="teacherless"):
         if given is not None:
             raise CannotContinue("teacherless answers come in one pass that never reads an answer token")
         return self.read_blind(prompts).argmax(dim=-1)
-
-    @torch.no_grad()
-    def ask(self, prompts: Tensor, answers: Tensor, forced: Tensor, noise: Tensor | None = None) -> Asked:
-        """For the evaluation: both in one pass."""
-        loss = self(prompts, answers)
-        return loss, loss.predictions, None

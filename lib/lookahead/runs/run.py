@@ -15,8 +15,9 @@ import torch
 import lookahead.models
 import lookahead.objectives
 import lookahead.tasks  # noqa: F401 (the three register what they hold)
-from lookahead.contracts import REQUIRED, RESERVED_TOKENS, Model, Named, Objective, Task, whole_number
+from lookahead.contracts import RESERVED_TOKENS, Model, Objective, Task, whole_number
 from lookahead.errors import LookaheadError
+from lookahead.registry import REQUIRED, Named
 from lookahead.training.settings import Settings
 
 KINDS: dict[str, type[Named]] = {"task": Task, "model": Model, "objective": Objective}
@@ -119,7 +120,7 @@ class Run(Settings):
             torch.manual_seed(self.seed)
             built = model_kind(vocab_size=task.vocab_size + len(RESERVED_TOKENS), longest=needs.longest, **model)
             taught = kind(built, task, **objective)
-        taught.wants_noise = needs.noise
+        taught.noise_per_token = needs.noise
         return task, taught
 
 

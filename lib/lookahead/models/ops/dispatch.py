@@ -35,21 +35,21 @@ TF32's 10 bits; bfloat16 has 8. A kernel that computes something else is off by 
 
 Inputs = tuple[Tensor, ...]
 Outcome = tuple[Tensor, Tensor]
-"""What comes out, and the last state."""
+"""The output, and the state after the last step."""
 
 
 def at_least_float32(x: Tensor, *rest: Tensor) -> list[Tensor]:
-    """All in the precision of x, or float32 where that is higher."""
+    """The tensors in the precision of x, or in float32 where that is higher."""
     kind = torch.promote_types(x.dtype, torch.float32)
     return [v.to(kind) for v in (x, *rest)]
 
 
 OPERATIONS: list[Operation] = []
-"""All there are."""
+"""Every operation of the library, for `report`."""
 
 
 class Unusable(Exception):
-    """Why mamba-ssm's kernel cannot be used. `expected`: nothing is wrong, it is just not for here."""
+    """The reason why mamba-ssm's kernel cannot be used; `expected` where nothing is wrong, such as without a GPU."""
 
     def __init__(self, reason: str, expected: bool = False) -> None:
         super().__init__(reason)
@@ -58,15 +58,15 @@ class Unusable(Exception):
 
 @dataclass
 class Operation:
-    """One operation and the ways to compute it; each takes (*inputs, state) and gives an `Outcome`.
+    """An operation and the ways to compute it; each takes (*inputs, state) and gives an `Outcome`.
 
     Args:
         function: mamba-ssm's, as "module:name".
-        arguments: those it is called with.
-        compiled: whether it needs mamba-ssm's compiled extension (the rest of mamba-ssm is Triton).
+        arguments: the names of the arguments that it is called with.
+        needs_extension: whether that function needs mamba-ssm's compiled extension (the rest of mamba-ssm is Triton).
         fused: computes with mamba-ssm's function, which is its first argument.
         resumes: whether that function can start from a state.
-        example: small inputs to compare on, given a device and a dtype.
+        probe_inputs: small inputs to compare on, given a device and a dtype.
     """
 
     name: str
@@ -75,9 +75,9 @@ class Operation:
     fused: Callable[..., Outcome]
     function: str
     arguments: tuple[str, ...]
-    compiled: bool
+    needs_extension: bool
     resumes: bool
-    example: Callable[[torch.device, torch.dtype], Inputs]
+    probe_inputs: Callable[[torch.device, torch.dtype], Inputs]
     verdicts: dict[tuple[torch.device, torch.dtype], tuple[Callable[..., Any] | None, str]] = field(
         default_factory=dict
     )
@@ -86,7 +86,7 @@ class Operation:
         OPERATIONS.append(self)
 
     def __call__(self, kernels: str, inputs: Inputs, state: Tensor | None) -> Outcome:
-        """Computes it by the chosen way.
+        """The outcome, computed by the chosen way.
 
         Raises:
             LookaheadError: an unknown way, mamba-ssm where it cannot be used, or float16 on a CPU.
@@ -101,7 +101,7 @@ class Operation:
     def choose(
         self, kernels: str, device: torch.device, dtype: torch.dtype, resuming: bool = False
     ) -> tuple[str, Callable[..., Any] | None, str]:
-        """The way to compute, mamba-ssm's function where that is it, and why a faster way was passed over."""
+        """The way to compute, mamba-ssm's function if that is the way, and the reason to pass over a faster one."""
         kernels = resolve(kernels)
         if device.type == "cpu" and dtype == torch.float16:
             raise LookaheadError(f"{self.name} in float16 on a CPU: take float32 or bfloat16")
@@ -144,7 +144,7 @@ class Operation:
         least, below = FUSED_VERSIONS
         if not least <= _numbers(version) < below:
             raise Unusable(f"version {version} is not one of those known to fit: {least[0]}.{least[1]} to {least[0]}.x")
-        if self.compiled and not extension:
+        if self.needs_extension and not extension:
             raise Unusable("its compiled extension selective_scan_cuda is missing: make gpu builds it")
         module, name = self.function.split(":")
         try:
@@ -162,7 +162,7 @@ class Operation:
         for way in (self.reference, lambda *given: self.fused(function, *given)):
             try:
                 with torch.inference_mode(False), torch.enable_grad():
-                    inputs = [value.requires_grad_() for value in self.example(device, dtype)]
+                    inputs = [value.requires_grad_() for value in self.probe_inputs(device, dtype)]
                     y, _ = way(*inputs, None)
                     weights = torch.linspace(-1, 1, y.numel(), device=device).view_as(y)
                     found.append([y, *torch.autograd.grad((y.float() * weights).sum(), inputs)])
@@ -181,7 +181,11 @@ class Operation:
 
 
 def resolve(kernels: str) -> str:
-    """Checks the name; "auto" is what LOOKAHEAD_KERNELS says, for a whole process, where that is set."""
+    """The name of a way to compute, checked; for "auto" the one that LOOKAHEAD_KERNELS sets for the process, if any.
+
+    Raises:
+        LookaheadError: no such way.
+    """
     if kernels not in KERNELS:
         raise LookaheadError(f"unknown kernels {kernels!r}; known: {', '.join(KERNELS)}")
     if kernels == "auto" and (chosen := os.environ.get("LOOKAHEAD_KERNELS")):
@@ -192,7 +196,7 @@ def resolve(kernels: str) -> str:
 
 
 def import_mamba_ssm() -> tuple[str, bool]:
-    """Imports mamba-ssm: its version, and whether its compiled extension is there.
+    """The version of mamba-ssm, which is imported, and whether its compiled extension is there.
 
     Raises:
         Unusable: it is not installed, or cannot be imported.
@@ -228,12 +232,12 @@ def _stand_in(name: str) -> Iterator[bool]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """2.3.1.post1 as (2, 3, 1)."""
+    """The first three numbers of a version: (2, 3, 1) for 2.3.1.post1."""
     return tuple(int(part) for part in re.findall(r"\d+", version.split("post")[0])[:3])
 
 
 def report(device: torch.device) -> list[str]:
-    """Device, torch, and for every operation and precision which way is taken, and why no faster one."""
+    """Lines of text: device, torch, and for every operation and precision the way taken and why no faster one."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"threads: {torch.get_num_threads()}"
     cuda = f"CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
     lines = [f"device: {device.type} ({name})", f"torch: {torch.__version__} ({cuda})"]

@@ -46,7 +46,7 @@ def selective_scan(
 
 
 def scan_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor | None) -> Outcome:
-    """As it is written, step by step; float32 at least."""
+    """The scan as it is written above, step by step; in float32 at least."""
     dtype, (x, dt, A, B, C) = x.dtype, at_least_float32(x, dt, A, B, C)
     h = x.new_zeros(x.shape[0], *A.shape) if state is None else state.to(x.dtype)
     y = []
@@ -66,15 +66,15 @@ def scan_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state
 
 
 def scan_torch(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor | None) -> Outcome:
-    """In chunks, with a backward pass of its own; float32 at least."""
+    """The scan in chunks, with a backward pass of its own; in float32 at least."""
     dtype, (x, dt, A, B, C) = x.dtype, at_least_float32(x, dt, A, B, C)
     state = x.new_zeros(x.shape[0], *A.shape) if state is None else state.to(x.dtype)
-    y, last = ChunkedScan.apply(x, dt, A, B, C, state, *how(x, A))  # type: ignore[misc]
+    y, last = ChunkedScan.apply(x, dt, A, B, C, state, *chunking(x, A))  # type: ignore[misc]
     return y.to(dtype), last
 
 
-def how(x: Tensor, A: Tensor) -> tuple[int, Callable[..., None]]:
-    """Steps in a chunk, and how a chunk's recurrence is computed.
+def chunking(x: Tensor, A: Tensor) -> tuple[int, Callable[..., None]]:
+    """Steps in a chunk, and the function that computes a chunk's recurrence.
 
     On a CPU: chunks that about fit the cache, step by step. On a GPU a step is a call that keeps it busy for
     no time: longer chunks, by doubling.
@@ -95,7 +95,7 @@ def step_by_step(decay: Tensor, h: Tensor, reverse: bool = False) -> None:
 
 
 def by_doubling(decay: Tensor, h: Tensor, reverse: bool = False) -> None:
-    """The same in log2 Q rounds (Hillis and Steele, 1986): after k of them, each h_t holds its last 2^k inputs."""
+    """As `step_by_step`, in log2 Q rounds (Hillis and Steele, 1986): after k of them h_t holds its last 2^k inputs."""
     if reverse:
         turned = h.flip(0)
         by_doubling(decay.flip(0).roll(1, 0), turned)
@@ -120,10 +120,10 @@ class ChunkedScan(torch.autograd.Function):
         decay, states = (h.new_empty(size, *h.shape) for _ in range(2))
         for start, now in zip(starts, chunks(len(x), size), strict=True):
             start.copy_(h)
-            h = run(x[now], dt[now], A, B[now], start, decay, states, recur)
-            y[now] = combine(C[now], states)
+            h = scan_chunk(x[now], dt[now], A, B[now], start, decay, states, recur)
+            y[now] = weighted_sum(C[now], states)
         ctx.save_for_backward(*tensors, starts)
-        ctx.how = size, recur
+        ctx.chunking = size, recur
         return y.transpose(0, 1), h.transpose(1, 2).contiguous()
 
     @staticmethod
@@ -135,22 +135,22 @@ class ChunkedScan(torch.autograd.Function):
         dC_t = dy_t h_t, d(dt_t x_t) = B_t g_t, dB_t = (dt_t x_t) g_t, d(dt_t A) = exp(dt_t A) h_{t-1} g_t.
         """
         *tensors, starts = ctx.saved_tensors
-        size, recur = ctx.how
+        size, recur = ctx.chunking
         x, dt, A, B, C = time_first(*tensors)
         dy, carry = dy.transpose(0, 1), dlast.transpose(1, 2).contiguous()
         dx, ddt, dB, dC = (torch.empty_like(v) for v in (x, dt, B, C))
         dA = torch.zeros_like(A)
         decay, states, grads = (carry.new_empty(size, *carry.shape) for _ in range(3))
         for start, now in reversed(list(zip(starts, chunks(len(x), size), strict=True))):
-            run(x[now], dt[now], A, B[now], start, decay, states, recur)
+            scan_chunk(x[now], dt[now], A, B[now], start, decay, states, recur)
             q = len(x[now])
             a, h, g = decay[:q], states[:q], grads[:q]
             torch.mul(C[now, :, :, None], dy[now, :, None], out=g)
             g[-1] += carry
             recur(a, g, reverse=True)
-            dC[now] = combine(dy[now], h.transpose(2, 3))
-            dB[now] = combine(dt[now] * x[now], g.transpose(2, 3))
-            written = combine(B[now], g)
+            dC[now] = weighted_sum(dy[now], h.transpose(2, 3))
+            dB[now] = weighted_sum(dt[now] * x[now], g.transpose(2, 3))
+            written = weighted_sum(B[now], g)
             dx[now], ddt[now] = written * dt[now], written * x[now]
             carry = g.mul_(a)[0].clone()
             g[1:] *= h[:-1]
@@ -162,7 +162,7 @@ class ChunkedScan(torch.autograd.Function):
 
 
 def time_first(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> list[Tensor]:
-    """As the loops read them: views [T, b, ...], and A as [N, D]."""
+    """The inputs with the time first: views [T, b, ...], and A as [N, D]."""
     x, dt, B, C = (v.transpose(0, 1) for v in (x, dt, B, C))
     return [x, dt, A.T.contiguous(), B, C]
 
@@ -172,21 +172,17 @@ def chunks(length: int, size: int) -> list[slice]:
     return [slice(first, min(first + size, length)) for first in range(0, length, size)]
 
 
-def run(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    start: Tensor,
-    decay: Tensor,
-    states: Tensor,
+def scan_chunk(
+    x: Tensor,  # [Q, b, D]
+    dt: Tensor,  # [Q, b, D]
+    A: Tensor,  # [N, D]
+    B: Tensor,  # [Q, b, N]
+    start: Tensor,  # the state before the chunk, [b, N, D]
+    decay: Tensor,  # filled, [at least Q, b, N, D]
+    states: Tensor,  # filled, [at least Q, b, N, D]
     recur: Callable[..., None],
 ) -> Tensor:
-    """One chunk of Q steps from the state `start` [b, N, D]: fills `decay` and `states`, [Q, b, N, D].
-
-    Returns:
-        the last state.
-    """
+    """The state after a chunk of Q steps, [b, N, D]; `decay` and `states` are filled with those of every step."""
     decay, states = decay[: len(x)], states[: len(x)]
     torch.mul(dt[:, :, None], A, out=decay).exp_()
     torch.mul((dt * x)[:, :, None], B[..., None], out=states)
@@ -195,8 +191,8 @@ def run(
     return states[-1]
 
 
-def combine(weights: Tensor, rows: Tensor) -> Tensor:
-    """Sum of rows [Q, b, R, S] with weights [Q, b, R]: [Q, b, S]."""
+def weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:
+    """Sums of the rows [Q, b, R, S] with weights [Q, b, R]: [Q, b, S]."""
     rows = rows[: len(weights)].flatten(0, 1)
     return torch.bmm(weights.flatten(0, 1)[:, None], rows).view(*weights.shape[:2], -1)
 
@@ -207,7 +203,7 @@ def combine(weights: Tensor, rows: Tensor) -> Tensor:
 def scan_fused(
     selective_scan_fn: Callable[..., Any], x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: None
 ) -> Outcome:
-    """By mamba-ssm, whose tensors end in the time: [b, D, T] and [b, N, T]."""
+    """The scan by mamba-ssm, whose tensors end in the time: [b, D, T] and [b, N, T]."""
     inputs = [v.to(x.dtype).transpose(1, 2) for v in (x, dt, B, C)]
     u, delta, B, C = inputs
     y, last = selective_scan_fn(u=u, delta=delta, A=A.float(), B=B, C=C, return_last_state=True)
@@ -215,7 +211,7 @@ def scan_fused(
 
 
 class WithoutGradient(torch.autograd.Function):
-    """mamba-ssm ignores what the last state's gradient is; nobody should miss it unknowingly."""
+    """The last state, with an error for its gradient, which mamba-ssm would silently leave out."""
 
     @staticmethod
     def forward(ctx: Any, last: Tensor) -> Tensor:
@@ -226,7 +222,7 @@ class WithoutGradient(torch.autograd.Function):
         raise LookaheadError("mamba-ssm has no gradient for the last state: take kernels='torch'")
 
 
-def example(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
+def probe_inputs(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
     """Small inputs, the same everywhere: 2 examples, 70 steps, 16 channels, 8 states."""
     chance = torch.Generator().manual_seed(0)
     x, B, C = (torch.randn(2, 70, n, generator=chance).to(device, dtype) for n in (16, 8, 8))
@@ -242,7 +238,7 @@ SELECTIVE_SCAN = Operation(
     fused=scan_fused,
     function="mamba_ssm.ops.selective_scan_interface:selective_scan_fn",
     arguments=("u", "delta", "A", "B", "C", "return_last_state"),
-    compiled=True,
+    needs_extension=True,
     resumes=False,
-    example=example,
+    probe_inputs=probe_inputs,
 )

@@ -50,7 +50,7 @@ def ssd(
 
 
 def ssd_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor | None) -> Outcome:
-    """As it is written, step by step; float32 at least."""
+    """The scan as it is written above, step by step; in float32 at least."""
     dtype, (x, dt, A, B, C) = x.dtype, at_least_float32(x, dt, A, B, C)
     heads = A.shape[0]
     B, C = (v.repeat_interleave(heads // v.shape[2], dim=2) for v in (B, C))
@@ -64,7 +64,7 @@ def ssd_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state:
 
 
 def ssd_torch(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor | None) -> Outcome:
-    """Attention inside a chunk, the recurrence from chunk to chunk; float32 at least.
+    """Attention inside a chunk, the recurrence from chunk to chunk; in float32 at least.
 
     Every exponent is a sum of dt A over some steps, so at most 0. The sums are differences of running sums, taken
     in float64: after a few large steps, float32 would have no digits left for the small ones.
@@ -130,7 +130,7 @@ def ssd_fused(
     C: Tensor,
     state: Tensor | None,
 ) -> Outcome:
-    """By mamba-ssm, whose chunks are powers of two."""
+    """The scan by mamba-ssm, whose chunks are powers of two."""
     return mamba_chunk_scan_combined(
         x=x,
         dt=dt.float(),
@@ -143,7 +143,7 @@ def ssd_fused(
     )
 
 
-def example(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
+def probe_inputs(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
     """Small inputs, the same everywhere: 2 examples, 70 steps, 4 heads of 16 channels in 2 groups, 16 states."""
     chance = torch.Generator().manual_seed(0)
     x, B, C = (torch.randn(2, 70, *n, generator=chance).to(device, dtype) for n in ((4, 16), (2, 16), (2, 16)))
@@ -159,7 +159,7 @@ SSD = Operation(
     fused=ssd_fused,
     function="mamba_ssm.ops.triton.ssd_combined:mamba_chunk_scan_combined",
     arguments=("x", "dt", "A", "B", "C", "chunk_size", "initial_states", "return_final_states"),
-    compiled=False,
+    needs_extension=False,
     resumes=True,
-    example=example,
+    probe_inputs=probe_inputs,
 )
