@@ -1,13 +1,12 @@
 """How many runs an hour, one after another and S at once: python benchmarks/bench_stacked.py results/gpu-stacked.json
 
 For the tiny Transformer on G(2,4), 600 steps of 128 examples: a step of S members beside a step of one alone, in
-turns; and whole calls of `run_stacked`, with building, replaying, compiling, measuring and storing. `--quick` runs it
+turns; and whole calls of `run_all`, with building, replaying, compiling, measuring and storing. `--quick` runs it
 small, on a CPU too; there seconds are processor time.
 """
 
 from __future__ import annotations
 
-import copy
 import os
 import statistics
 import tempfile
@@ -19,13 +18,12 @@ import torch
 
 from bench_step import command
 from lookahead.machine import device_name
-from lookahead.runs.harness import run_stacked
+from lookahead.runs.harness import run_all
 from lookahead.runs.result import Result
 from lookahead.runs.run import Run
-from lookahead.stack import Template
 from lookahead.tables import columns
 from lookahead.tasks import PathStar
-from lookahead.training.stacked_step import StackedOptimizers, StackedStep
+from lookahead.training.stacked import StackedStep
 from lookahead.training.step import Step
 
 MEMBERS = (1, 8, 64, 256)
@@ -69,19 +67,17 @@ def step_times(count: int, device: torch.device, calls: int, rounds: int, **fiel
     alone = Step(objective.to(device), task, runs[0], 0)
     built = [run.build() for run in runs]
     objectives, tasks = [objective for _, objective in built], [task for task, _ in built]
-    template = Template(copy.deepcopy(objectives[0])).to(device)
-    optimizers = StackedOptimizers(objectives, runs, device)
-    together = StackedStep(template, tasks, runs[0], [run.seed for run in runs], optimizers)
+    together = StackedStep(objectives, tasks, runs[0], [run.seed for run in runs], device)
     one, many = side_by_side([alone, together], device, calls, rounds)
     return one, many
 
 
 def whole(count: int, device: torch.device, **fields: Any) -> dict[str, Any]:
-    """One call of `run_stacked` into an empty store."""
+    """One call of `run_all` into an empty store."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(LOOKAHEAD_RESULTS=folder, LOOKAHEAD_PROGRESS="")
         begun = clock(device)
-        results = run_stacked(runs_of(count, **fields), device=device.type)
+        results = run_all(runs_of(count, **fields), device=device.type)
         took = clock(device) - begun
     for result in results:
         if isinstance(result, Exception):

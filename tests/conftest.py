@@ -13,8 +13,8 @@ import torch
 
 from lookahead.contracts import Objective, Task
 from lookahead.runs import examples, harness
-from lookahead.runs.result import Result
 from lookahead.runs.run import Run
+from lookahead.training import Member
 
 torch.set_num_threads(1)
 
@@ -58,13 +58,13 @@ def build(tiny_run: Callable[..., Run]) -> Callable[..., tuple[Task, Objective]]
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the runs that are really trained, as they are."""
     ids: list[str] = []
-    train = harness._train
+    train = harness.train
 
-    def counted(config: Run, *rest: Any) -> Result:
-        ids.append(config.id)
-        return train(config, *rest)
+    def counted(members: list[Member], *rest: Any, **more: Any) -> Any:
+        ids.extend(member.settings.id for member in members)  # type: ignore[attr-defined]
+        return train(members, *rest, **more)
 
-    monkeypatch.setattr(harness, "_train", counted)
+    monkeypatch.setattr(harness, "train", counted)
     return ids
 
 

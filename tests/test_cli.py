@@ -14,7 +14,7 @@ from lookahead.experiments import EXPERIMENTS, Experiment
 from lookahead.runs import harness
 from lookahead.runs.parquet import read_packed
 from lookahead.runs.run import Run
-from lookahead.training.loop import OutOfTime
+from lookahead.training.sitting import OutOfTime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ def test_a_failure_is_an_exit_status_and_has_a_line_in_status(
         raise LookaheadError("the loss of step 3 is nan")
 
     with monkeypatch.context() as patch:
-        patch.setattr(harness, "_train", fail)
+        patch.setattr(harness, "train", fail)
         assert cli.main(["run", "tiny", "--device", "cpu"]) == 1
     assert "lookahead: 1 runs failed; what succeeded is stored" in capsys.readouterr().err
     cli.main(["status", "tiny"])
@@ -126,10 +126,10 @@ def test_pack_leaves_one_file(tiny: None, capsys: pytest.CaptureFixture[str]) ->
 def test_a_time_limit_that_is_reached_has_an_exit_status_of_its_own(
     tiny: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def late(*given: Any) -> None:
+    def late(*given: Any, **more: Any) -> None:
         raise OutOfTime("stopped after step 2 of 3; the same call goes on from there", 2)
 
-    monkeypatch.setattr(harness, "_train", late)
+    monkeypatch.setattr(harness, "train", late)
     assert cli.main(["run", "tiny", "--device", "cpu", "--time-limit", "1h"]) == cli.UNFINISHED
     assert "time limit: 1 of 1 runs are left; the same call goes on from here" in capsys.readouterr().out
 
@@ -178,9 +178,9 @@ def test_a_wrong_call_shows_how(arguments: list[str], capsys: pytest.CaptureFixt
 
 
 def test_ctrl_c_is_said(tiny: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*given: Any) -> None:
+    def stop(*given: Any, **more: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(harness, "_train", stop)
+    monkeypatch.setattr(harness, "train", stop)
     assert cli.main(["run", "tiny", "--device", "cpu"]) == 130
     assert capsys.readouterr().err == "lookahead: stopped; the same call goes on from here\n"

@@ -71,7 +71,7 @@ def named_tensors(module: nn.Module) -> State:
 
 
 @torch.no_grad()
-def take_up(objective: Objective, state: State, member: int) -> None:
+def load_member(objective: Objective, state: State, member: int) -> None:
     """Gives an objective the weights of one member."""
     own = named_tensors(objective)
     for name, values in state.items():

@@ -37,6 +37,7 @@ from lookahead.runs.parquet import pack, packed_path, read_packed
 from lookahead.runs.result import Result, read_result, run_folder
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
+from lookahead.training import Member
 
 SMALL = {"model": MODEL, "steps": 4, "batch_size": 8, "evaluate_every": 2}
 
@@ -321,15 +322,16 @@ def test_a_corrupt_result_is_set_aside_and_made_again(grid: Experiment, store: P
 @pytest.fixture
 def one_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception | None], None]:
     """Whether the backward runs fail."""
-    train = harness._train
+    train = harness.train
     failing: list[Exception | None] = [None]
 
-    def fail(config: Run, *rest: Any) -> Result:
-        if config.objective["name"] == "reversed" and failing[0] is not None:  # type: ignore[index]
+    def fail(members: list[Member], *rest: Any, **more: Any) -> Any:
+        objective = members[0].settings.objective  # type: ignore[attr-defined]
+        if objective["name"] == "reversed" and failing[0] is not None:
             raise failing[0]
-        return train(config, *rest)
+        return train(members, *rest, **more)
 
-    monkeypatch.setattr(harness, "_train", fail)
+    monkeypatch.setattr(harness, "train", fail)
 
     def choose(error: Exception | None) -> None:
         failing[0] = error
@@ -432,7 +434,7 @@ def test_seeds_that_are_trained_as_one_are_stored_one_by_one(
     """Both methods in a stack of their own, with what solo runs measure, up to rounding."""
     said: list[str] = []
     done = run_experiment(grid, "quick", device="cpu", stack=8, log=said.append).done
-    assert trainings == []
+    assert len(trainings) == 4
     assert [result.manifest["stacked"] for result in done] == [2] * 4
     assert [line.split("/")[0] for line in said] == ["1", "3", "2", "4"]
     assert counts(grid_state(grid, "quick"))["done"] == 4
@@ -457,10 +459,10 @@ def test_of_a_stack_only_what_is_missing_and_free_is_done(grid: Experiment, stor
 def test_ctrl_c_ends_the_grid(
     grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch, trainings: list[str]
 ) -> None:
-    def stop(*given: Any) -> None:
+    def stop(*given: Any, **more: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(harness, "_train", stop)
+    monkeypatch.setattr(harness, "train", stop)
     with pytest.raises(KeyboardInterrupt):
         run_experiment(grid, "quick", device="cpu")
 

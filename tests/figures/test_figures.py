@@ -54,7 +54,7 @@ def test_a_signature_tells_what_was_trained_here_from_what_was_measured_before(s
 
 
 def test_a_replaced_result_is_still_one_that_was_read(stored: Asked) -> None:
-    assert "beforehand" in figures.signature([dataclasses.replace(stored[0], arrays={})])
+    assert "beforehand" in figures.signature([dataclasses.replace(stored[0], manifest={**stored[0].manifest})])
 
 
 def test_a_signature_counts_the_seeds_of_every_setting(stored: Asked) -> None:

@@ -22,8 +22,9 @@ from lookahead.models.ops.ssd import SSD, ssd_torch
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
 from lookahead.training.checkpoints import Checkpoints
-from lookahead.training.loop import OutOfTime, train
+from lookahead.training.sitting import OutOfTime
 from lookahead.training.step import Step
+from trainer import train_one
 
 OPERATIONS = {"selective_scan": SELECTIVE_SCAN, "ssd": SSD}
 
@@ -171,15 +172,15 @@ def test_a_captured_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
         return {"autoregressive_accuracy": 0.0}
 
     task, whole = run.build()
-    train(whole.cuda(), task, run, measure, engine="eager")
+    train_one(whole.cuda(), task, run, measure, engine="eager")
     for first, second in (("eager", "captured"), ("captured", "eager")):
         folder = tmp_path / first
         late = time.monotonic()
         with pytest.raises(OutOfTime):
-            train(run.build()[1].cuda(), task, run, measure, checkpoints=Checkpoints(folder, run.id), deadline=late,
+            train_one(run.build()[1].cuda(), task, run, measure, checkpoints=Checkpoints(folder, run.id), deadline=late,
                   engine=first)  # type: ignore[arg-type]  # fmt: skip
         objective = run.build()[1].cuda()
-        train(objective, task, run, measure, checkpoints=Checkpoints(folder, run.id), engine=second)  # type: ignore[arg-type]
+        train_one(objective, task, run, measure, checkpoints=Checkpoints(folder, run.id), engine=second)  # type: ignore[arg-type]
         for a, b in zip(objective.parameters(), whole.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=2e-2 * b.abs().max().item())
 

@@ -237,7 +237,7 @@ def test_an_objective_of_a_notebook_is_stale_when_its_cell_changes(
 # -- a replay ------------------------------------------------------------------------------------------------
 
 
-MEASURES, STACKING = "lookahead.evaluation.measures", "lookahead.training.stacked_step"
+MEASURES, STACKING = "lookahead.evaluation.measures", "lookahead.training.stacked"
 
 SAME = [
     (MEASURES, "def _judge(\n", "# a comment\ndef _judge(\n", True),
@@ -245,8 +245,8 @@ SAME = [
     (MEASURES, "predictions == answers,", "answers == predictions,", False),
     ("lookahead.runs.examples", '"""How many', '"""So many', True),
     ("lookahead.runs.examples", "= 512, 4096", "= 512, 2 * 2048", False),
-    (STACKING, "# nobody's gradient", "# no gradient", True),
-    (STACKING, "weights.mul_(1 - rates * decay)", "weights.mul_(-rates * decay + 1)", False),
+    (STACKING, '"""The members\' losses [S]."""', "# the losses", True),
+    (STACKING, "gradient.mul_(share.view(", "gradient.mul_(1 * share.view(", False),
 ]
 """Modules, what stands in them and what is to stand there, and whether the stamp is the same; no number changes."""
 
@@ -273,7 +273,7 @@ OTHER_EXAMPLES = [
     ("lookahead.runs.examples", "4096", "2048"),
 ]
 OTHER_STACKING = [
-    (STACKING, "weights.mul_(1 - rates * decay)", "weights.mul_(1 - 100 * rates)"),
+    (STACKING, "gradient.mul_(share.view(", "gradient.mul_(0 * share.view("),
     (STACKING, "return each(loss, ", "return 1.01 * each(loss, "),
     ("lookahead.stack", "**dict(module.named_parameters())", "**{k: v + 0.01 for k, v in module.named_parameters()}"),
 ]
@@ -283,7 +283,7 @@ OTHER_STACKING = [
 def both(tiny_run: MakeRun, store: Path) -> list[Result]:
     """A result that was trained alone, and one that was trained in a stack."""
     alone = harness.run(tiny_run(), device="cpu")
-    stacked = harness.run_stacked([tiny_run(seed=seed) for seed in (1, 2, 3)], device="cpu")
+    stacked = harness.run_all([tiny_run(seed=seed) for seed in (1, 2, 3)], device="cpu")
     assert isinstance(stacked[0], Result)
     return [alone, stacked[0]]
 
@@ -303,15 +303,7 @@ def test_a_record_is_plain_json(both: list[Result]) -> None:
         assert record["constants"] == {"VALIDATION_EXAMPLES": 512, "TEST_EXAMPLES": 128}
         assert record["measures"].keys() == record["known"].keys() == result.measures.keys()
         assert record["measures"]["examples"] == record["known"]["examples"] == 16
-        assert result.stamp == staleness.stamp(result.run, stacked)
-
-
-def test_a_stamp_reads_what_a_result_goes_through(tiny_run: MakeRun, edit: Edit) -> None:
-    run = tiny_run()
-    stamps = {stacked: staleness.stamp(run, stacked) for stacked in (False, True)}
-    edit(STACKING, "BETA1, EPSILON = 0.9, 1e-8", "BETA1, EPSILON = 0.8, 1e-8")
-    assert staleness.stamp(run) == stamps[False]
-    assert staleness.stamp(run, stacked=True) != stamps[True]
+        assert result.stamp == staleness.stamp(result.run)
 
 
 @pytest.mark.parametrize(("module", "old", "new", "same_stamp"), SAME)
@@ -320,8 +312,7 @@ def test_code_that_gives_the_same_leaves_results_current(
 ) -> None:
     edit(module, old, new)
     monkeypatch.setattr("lookahead.runs.examples.TEST_EXAMPLES", 128)
-    stamped = [staleness.stamp(result.run, "stacked" in result.manifest) == result.stamp for result in both]
-    assert stamped == [same_stamp or module == STACKING, same_stamp]
+    assert [staleness.stamp(result.run) == result.stamp for result in both] == [same_stamp, same_stamp]
     assert states(both) == [True, True]
 
 

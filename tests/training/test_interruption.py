@@ -33,11 +33,11 @@ ONE_RUN = """
 from lookahead.runs import examples, harness
 from lookahead.runs.run import Run
 from lookahead.runs.staleness import stamp
-from lookahead.training.optimizers import Optimizers
+from lookahead.training.step import Step
 examples.TEST_EXAMPLES = 128
 run, device = Run.from_json(sys.argv[1]), sys.argv[2]
 stamp(run)
-Optimizers(run.build()[1], run).step()
+Step(*reversed(run.build()), run, run.seed).optimizers.step()
 
 def work():
     harness.run(run, device=device, checkpoint_every=2)
@@ -181,8 +181,8 @@ from lookahead.runs import harness
 from lookahead.runs.parquet import pack
 from lookahead.runs.result import Result, read_result
 from lookahead.runs.run import Run
-train = harness._train
-harness._train = lambda *given: print("trained", flush=True) or train(*given)
+train = harness.train
+harness.train = lambda *given, **more: print("trained", flush=True) or train(*given, **more)
 run = Run.from_json(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -239,7 +239,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(
     train, begun = harness.train, []
 
     def interrupted(*given: Any, **more: Any) -> Any:
-        objective = given[0]
+        objective = given[0][0].objective
         steps = iter(range(100))
 
         def stop(*_: object) -> None:
@@ -253,7 +253,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(
             hook.remove()
 
     def noted(*given: Any, **more: Any) -> Any:
-        begun.append(more["resume"])
+        begun.append(given[0][0].resume)
         return train(*given, **more)
 
     monkeypatch.setattr(harness, "train", interrupted)

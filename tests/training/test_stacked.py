@@ -1,6 +1,5 @@
 """Many seeds at once: each member goes where its own run goes, leaves when it is done, and harms no other."""
 
-import copy
 import json
 import math
 import signal
@@ -23,21 +22,22 @@ from lookahead.evaluation import evaluate, evaluate_each, measures
 from lookahead.objectives import TeacherForcing
 from lookahead.random import integers
 from lookahead.runs import harness
-from lookahead.runs.harness import Busy, run_stacked
+from lookahead.runs.harness import Busy, measure_members, run_all
 from lookahead.runs.parquet import read_pack
 from lookahead.runs.result import Result, open_run_folder, read_result, trained
 from lookahead.runs.run import Run
 from lookahead.runs.staleness import replay
-from lookahead.stack import State, Template, each, stack
+from lookahead.stack import Template, each, stack
 from lookahead.tasks import PathStar
-from lookahead.training import Trained, train
+from lookahead.training import Member, Trained, train
 from lookahead.training.captured import Captured
 from lookahead.training.checkpoints import Checkpoints, load, state_tensors
-from lookahead.training.loop import Interrupted, NonFiniteLoss, OutOfTime
+from lookahead.training.loop import NonFiniteLoss
 from lookahead.training.muon import Muon
-from lookahead.training.stacked import Member, train_stacked
-from lookahead.training.stacked_step import StackedOptimizers, StackedStep, teach_each
+from lookahead.training.sitting import Interrupted, OutOfTime
+from lookahead.training.stacked import StackedStep, teach_each
 from lookahead.training.step import Step, training_indices
+from trainer import train_one
 
 MakeRun = Callable[..., Run]
 CPU = torch.device("cpu")
@@ -63,8 +63,8 @@ class Noisy(TeacherForcing):
 
 
 def runs_of(tiny_run: MakeRun, count: int, **fields: Any) -> list[Run]:
-    """Runs that differ in seed and rates."""
-    return [tiny_run(seed=3 * i, learning_rate=1e-3 * (1 + i), **fields) for i in range(count)]
+    """Runs that differ in their seed."""
+    return [tiny_run(**{"seed": 3 * i, "learning_rate": 2e-3, **fields}) for i in range(count)]
 
 
 def members_of(runs: Sequence[Run], dtype: torch.dtype = torch.float32, folder: Path | None = None) -> list[Member]:
@@ -76,14 +76,19 @@ def members_of(runs: Sequence[Run], dtype: torch.dtype = torch.float32, folder: 
     return members
 
 
-def judged(template: Template, state: State, tasks: list[Task]) -> list[dict[str, Any]]:
+def step_of(members: Sequence[Member]) -> StackedStep:
+    objectives, tasks, seeds = zip(*((m.objective, m.task, m.seed) for m in members), strict=True)
+    return StackedStep(objectives, tasks, members[0].settings, seeds)
+
+
+def judged(step: Step, rows: list[int]) -> list[dict[str, Any]]:
     """The measures of a few examples."""
-    return list(evaluate_each(template, state, tasks, "validation", 16))
+    return measure_members(step, rows, "validation", 16)
 
 
 def alone(member: Member, **more: Any) -> Trained:
     """Trains a member by itself, in place."""
-    return train(
+    return train_one(
         member.objective,
         member.task,
         member.settings,
@@ -131,7 +136,7 @@ def test_a_member_goes_where_its_own_run_goes(count: int, objective: Any, optimi
         train_examples=300,
     )
     together, solo = (members_of(runs, torch.float64) for _ in range(2))
-    outcomes = train_stacked(together, judged)
+    outcomes = train(together, judged)
     for one, own, outcome in zip(together, solo, outcomes, strict=True):
         expected = alone(own)
         assert isinstance(outcome, Trained)
@@ -149,7 +154,7 @@ def test_in_float32_it_goes_as_far_along_as_rounding_lets_it(precision: str, opt
         tiny_run, 3, optimizer=optimizer, precision=precision, steps=20, evaluate_every=10, objective="reversed"
     )
     together, solo = (members_of(runs) for _ in range(2))
-    outcomes = train_stacked(together, judged)
+    outcomes = train(together, judged)
     loss, steps = (1e-5, 1) if precision == "float32" else (1e-2, 20)
     for one, own, outcome in zip(together, solo, outcomes, strict=True):
         expected = alone(own)
@@ -167,7 +172,7 @@ def test_further_on_the_distributions_agree(store: Path) -> None:
     the loss on the way there. The same test tells them from runs that need half as many steps again."""
     packed = Path(__file__).parents[2] / "results" / "direction-census.parquet"
     solo = [result for result in read_pack(packed) if result.run.objective == {"name": "reversed"}][:10]
-    together = [result for result in run_stacked([r.run for r in solo], device="cpu") if isinstance(result, Result)]
+    together = [result for result in run_all([r.run for r in solo], device="cpu") if isinstance(result, Result)]
     assert len(together) == len(solo) == 10
 
     def times(results: list[Result], factor: float = 1) -> list[float]:
@@ -189,7 +194,7 @@ def test_on_a_gpu_a_member_goes_where_its_own_run_goes(optimizer: str, engine: A
     """20 steps in float32; Muon multiplies in bfloat16 there."""
     runs = runs_of(tiny_run, 3, optimizer=optimizer, steps=20, evaluate_every=10, clip=0.5)
     together, solo = (members_of(runs) for _ in range(2))
-    outcomes = train_stacked(together, judged, device="cuda", engine=engine)
+    outcomes = train(together, judged, device="cuda", engine=engine)
     for own, outcome in zip(solo, outcomes, strict=True):
         own.objective.to("cuda")
         expected = alone(own, engine=engine)
@@ -220,7 +225,7 @@ def test_on_a_gpu_the_gradients_are_those_of_each_alone(tiny_run: MakeRun) -> No
 def test_noise_is_each_members_own(tiny_run: MakeRun) -> None:
     runs = runs_of(tiny_run, 3, objective="noisy", steps=20, evaluate_every=10)
     together, solo = (members_of(runs, torch.float64) for _ in range(2))
-    outcomes = train_stacked(together, judged)
+    outcomes = train(together, judged)
     for one, own, outcome in zip(together, solo, outcomes, strict=True):
         expected = alone(own)
         assert difference(one, own) < 1e-8
@@ -254,9 +259,7 @@ def test_a_captured_step_takes_its_inputs_and_rates_from_where_they_were_recorde
     losses, taking = {}, []
     for captured in (False, True):
         members = members_of(runs)
-        optimizers = StackedOptimizers([m.objective for m in members], runs, CPU)
-        tasks, seeds = [m.task for m in members], [m.seed for m in members]
-        take = StackedStep(Template(copy.deepcopy(members[0].objective)), tasks, runs[0], seeds, optimizers)
+        take = step_of(members)
         taking.append(take)
         if captured:
             take.run, take.engine = Captured(take.update), "captured"
@@ -287,9 +290,7 @@ def test_nothing_in_a_step_asks_for_a_number_or_brings_one(objective: Any, optim
     """After the first steps, by which what is kept on the device is there."""
     runs = runs_of(tiny_run, 2, objective=objective, optimizer=optimizer, precision="bfloat16")
     members, index, progress = members_of(runs), torch.arange(8), torch.tensor(0.1)
-    optimizers = StackedOptimizers([m.objective for m in members], runs, CPU)
-    tasks, seeds = [m.task for m in members], [m.seed for m in members]
-    take = StackedStep(Template(copy.deepcopy(members[0].objective)), tasks, runs[0], seeds, optimizers)
+    take = step_of(members)
     take.update(index[None], index, progress)
     with FromTheHost() as found:
         take.update(index[None], index, progress)
@@ -314,7 +315,7 @@ def test_a_compiled_stack_is_the_stack(tiny_run: MakeRun) -> None:
     runs = runs_of(tiny_run, 3, steps=12, evaluate_every=4, optimizer="muon")
     curves = []
     for engine in ("eager", "compiled"):
-        outcomes = train_stacked(members_of(runs), leaving(1), engine=engine)  # type: ignore[arg-type]
+        outcomes = train(members_of(runs), leaving(1), engine=engine)  # type: ignore[arg-type]
         curves.append([[row["training_loss"] for row in one.curve[1:]] for one in outcomes])  # type: ignore[union-attr]
     assert [len(curve) for curve in curves[0]] == [3, 3, 3]
     for one, other in zip(*curves, strict=True):
@@ -328,9 +329,7 @@ def test_a_batch_that_is_split_has_the_same_gradients(objective: Any, tiny_run: 
     found = {}
     for room in (8, 3):
         members = members_of(runs, torch.float64)
-        optimizers = StackedOptimizers([m.objective for m in members], runs, CPU)
-        tasks, seeds = [m.task for m in members], [m.seed for m in members]
-        take = StackedStep(Template(copy.deepcopy(members[0].objective)), tasks, runs[0], seeds, optimizers)
+        take = step_of(members)
         teach = take.teach
 
         def tight(*given: Any, room: int = room, teach: Any = teach) -> Any:
@@ -343,7 +342,7 @@ def test_a_batch_that_is_split_has_the_same_gradients(objective: Any, tiny_run: 
             warnings.simplefilter("ignore")
             losses = [take(k) for k in range(3)]
         assert take.parts == (1 if room == 8 else 4)
-        found[room] = (*losses, optimizers.weights)
+        found[room] = (*losses, *take.trained)
     for one, other in zip(found[3], found[8], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
@@ -351,53 +350,21 @@ def test_a_batch_that_is_split_has_the_same_gradients(objective: Any, tiny_run: 
 # -- the optimisers ------------------------------------------------------------------------------------------
 
 
-class Matrices(nn.Module):
-    """Weights of the shapes that a model has, one of them taught by nobody."""
-
-    stackable = True
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.model = nn.Module()
-        self.model.stackable = True  # type: ignore[assignment]
-        for name, shape in {"wide": (4, 12), "tall": (12, 4), "square": (8, 8), "bias": (8,), "still": (5, 5)}.items():
-            self.model.register_parameter(name, nn.Parameter(0.1 * torch.randn(shape)))
-
-
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_a_stack_of_one_steps_as_torchs_own_optimisers(weight_decay: float, tiny_run: MakeRun) -> None:
-    """AdamW in all digits; torch's Muon multiplies in bfloat16: to 8 bits of what was moved, 2 %."""
-    run = tiny_run(
-        optimizer="muon", weight_decay=weight_decay, clip=None, learning_rate=0.01, matrix_learning_rate=0.02
-    )
-    ours, theirs, before = Matrices(0), Matrices(0), Matrices(0)
-    optimizers = StackedOptimizers([ours], [run], CPU)  # type: ignore[list-item]
-    named = dict(theirs.named_parameters())
-    hidden = [named[f"model.{name}"] for name in ("wide", "tall", "square")]
-    others = [
-        torch.optim.Muon(hidden, lr=0.02, weight_decay=weight_decay, adjust_lr_fn="original"),
-        torch.optim.AdamW([named["model.bias"]], lr=0.01, betas=(0.9, run.beta2), weight_decay=0.0),
-    ]
-    names = [place.name for place in optimizers.places]
-    for step in range(10):
-        rate = min(1.0, (step + 1) / 3)
-        optimizers.set_rate(rate)
-        for other, full in zip(others, (0.02, 0.01), strict=True):
-            other.param_groups[0]["lr"] = rate * full
-        for name, leaf in zip(names, optimizers.leaves, strict=True):
-            if name != "model.still":
-                named[name].grad = torch.randn(named[name].shape)
-                leaf.grad = named[name].grad[None].clone()
-        optimizers.step(None)
-        for other in others:
-            other.step()
-    (found, _), *_ = optimizers.members([0])
-    for name, start in before.named_parameters():
-        moved = (named[name] - start).norm()
-        assert moved > (-1 if name == "model.still" else 0.05)
-        tolerance = 1e-5 if name in ("model.bias", "model.still") else 0.02
-        assert (found[name] - named[name]).norm() <= tolerance * moved, name
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_a_stacked_step_is_the_step_of_each(optimizer: str, clip: float | None, tiny_run: MakeRun) -> None:
+    """60 steps in float64: AdamW and Muon on leaves [S, ...] are those of each member alone, to rounding."""
+    runs = runs_of(tiny_run, 4, optimizer=optimizer, clip=clip, steps=60, weight_decay=0.1)
+    members, solo = members_of(runs, torch.float64), members_of(runs, torch.float64)
+    together = step_of(members)
+    steps = [Step(m.objective, m.task, m.settings, m.seed) for m in solo]
+    for k in range(60):
+        together(k)
+        for step in steps:
+            step(k)
+    together.hand_over([0, 1, 2, 3])
+    for member, own in zip(members, solo, strict=True):
+        assert difference(member, own) < 1e-10
 
 
 def test_muon_on_stacked_matrices_is_muon_on_each() -> None:
@@ -489,9 +456,9 @@ def leaving(*numbers: int) -> Any:
     """A measure by which these members, by the seed of their task, have reached their goal at step 4."""
     seeds, calls = [3 * number for number in numbers], iter(range(1000))
 
-    def measure(template: Template, state: State, tasks: list[Task]) -> list[dict[str, Any]]:
+    def measure(step: Step, rows: list[int]) -> list[dict[str, Any]]:
         call = next(calls)
-        return [{"autoregressive_accuracy": float(call > 0 and task.seed in seeds)} for task in tasks]
+        return [{"autoregressive_accuracy": float(call > 0 and step.tasks[row].seed in seeds)} for row in rows]
 
     return measure
 
@@ -502,11 +469,11 @@ def test_a_member_that_has_reached_its_goal_leaves_and_the_others_go_on(tiny_run
     together, solo = (members_of(runs, torch.float64) for _ in range(2))
     told: list[Any] = []
 
-    def finished(numbers: list[int], done: list[Trained], template: Template, state: State) -> None:
-        told.append((numbers, [one.steps for one in done], {len(tensor) for tensor in state.values()}))
+    def finished(numbers: list[int], done: list[Trained], step: Step, rows: list[int]) -> None:
+        told.append((numbers, [one.steps for one in done], len(rows)))
 
-    outcomes = train_stacked(together, leaving(1), finished=finished)
-    assert told == [([1], [4], {1}), ([0, 2], [12, 12], {2})]
+    outcomes = train(together, leaving(1), finished=finished)
+    assert told == [([1], [4], 1), ([0, 2], [12, 12], 2)]
     assert [(one.steps, one.stopped_early) for one in outcomes] == [(12, False), (4, True), (12, False)]  # type: ignore[union-attr]
     for i, own in enumerate(solo):
         calls = iter(range(100))
@@ -514,7 +481,7 @@ def test_a_member_that_has_reached_its_goal_leaves_and_the_others_go_on(tiny_run
         def measure(objective: Objective, i: int = i, calls: Any = calls) -> dict[str, Any]:
             return {"autoregressive_accuracy": float(next(calls) > 0 and i == 1)}
 
-        train(own.objective, own.task, own.settings, measure, seed=own.seed)
+        train_one(own.objective, own.task, own.settings, measure, seed=own.seed)
         assert difference(together[i], own) < 1e-9
 
 
@@ -550,7 +517,7 @@ def test_a_member_whose_loss_is_no_number_leaves_alone(clip: float | None, tiny_
     together, solo = members_of(runs, torch.float64, tmp_path), members_of(runs, torch.float64)
     for member in together:
         member.objective.breaks.fill_(member.seed == 3)  # type: ignore[operator, union-attr]
-    outcomes = train_stacked(together, leaving(), checkpoint_every=4)
+    outcomes = train(together, leaving(), checkpoint_every=4)
     assert isinstance(outcomes[1], NonFiniteLoss)
     assert "the loss of step 7 is nan: lower the learning rate" in str(outcomes[1])
     tensors, record = together[1].checkpoints.load()  # type: ignore[union-attr, misc]
@@ -566,7 +533,7 @@ def test_a_weight_that_is_no_number_is_never_saved(tiny_run: MakeRun, tmp_path: 
     members = members_of(runs, folder=tmp_path)
     with torch.no_grad():
         members[1].objective.model.final_norm.bias[0] = math.inf  # type: ignore[union-attr, index]
-    outcomes = train_stacked(members, leaving(), checkpoint_every=1)
+    outcomes = train(members, leaving(), checkpoint_every=1)
     assert isinstance(outcomes[0], Trained)
     assert isinstance(outcomes[1], NonFiniteLoss)
     assert members[1].checkpoints.load() is None  # type: ignore[union-attr]
@@ -603,7 +570,7 @@ def test_a_stack_goes_on_from_solo_checkpoints_and_the_other_way_round(
     with monkeypatch.context() as patch:
         stopped_after(6, patch)
         with pytest.raises(Interrupted, match="stopped after step 13 of 20"):
-            train_stacked(members_of(runs, torch.float64, tmp_path), judged)
+            train(members_of(runs, torch.float64, tmp_path), judged)
     last = members_of(runs, torch.float64, tmp_path)
     for i, member in enumerate(last):
         found = alone(member)
@@ -617,7 +584,7 @@ def test_a_checkpoint_of_a_stack_is_the_checkpoint_of_a_solo_run(tiny_run: MakeR
     for name in ("stack", "solo"):
         members = members_of(runs, torch.float64, tmp_path / name)
         if name == "stack":
-            train_stacked(members, judged, checkpoint_every=5)
+            train(members, judged, checkpoint_every=5)
         else:
             for member in members:
                 alone(member, checkpoint_every=5)
@@ -646,7 +613,7 @@ def test_members_at_different_steps_are_trained_in_groups(tiny_run: MakeRun, tmp
     torn = started[3].checkpoints.latest  # type: ignore[union-attr]
     torn.write_bytes(torn.read_bytes()[:100])
     members, told = members_of(runs, torch.float64, tmp_path), []
-    outcomes = train_stacked(
+    outcomes = train(
         members, judged, finished=lambda numbers, done, *_: told.append((numbers, [one.members for one in done]))
     )
     assert told == [([2], [1]), ([0], [1]), ([1], [1])]
@@ -665,7 +632,7 @@ def test_a_stack_stops_before_its_deadline_and_goes_on(tiny_run: MakeRun, tmp_pa
     while True:
         members = members_of(runs, torch.float64, tmp_path)
         try:
-            train_stacked(members, judged, deadline=time.monotonic() + 0.1)
+            train(members, judged, deadline=time.monotonic() + 0.1)
             break
         except OutOfTime as out:
             sittings.append(out.steps)
@@ -692,21 +659,21 @@ def test_what_is_killed_loses_what_came_after_its_checkpoint_alone(
 
     monkeypatch.setattr(StackedStep, "update", dies)
     with pytest.raises(MemoryError):
-        train_stacked(members_of(runs, torch.float64, tmp_path), judged, checkpoint_every=4)
+        train(members_of(runs, torch.float64, tmp_path), judged, checkpoint_every=4)
     members = members_of(runs, torch.float64, tmp_path)
-    train_stacked(members, judged)
+    train(members, judged)
     assert next(steps) == 9 + 1 + 4, "on from step 8"
     for one, own in zip(members, undisturbed, strict=True):
         assert difference(one, own) < 1e-8
 
 
 def test_checkpoints_come_by_the_clock(tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookahead.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("lookahead.training.sitting.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     members, saved = members_of(runs_of(tiny_run, 2, steps=4), folder=tmp_path), []
     for member in members:
         monkeypatch.setattr(member.checkpoints, "save", lambda tensors, record: saved.append(record["steps"]))
-    train_stacked(members, judged)
-    assert saved == [1, 1, 2, 2, 3, 3]  # at the end they leave with their weights
+    train(members, judged)
+    assert saved == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
 # -- who may be stacked --------------------------------------------------------------------------------------
@@ -727,9 +694,9 @@ def test_members_that_differ_in_more_are_refused(
 ) -> None:
     runs = [tiny_run(), tiny_run(seed=1, **fields)]
     with pytest.raises(LookaheadError, match=message):
-        train_stacked(members_of(runs), judged)
+        train(members_of(runs), judged)
     with pytest.raises(LookaheadError, match=message):
-        run_stacked(runs, device="cpu")
+        run_all(runs, device="cpu")
 
 
 def test_weights_of_other_shapes_are_refused(tiny_run: MakeRun) -> None:
@@ -739,15 +706,20 @@ def test_weights_of_other_shapes_are_refused(tiny_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("model", ["mamba-tiny", "mamba2-tiny"])
-def test_a_model_that_cannot_be_stacked_says_what_to_do(model: str, tiny_run: MakeRun) -> None:
-    members = members_of([tiny_run(model=model)])
+def test_members_that_cannot_be_stacked_are_trained_one_after_another(model: str, tiny_run: MakeRun) -> None:
+    members = members_of([tiny_run(model=model, seed=seed) for seed in range(2)])
     with pytest.raises(LookaheadError, match=r"a mamba2? cannot be trained many at once: .* one after another"):
-        train_stacked(members, judged)
+        stack([member.objective for member in members])
+    solo = members_of([member.settings for member in members])  # type: ignore[misc]
+    for member, own, outcome in zip(members, solo, train(members, judged), strict=True):
+        alone(own)
+        assert isinstance(outcome, Trained)
+        assert (outcome.members, difference(member, own)) == (1, 0)
 
 
 def test_nobody_is_soon_done() -> None:
-    assert train_stacked([], judged) == []
-    assert run_stacked([]) == []
+    assert train([], judged) == []
+    assert run_all([]) == []
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -764,8 +736,8 @@ def test_the_replays_of_all_are_the_replays_of_each(optimizer: str, tiny_run: Ma
 def test_results_of_a_stack_are_results(tiny_run: MakeRun, store: Path) -> None:
     """Stored, found again by `run`, with weights; the manifest says how many there were."""
     runs = runs_of(tiny_run, 3, steps=20, evaluate_every=10)
-    results = run_stacked(runs, device="cpu", probe=lambda objective, task: {"seed seen": task.seed})
-    again = run_stacked([*runs, runs[0]], device="cpu")
+    results = run_all(runs, device="cpu", probe=lambda objective, task: {"seed seen": task.seed})
+    again = run_all([*runs, runs[0]], device="cpu")
     for run, result, found in zip([*runs, runs[0]], [*results, results[0]], again, strict=True):
         assert isinstance(result, Result)
         assert result.run == run
@@ -787,17 +759,19 @@ def test_a_result_is_stored_as_soon_as_its_member_has_finished(
     runs = runs_of(tiny_run, 3, steps=12, evaluate_every=4, stop_at=0.5)
     measure = leaving(1)
     monkeypatch.setattr(
-        harness, "evaluate_each", lambda *given: measure(*given[:3]) if given[3] == "validation" else judged(*given[:3])
+        harness,
+        "measure_members",
+        lambda step, rows, split, _: (measure if split == "validation" else judged)(step, rows),
     )
     with monkeypatch.context() as patch:
         stopped_after(6, patch)
         with pytest.raises(Interrupted, match="stopped after step 6 of 12"):
-            run_stacked(runs, device="cpu")
+            run_all(runs, device="cpu")
     assert [read_result(run) is not None for run in runs] == [False, True, False]
     with FileLock(open_run_folder(runs[2].id) / ".lock"):
-        first, second, third = run_stacked(runs, device="cpu")
+        first, second, third = run_all(runs, device="cpu")
     assert isinstance(first, Result)
-    assert first.manifest["stacked"] == 1
+    assert "stacked" not in first.manifest
     assert isinstance(second, Result)
     assert second.manifest["steps"] == 4
     assert isinstance(third, Busy)
@@ -815,7 +789,7 @@ def test_one_that_cannot_be_stored_or_begun_does_not_stop_the_others(
         write(result, objective)
 
     monkeypatch.setattr(harness, "write_result", refused)
-    first, second, third = run_stacked(runs, device="cpu")
+    first, second, third = run_all(runs, device="cpu")
     assert str(first) == "the disk is full"
     assert isinstance(second, Result)
     assert "no weights of run 0123456789ab" in str(third)

@@ -17,13 +17,15 @@ from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate
 from lookahead.runs.run import Run
-from lookahead.training import Settings, Trained, loop, train
+from lookahead.training import Settings, Trained, sitting
 from lookahead.training.captured import Captured
 from lookahead.training.checkpoints import Checkpoints, state_tensors
-from lookahead.training.loop import Interrupted, NonFiniteLoss, OutOfTime
+from lookahead.training.loop import NonFiniteLoss
 from lookahead.training.muon import Muon
-from lookahead.training.optimizers import Optimizers
+from lookahead.training.optimizers import Optimizers, grouped
+from lookahead.training.sitting import Interrupted, OutOfTime
 from lookahead.training.step import Step, teach, training_indices
+from trainer import train_one
 
 MakeRun = Callable[..., Run]
 
@@ -80,7 +82,7 @@ def test_the_schedule_reaches_the_optimiser(optimizer: str, tiny_run: MakeRun, m
 
     monkeypatch.setattr(Optimizers, "step", watched)
     task, objective = run.build()
-    train(objective, task, run, no_measure)
+    train_one(objective, task, run, no_measure)
     full = [0.004, 0.004] + ([0.04] if optimizer == "muon" else [])  # Muon's is ten times AdamW's
     assert used == [pytest.approx([rate * run.rate(k) for rate in full]) for k in range(8)]
 
@@ -94,7 +96,7 @@ def test_the_interval_of_evaluation_is_in_steps(tiny_run: MakeRun) -> None:
         measured.append(1)
         return no_measure(objective)
 
-    done = train(objective, task, run, measure)
+    done = train_one(objective, task, run, measure)
     assert [row["step"] for row in done.curve] == [0, 4, 8, 11]
     assert len(measured) == 4
     assert (done.steps, done.stopped_early) == (11, False)
@@ -105,7 +107,7 @@ def test_the_training_loss_is_the_mean_since_the_last_row(tiny_run: MakeRun) -> 
     task, objective = run.build()
     losses = []
     objective.register_forward_hook(lambda *given: losses.append(given[2].total.item()))
-    curve = train(objective, task, run, no_measure).curve
+    curve = train_one(objective, task, run, no_measure).curve
     expected = [None, sum(losses[0:2]) / 2, sum(losses[2:4]) / 2, losses[4]]
     assert curve[0]["training_loss"] is None
     assert [row["training_loss"] for row in curve[1:]] == pytest.approx(expected[1:], rel=1e-6)
@@ -116,7 +118,7 @@ def test_each_step_sees_the_batch_of_its_number(tiny_run: MakeRun) -> None:
     task, objective = run.build()
     seen = []
     objective.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    train(objective, task, run, no_measure)
+    train_one(objective, task, run, no_measure)
     assert torch.equal(torch.cat(seen), task.sample("train", torch.arange(12))[0])
 
 
@@ -150,7 +152,7 @@ def test_weight_decay_is_used(optimizer: Any, tiny_run: MakeRun) -> None:
     run = tiny_run(optimizer=optimizer, weight_decay=0.5, learning_rate=0.01, matrix_learning_rate=0.02)
     objective = run.build()[1]
     before = weights(objective)
-    optimizers = Optimizers(objective, run)
+    optimizers = Optimizers(dict(objective.named_parameters()), grouped(objective, run.optimizer), run)
     for parameter in objective.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizers.set_rate(0.5)
@@ -164,7 +166,7 @@ def test_weight_decay_is_used(optimizer: Any, tiny_run: MakeRun) -> None:
 def test_muon_takes_the_hidden_matrices_alone(tiny_run: MakeRun) -> None:
     run = tiny_run(optimizer="muon")
     objective = run.build()[1]
-    adamw, muon = Optimizers(objective, run).parts
+    adamw, muon = Optimizers(dict(objective.named_parameters()), grouped(objective, run.optimizer), run).parts
     assert isinstance(muon, Muon)
     names = {id(p): name for name, p in objective.named_parameters()}
     taken = [{names[id(p)] for group in part.param_groups for p in group["params"]} for part in (adamw, muon)]
@@ -186,7 +188,7 @@ def test_clipping_bounds_the_gradient(clip: float | None, tiny_run: MakeRun, mon
     monkeypatch.setattr(Optimizers, "step", watched)
     run = tiny_run(clip=clip, steps=3)
     task, objective = run.build()
-    train(objective, task, run, no_measure)
+    train_one(objective, task, run, no_measure)
     assert len(norms) == 3
     assert all(norm > 0.01 for norm in norms) if clip is None else norms == pytest.approx([1e-3] * 3, rel=1e-3)
 
@@ -196,7 +198,7 @@ def test_the_loss_falls(optimizer: str, tiny_run: MakeRun) -> None:
     """The start of the answer stands in the prompt; to copy it takes the mean loss down fast."""
     run = tiny_run(steps=60, evaluate_every=20, batch_size=32, optimizer=optimizer, learning_rate=0.01, warmup=5)
     task, objective = run.build()
-    curve = train(objective, task, run, no_measure).curve
+    curve = train_one(objective, task, run, no_measure).curve
     assert curve[-1]["training_loss"] < 0.9 * curve[1]["training_loss"]
 
 
@@ -205,7 +207,7 @@ def test_bfloat16_is_used_and_learns(tiny_run: MakeRun) -> None:
     for precision in ("float32", "bfloat16"):
         run = tiny_run(steps=60, evaluate_every=20, batch_size=32, learning_rate=0.01, precision=precision)
         task, objective = run.build()
-        curve = train(objective, task, run, no_measure).curve
+        curve = train_one(objective, task, run, no_measure).curve
         assert curve[-1]["training_loss"] < 0.9 * curve[1]["training_loss"]
         assert all(p.dtype == torch.float32 for p in objective.parameters())
         ended[precision] = weights(objective)
@@ -229,7 +231,7 @@ def rising(task: Task) -> Callable[[Objective], dict[str, Any]]:
 def test_early_stop(tiny_run: MakeRun) -> None:
     run = tiny_run(steps=30, evaluate_every=3, stop_at=0.4)
     task, objective = run.build()
-    done = train(objective, task, run, rising(task))
+    done = train_one(objective, task, run, rising(task))
     assert (done.steps, done.stopped_early) == (12, True)
     assert [row["step"] for row in done.curve] == [0, 3, 6, 9, 12]
 
@@ -237,7 +239,7 @@ def test_early_stop(tiny_run: MakeRun) -> None:
 def test_a_judge_may_be_another_measure(tiny_run: MakeRun) -> None:
     run = tiny_run(steps=30, evaluate_every=3, stop_at=0.4, judged_by="decision_accuracy")
     task, objective = run.build()
-    done = train(objective, task, run, lambda _: {"autoregressive_accuracy": 0.0, "decision_accuracy": 0.5})
+    done = train_one(objective, task, run, lambda _: {"autoregressive_accuracy": 0.0, "decision_accuracy": 0.5})
     assert done.steps == 3  # the row before any step stops nothing
 
 
@@ -282,7 +284,7 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(
 
         hook = objective.register_forward_pre_hook(stop)
         checkpoints = Checkpoints(folder, run.id)
-        done = train(objective, task, run, measure, seed=run.seed, checkpoints=checkpoints, checkpoint_every=6)
+        done = train_one(objective, task, run, measure, seed=run.seed, checkpoints=checkpoints, checkpoint_every=6)
         return done, weights(objective)
 
     undisturbed, expected = trained([], tmp_path / "one")
@@ -309,10 +311,10 @@ def test_ctrl_c_in_the_step_of_the_early_stop_does_not_train_on(tiny_run: MakeRu
         return found
 
     with pytest.raises(Interrupted, match="stopped after step 6"):
-        train(objective, task, run, interrupt, checkpoints=checkpoints)
+        train_one(objective, task, run, interrupt, checkpoints=checkpoints)
     ended = weights(objective)
     task, objective = run.build()
-    done = train(objective, task, run, measure, checkpoints=checkpoints)
+    done = train_one(objective, task, run, measure, checkpoints=checkpoints)
     assert (done.steps, done.stopped_early) == (6, True)
     assert_same_weights(weights(objective), ended)
 
@@ -328,7 +330,7 @@ def test_a_second_ctrl_c_does_not_wait(tiny_run: MakeRun) -> None:
     objective.register_forward_pre_hook(impatient)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt) as raised:
-        train(objective, task, run, no_measure)
+        train_one(objective, task, run, no_measure)
     assert raised.type is KeyboardInterrupt
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -340,11 +342,11 @@ def test_a_finished_training_is_not_begun_again(tiny_run: MakeRun, tmp_path: Pat
         task, objective = run.build()
         steps: list[int] = []
         objective.register_forward_pre_hook(lambda *_, steps=steps: steps.append(1))
-        train(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=3)
+        train_one(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=3)
     assert steps == []
     task, objective = run.build()
     objective.register_forward_pre_hook(lambda *_: steps.append(1))
-    train(objective, task, run, no_measure, checkpoints=checkpoints, resume="never")
+    train_one(objective, task, run, no_measure, checkpoints=checkpoints, resume="never")
     assert len(steps) == 6
 
 
@@ -352,7 +354,7 @@ def test_an_unknown_way_to_resume_is_refused(tiny_run: MakeRun) -> None:
     run = tiny_run()
     task, objective = run.build()
     with pytest.raises(LookaheadError, match="resume is 'latest', 'previous' or 'never', not 'last'"):
-        train(objective, task, run, no_measure, resume="last")  # type: ignore[arg-type]
+        train_one(objective, task, run, no_measure, resume="last")  # type: ignore[arg-type]
 
 
 # -- losses that are no numbers ------------------------------------------------------------------------------
@@ -373,12 +375,12 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_state_kept(
 
     hook = objective.register_forward_hook(spoil)
     with pytest.raises(NonFiniteLoss, match=f"the loss of step 11 is {bad}: lower the learning rate"):
-        train(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=4)
+        train_one(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=4)
     tensors, record = checkpoints.load()  # type: ignore[misc]
     assert record["steps"] == 8
     assert all(tensor.isfinite().all() for tensor in tensors.values())
     hook.remove()
-    assert train(objective, task, run, no_measure, checkpoints=checkpoints).steps == 20
+    assert train_one(objective, task, run, no_measure, checkpoints=checkpoints).steps == 20
 
 
 def test_a_weight_that_is_no_number_is_never_saved(tiny_run: MakeRun, tmp_path: Path) -> None:
@@ -390,7 +392,7 @@ def test_a_weight_that_is_no_number_is_never_saved(tiny_run: MakeRun, tmp_path: 
     weight = next(objective.parameters())
     hook = weight.register_hook(lambda gradient: gradient * (math.nan if next(steps) == 7 else 1))
     with pytest.raises(NonFiniteLoss, match="after step 8 a weight is no number: lower the learning rate"):
-        train(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=4)
+        train_one(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=4)
     hook.remove()
     tensors, record = checkpoints.load()  # type: ignore[misc]
     assert record["steps"] == 4
@@ -405,7 +407,7 @@ def test_progress_goes_to_a_file(tiny_run: MakeRun, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("LOOKAHEAD_PROGRESS", str(path))
     run = tiny_run(steps=4)
     task, objective = run.build()
-    train(objective, task, run, no_measure, label="this one")
+    train_one(objective, task, run, no_measure, label="this one")
     report = json.loads(path.read_text())
     assert {key: report[key] for key in ("label", "step", "steps")} == {"label": "this one", "step": 4, "steps": 4}
     assert report["loss"] > 0
@@ -418,7 +420,7 @@ def test_a_training_outlives_its_progress_file(
     monkeypatch.setenv("LOOKAHEAD_PROGRESS", str(tmp_path / "no folder" / "progress.json"))
     run = tiny_run(steps=4)
     task, objective = run.build()
-    assert train(objective, task, run, no_measure).steps == 4
+    assert train_one(objective, task, run, no_measure).steps == 4
 
 
 # -- settings ------------------------------------------------------------------------------------------------
@@ -463,13 +465,13 @@ def test_a_training_that_stops_before_its_deadline_goes_on_to_the_same_weights(
 ) -> None:
     run = tiny_run(steps=60, evaluate_every=20, optimizer="muon")
     task, whole = run.build()
-    expected = train(whole, task, run, no_measure)
+    expected = train_one(whole, task, run, no_measure)
     _, objective = run.build()
     sittings = []
     while True:
         kept = Checkpoints(tmp_path, run.id)
         try:
-            found = train(objective, task, run, no_measure, checkpoints=kept, deadline=time.monotonic() + 0.05)
+            found = train_one(objective, task, run, no_measure, checkpoints=kept, deadline=time.monotonic() + 0.05)
             break
         except OutOfTime as out:
             sittings.append(out)
@@ -491,18 +493,18 @@ def test_what_comes_after_the_last_step_has_its_time_before_the_deadline(tiny_ru
         return no_measure(objective)
 
     with pytest.raises(OutOfTime) as raised:
-        train(objective, task, run, slow, deadline=time.monotonic() + 0.4, measures_after=8)
+        train_one(objective, task, run, slow, deadline=time.monotonic() + 0.4, measures_after=8)
     assert raised.value.steps == 1
 
 
 def test_checkpoints_come_by_the_clock_too(tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tiny_run(steps=4)
     task, objective = run.build()
-    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(sitting, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     saved = []
     kept = Checkpoints(tmp_path, run.id)
     monkeypatch.setattr(kept, "save", lambda tensors, record: saved.append(record["steps"]))
-    train(objective, task, run, no_measure, checkpoints=kept)
+    train_one(objective, task, run, no_measure, checkpoints=kept)
     assert saved == [1, 2, 3, 4]
 
 
@@ -589,7 +591,8 @@ def test_a_captured_step_takes_its_inputs_from_where_they_were_recorded(
         task, objective = run.build()
         take = Step(objective, task, run, run.seed)
         if captured:
-            take.optimizers = Optimizers(objective, run, on_device=True)
+            named, groups = dict(objective.named_parameters()), grouped(objective, optimizer)
+            take.optimizers = Optimizers(named, groups, run, on_device=True)
             take.run = Captured(take.update)
         losses[captured] = [take(k) for k in range(9)]
     assert len(recorded) == 1
@@ -619,4 +622,4 @@ def test_an_engine_that_cannot_be_is_refused(engine: Any, message: str, tiny_run
     run = tiny_run()
     task, objective = run.build()
     with pytest.raises(LookaheadError, match=message):
-        train(objective, task, run, no_measure, engine=engine)
+        train_one(objective, task, run, no_measure, engine=engine)

@@ -18,13 +18,13 @@ from lookahead.errors import LookaheadError, NoRoom
 from lookahead.experiments.experiment import Experiment, packed_name
 from lookahead.experiments.grid import GridRun, forget_failure, grid_state, quarantine, refreshed, write_failure
 from lookahead.machine import resolve_device
-from lookahead.runs.harness import Busy, run, run_stacked
+from lookahead.runs.harness import Busy, run_all
 from lookahead.runs.parquet import pack, read_pack, read_packed
 from lookahead.runs.result import Result, open_run_folder
 from lookahead.runs.run import Run
-from lookahead.training.loop import OutOfTime
+from lookahead.training.loop import MAY_DIFFER
 from lookahead.training.progress import wants_bar
-from lookahead.training.stacked import MAY_DIFFER
+from lookahead.training.sitting import OutOfTime
 from lookahead.training.step import Engine, resolve_engine
 
 WAIT = 0.5
@@ -187,9 +187,7 @@ class Runner:
     def train(self, runs: list[Run]) -> list[Result | Exception]:
         """The result of each run, or what stopped it."""
         try:
-            if len(runs) == 1:
-                return [run(runs[0], **self.how, deadline=self.deadline)]
-            return run_stacked(runs, **self.how, deadline=self.deadline) if runs else []
+            return run_all(runs, **self.how, deadline=self.deadline, wait=len(runs) == 1)
         except (OutOfTime, NoRoom):
             raise
         except Exception as error:

@@ -12,23 +12,27 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from lookahead.contracts import Objective, Task
+from lookahead.contracts import Objective, Split, Task
 from lookahead.errors import LookaheadError
-from lookahead.evaluation.measures import evaluate, evaluate_each
+from lookahead.evaluation.measures import Measures, evaluate, evaluate_each
 from lookahead.files import note, sweep
 from lookahead.machine import manifest, numbered, resolve_device
 from lookahead.runs import examples
 from lookahead.runs.result import Result, load_weights, open_run_folder, read_result, run_folder, write_result
 from lookahead.runs.run import Run
 from lookahead.runs.staleness import Replay, is_current, replay, stamp
-from lookahead.stack import State, Template, take_up
+from lookahead.stack import load_member
 from lookahead.training.checkpoints import Checkpoints, Resume
-from lookahead.training.loop import Trained, train
-from lookahead.training.stacked import Member, check_alike, train_stacked
-from lookahead.training.step import Engine
+from lookahead.training.loop import Member, Trained, check_alike, train
+from lookahead.training.stacked import StackedStep
+from lookahead.training.step import Engine, Step
 
 Probe = Callable[[Objective, Task], dict[str, Any]]
 """More to measure at every evaluation; it does not change the run."""
+
+
+class Busy(LookaheadError):
+    """Another process is doing this run."""
 
 
 def run(
@@ -53,49 +57,60 @@ def run(
         device: "auto" (the GPU where there is one), "cpu", "cuda".
         probe: more to measure at every evaluation. A stored result without it is kept as it is.
         again: do it anew whatever is stored.
+        checkpoint_every: in steps; at least once a minute, too.
         resume: what to go on from if the run was interrupted.
         deadline: on the clock of `time.monotonic`; raises `OutOfTime` before, and the same call goes on from there.
         engine: how a step is computed: as it is written ("eager"), "compiled", or "captured" in a CUDA graph.
 
     Raises:
         LookaheadError: bad configuration, or a stored file that is corrupt or another run's.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; the same call goes on from there.
     """
-    where = resolve_device(device)
     if config is None:
         config = Run.of(fields)
     elif fields:
         raise TypeError(f"a run and also its fields were given: {', '.join(fields)}")
-    with FileLock(open_run_folder(config.id) / ".lock"):
-        if not again and (stored := _stored(config)) is not None:
-            return stored
-        return _train(config, where, probe, checkpoint_every, "never" if again else resume, deadline, engine)
+    (outcome,) = run_all(
+        [config],
+        device=device,
+        probe=probe,
+        again=again,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        deadline=deadline,
+        engine=engine,
+        wait=True,
+    )
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
-def run_stacked(
+def run_all(
     configs: Sequence[Run],
     *,
     device: str = "auto",
     probe: Probe | None = None,
-    deadline: float | None = None,
-    engine: Engine = "auto",
     again: bool = False,
     checkpoint_every: int | None = None,
+    resume: Resume = "latest",
+    deadline: float | None = None,
+    engine: Engine = "auto",
+    wait: bool = False,
 ) -> list[Result | Exception]:
-    """As `run`, for runs that differ in seed and learning rates alone, all trained as one (see `training.stacked`).
+    """As `run`, for runs that differ in their seed alone, trained as one where their model can be stacked.
 
-    What is stored and current is not done again; each result is stored as soon as its member has finished. Its
-    manifest says how many were trained with it (`stacked`); its `seconds` are its share of their time.
+    Each result is stored as soon as its member has finished. Its manifest says how many were trained with it
+    (`stacked`); its `seconds` are its share of their time.
 
     Args:
         configs: the runs.
-        device, deadline, engine: as in `run`.
-        probe: as in `run`; it measures one member after the other, on the CPU.
-        again: do all anew whatever is stored.
+        probe: as in `run`; of several runs it measures one after the other, on the CPU.
         checkpoint_every: in steps; if None once a minute.
+        wait: for runs that another process is doing.
 
     Returns:
-        for each run its result, or the LookaheadError that ended it; a run that another process is doing is left out
-        with a `Busy`.
+        for each run its result, or the LookaheadError that ended it: `Busy` where another process is doing it.
 
     Raises:
         LookaheadError: runs that cannot be trained as one.
@@ -107,8 +122,7 @@ def run_stacked(
         to_do: list[Run] = []
         for config in {config.id: config for config in configs}.values():
             try:
-                lock = FileLock(open_run_folder(config.id) / ".lock", timeout=0)
-                locks.enter_context(lock)
+                locks.enter_context(FileLock(open_run_folder(config.id) / ".lock", timeout=-1 if wait else 0))
                 outcomes[config.id] = None if again else _stored(config)
                 if outcomes[config.id] is None:
                     to_do.append(config)
@@ -117,51 +131,61 @@ def run_stacked(
             except LookaheadError as error:
                 outcomes[config.id] = error
         prepared: list[_Prepared] = []
-        for config, replayed in zip(to_do, replay(to_do, stacked=True), strict=True):
+        for config, replayed in zip(to_do, replay(to_do, stacked=len(to_do) > 1), strict=True):
             try:
-                prepared.append(_prepare(config, "never" if again else "latest", replayed))
+                prepared.append(_prepare(config, "never" if again else resume, replayed))
             except LookaheadError as error:
                 outcomes[config.id] = error
 
-        def measure(template: Template, state: State, tasks: list[Task]) -> list[dict[str, Any]]:
-            rows = evaluate_each(template, state, tasks, "validation", examples.VALIDATION_EXAMPLES)
+        def measure(step: Step, rows: list[int]) -> list[dict[str, Any]]:
+            measured = measure_members(step, rows, "validation", examples.VALIDATION_EXAMPLES)
             if probe is None:
-                return rows
-            alone = copy.deepcopy(template.objective).cpu()
-            for i, task in enumerate(tasks):
-                take_up(alone, state, i)
-                rows[i] |= probe(alone, task)
-            return rows
+                return measured
+            return [{**found, **probe(*_alone(step, row))} for row, found in zip(rows, measured, strict=True)]
 
-        def finished(numbers: list[int], done: list[Trained], template: Template, state: State) -> None:
-            tasks = [prepared[number].task for number in numbers]
-            measured = evaluate_each(template, state, tasks, "test", examples.TEST_EXAMPLES)
+        def finished(numbers: list[int], done: list[Trained], step: Step, rows: list[int]) -> None:
+            measured = measure_members(step, rows, "test", examples.TEST_EXAMPLES)
             for number, trained, measures in zip(numbers, done, measured, strict=True):
                 one = prepared[number]
                 try:
-                    outcomes[one.config.id] = _store(one, trained, measures, where, {"stacked": trained.members})
+                    outcomes[one.config.id] = _store(one, trained, measures, where)
                 except LookaheadError as error:
                     outcomes[one.config.id] = error
 
-        trained = train_stacked(
-            [Member(p.objective, p.task, p.config, p.config.seed, p.checkpoints, p.resume) for p in prepared],
-            measure,
-            device=where,
-            finished=finished,
-            checkpoint_every=checkpoint_every,
-            label=prepared[0].name if prepared else "",
-            deadline=deadline,
-            measures_after=examples.TEST_EXAMPLES / examples.VALIDATION_EXAMPLES,
-            engine=engine,
-        )
+        members = [Member(p.objective, p.task, p.config, p.config.seed, p.checkpoints, p.resume) for p in prepared]
+        trained = []
+        if members:
+            trained = train(
+                members,
+                measure,
+                device=where,
+                finished=finished,
+                checkpoint_every=checkpoint_every,
+                label=_label([p.config for p in prepared]),
+                deadline=deadline,
+                measures_after=examples.TEST_EXAMPLES / examples.VALIDATION_EXAMPLES,
+                engine=engine,
+            )
     for one, outcome in zip(prepared, trained, strict=True):
         if isinstance(outcome, Exception):
             outcomes[one.config.id] = outcome
     return [outcomes[config.id] for config in configs]
 
 
-class Busy(LookaheadError):
-    """Another process is doing this run."""
+def measure_members(step: Step, rows: list[int], split: Split, count: int) -> list[Measures]:
+    """The measures of some members of a step as they stand, each on the first `count` examples of its own task."""
+    if isinstance(step, StackedStep):
+        return evaluate_each(step.template, step.weights(rows), [step.tasks[row] for row in rows], split, count)
+    return [evaluate(step.objective, step.tasks[0], split, count)]
+
+
+def _alone(step: Step, row: int) -> tuple[Objective, Task]:
+    """Objective and task of one member as they stand; of several members the objective is a copy on the CPU."""
+    if not isinstance(step, StackedStep):
+        return step.objective, step.tasks[0]
+    objective = copy.deepcopy(step.template.objective).cpu()
+    load_member(objective, step.weights([row]), 0)
+    return objective, step.tasks[row]
 
 
 @dataclass
@@ -176,9 +200,13 @@ class _Prepared:
     code: dict[str, Any]
     """Its stamp and replay."""
 
-    @property
-    def name(self) -> str:
-        return self.config.objective["name"].replace("_", " ")  # type: ignore[index]
+
+def _label(configs: Sequence[Run]) -> str:
+    """What the progress bar calls runs that are trained as one."""
+    if not configs:
+        return ""
+    name = configs[0].objective["name"].replace("_", " ")  # type: ignore[index]
+    return name if configs[1:] else f"{name} seed {configs[0].seed}"
 
 
 def _stored(config: Run) -> Result | None:
@@ -196,7 +224,7 @@ def _prepare(config: Run, resume: Resume, replayed: Replay) -> _Prepared:
     if config.start_from is not None:
         load_weights(objective.model, config.start_from)
     sweep(run_folder(config.id))
-    code = {"stamp": stamp(config, replayed["stacked"]), "replay": replayed}
+    code = {"stamp": stamp(config), "replay": replayed}
     checkpoints = Checkpoints(run_folder(config.id), config.id, code)
     found = checkpoints.code_found() if resume != "never" else None
     if found is not None and not is_current(config, found["stamp"], found["replay"]):
@@ -205,49 +233,15 @@ def _prepare(config: Run, resume: Resume, replayed: Replay) -> _Prepared:
     return _Prepared(config, task, objective, checkpoints, resume, code)
 
 
-def _train(
-    config: Run,
-    device: torch.device,
-    probe: Probe | None,
-    checkpoint_every: int,
-    resume: Resume,
-    deadline: float | None,
-    engine: Engine,
-) -> Result:
-    one = _prepare(config, resume, *replay([config]))
-    objective = one.objective.to(device)
-
-    def measure(objective: Objective) -> dict[str, Any]:
-        more = {} if probe is None else probe(objective, one.task)
-        return {**evaluate(objective, one.task, "validation", examples.VALIDATION_EXAMPLES), **more}
-
-    done = train(
-        objective,
-        one.task,
-        config,
-        measure,
-        seed=config.seed,
-        checkpoints=one.checkpoints,
-        checkpoint_every=checkpoint_every,
-        resume=one.resume,
-        label=f"{one.name} seed {config.seed}",
-        deadline=deadline,
-        measures_after=examples.TEST_EXAMPLES / examples.VALIDATION_EXAMPLES,
-        engine=engine,
-    )
-    return _store(one, done, evaluate(objective, one.task, "test", examples.TEST_EXAMPLES), device, {})
-
-
-def _store(
-    one: _Prepared, done: Trained, measures: dict[str, Any], device: torch.device, more: dict[str, Any]
-) -> Result:
-    """Writes the result of a run; `more` goes into its manifest."""
+def _store(one: _Prepared, done: Trained, measures: dict[str, Any], device: torch.device) -> Result:
+    """The result of a run, written."""
     kernels = one.objective.model.kernels_used(numbered(device), getattr(torch, one.config.precision))
+    stacked = {"stacked": done.members} if done.members > 1 else {}
     result = Result(
         run=one.config,
         curve=done.curve,
         measures=measures,
-        manifest={**manifest(device, done.steps, done.seconds, kernels, done.engine), **more},
+        manifest={**manifest(device, done.steps, done.seconds, kernels, done.engine), **stacked},
         **one.code,
     )
     write_result(result, one.objective)

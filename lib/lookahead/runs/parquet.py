@@ -59,10 +59,10 @@ def _restamped(result: Result) -> Result:
     """A current result with today's stamp, and with a whole replay where earlier code stored the losses alone."""
     if not result.current:
         return result
-    stacked, replayed = "stacked" in result.manifest, result.replay
+    replayed = result.replay
     if isinstance(replayed, list):
-        replayed = staleness.replay_today(result.run, stacked)
-    return dataclasses.replace(result, stamp=staleness.stamp(result.run, stacked), replay=replayed)
+        replayed = staleness.replay_today(result.run, stacked="stacked" in result.manifest)
+    return dataclasses.replace(result, stamp=staleness.stamp(result.run), replay=replayed)
 
 
 def read_packed(name: str) -> list[Result]:

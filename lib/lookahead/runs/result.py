@@ -89,7 +89,7 @@ class Result:
     @property
     def current(self) -> bool:
         """Whether today's code would give it (see `lookahead.runs.staleness`). What a replay has told is remembered."""
-        today = staleness.stamp(self.run, staleness.was_stacked(self.replay))
+        today = staleness.stamp(self.run)
         if self.stamp == today:
             return True
         told = json.dumps([self.run.id, self.stamp, self.replay, today])

@@ -23,8 +23,8 @@ from lookahead.evaluation.measures import Measures, evaluate, evaluate_each
 from lookahead.runs import examples
 from lookahead.runs.known_answers import KnownAnswers
 from lookahead.runs.run import Run
-from lookahead.stack import Template
-from lookahead.training.stacked_step import StackedOptimizers, StackedStep
+from lookahead.training.loop import train
+from lookahead.training.stacked import StackedStep
 from lookahead.training.step import Step
 
 REPLAY_STEPS, WARM_STEPS, REPLAY_BATCH = 6, 3, 8
@@ -46,13 +46,11 @@ Replay = dict[str, Any]
 `constants` of `runs.examples`; `stacked`, whether it went through the step of a stack."""
 
 
-def stamp(run: Run, stacked: bool = False) -> str:
-    """A hash of the syntax of all code a run goes through; comments and docstrings do not count."""
+def stamp(run: Run) -> str:
+    """A hash of the syntax of all code a run goes through, alone or in a stack; comments and docstrings do not count."""
     kinds = [Task.named(run.task["name"]), Model.named(run.model["name"]), Objective.named(run.objective["name"])]  # type: ignore[index]
     roots = {kind.__module__ for kind in kinds if _file(kind.__module__)}
-    roots |= {"lookahead.training.loop", evaluate.__module__, examples.__name__}
-    if stacked:
-        roots.add(StackedStep.__module__)
+    roots |= {train.__module__, evaluate.__module__, examples.__name__}
     digest = hashlib.sha256()
     for name in sorted(_with_imports(frozenset(roots))):
         digest.update(_syntax(name).encode())
@@ -66,39 +64,34 @@ def replay(runs: Sequence[Run], stacked: bool = False, at_once: int = 32) -> lis
     """The first steps of each run in miniature: batch 8, CPU, float32, no clipping in the warm-up.
 
     Args:
-        stacked: they are trained as one (see `lookahead.training.stacked`), and so they are replayed, `at_once` at a
+        stacked: they are trained as one where their model can be stacked, and so they are replayed, `at_once` at a
             time; in a float32's last digits that differs from a run alone.
 
     Raises:
         LookaheadError: stacked runs that cannot be trained as one.
     """
-    if stacked:
-        groups = [runs[first : first + at_once] for first in range(0, len(runs), at_once)]
-        return [record for group in groups for record in _replay_stack(group)]
-    return [_replay_alone(run) for run in runs]
+    stacked = stacked and all(Model.named(run.model["name"]).stackable for run in runs)  # type: ignore[index]
+    size = at_once if stacked else 1
+    groups = [runs[first : first + size] for first in range(0, len(runs), size)]
+    return [record for group in groups for record in _replay_group(group, stacked)]
 
 
-def _replay_alone(run: Run) -> Replay:
-    """The replay of a run that is trained alone."""
-    task, objective = run.build()
-    losses = _losses(Step(objective, task, run, run.seed, engine="eager"), run)
-    measures = evaluate(objective, task, "validation", REPLAY_EXAMPLES)
-    return _record(losses, measures, task, objective, stacked=False)
-
-
-def _replay_stack(runs: Sequence[Run]) -> list[Replay]:
-    """The replays of runs that are trained as one."""
+def _replay_group(runs: Sequence[Run], stacked: bool) -> list[Replay]:
+    """The replays of runs that are trained as one, or of one that is trained alone."""
     tasks, objectives = zip(*(run.build() for run in runs), strict=True)
-    optimizers = StackedOptimizers(objectives, runs, torch.device("cpu"))
-    template = Template(objectives[0])
-    losses = _losses(StackedStep(template, tasks, runs[0], [r.seed for r in runs], optimizers, engine="eager"), runs[0])
-    measures = evaluate_each(template, optimizers.state, tasks, "validation", REPLAY_EXAMPLES)
+    if stacked:
+        step = StackedStep(objectives, tasks, runs[0], [run.seed for run in runs], engine="eager")
+        losses = _losses(step, runs[0])
+        measures = evaluate_each(step.template, step.state, tasks, "validation", REPLAY_EXAMPLES)
+    else:
+        losses = _losses(Step(objectives[0], tasks[0], runs[0], runs[0].seed, engine="eager"), runs[0])
+        measures = [evaluate(objectives[0], tasks[0], "validation", REPLAY_EXAMPLES)]
     members = zip(losses.unbind(1), measures, tasks, objectives, strict=True)
-    return [_record(*member, stacked=True) for member in members]
+    return [_record(*member, stacked) for member in members]
 
 
 def _losses(step: Step, run: Run) -> torch.Tensor:
-    """The losses of a step's replay, [REPLAY_STEPS]; of a stack's [REPLAY_STEPS, S]."""
+    """The losses of a step's replay, [REPLAY_STEPS, S]."""
     losses = []
     for k in range(REPLAY_STEPS):
         step.settings = dataclasses.replace(run, precision="float32", clip=None if k < WARM_STEPS else run.clip)
@@ -134,7 +127,7 @@ def _without_nan(value: Any) -> Any:
 
 def replay_today(run: Run, stacked: bool) -> Replay:
     """The replay by today's code: of a stacked run in a stack of two, with that of the next seed."""
-    return _replay_by(run.to_json(), stacked, stamp(run, stacked))
+    return _replay_by(run.to_json(), stacked, stamp(run))
 
 
 @functools.cache
@@ -144,21 +137,15 @@ def _replay_by(config: str, stacked: bool, stamped: str) -> Replay:
     return replay([run, dataclasses.replace(run, seed=run.seed + 1)] if stacked else [run], stacked)[0]
 
 
-def was_stacked(replayed: Replay | list[float]) -> bool:
-    """Whether it is the record of a run in a stack; earlier code replayed all runs alone when it judged them."""
-    return isinstance(replayed, dict) and replayed["stacked"]
-
-
 def is_current(run: Run, stamped: str, replayed: Replay | list[float]) -> bool:
     """Whether a result with this stamp and this replay is what today's code would give.
 
     What earlier code stored has losses alone, in a list, and is judged by them.
     """
-    stacked = was_stacked(replayed)
-    if stamped == stamp(run, stacked):
+    if stamped == stamp(run):
         return True
     try:
-        now = replay_today(run, stacked)
+        now = replay_today(run, stacked=isinstance(replayed, dict) and replayed["stacked"])
     except Exception:  # today's code cannot even begin it
         return False
     if isinstance(replayed, list):

@@ -1,6 +1,6 @@
 """One training loop, counted in steps everywhere."""
 
-from lookahead.training.loop import Trained, train
+from lookahead.training.loop import Member, Trained, train
 from lookahead.training.settings import Settings
 
-__all__ = ["Settings", "Trained", "train"]
+__all__ = ["Member", "Settings", "Trained", "train"]

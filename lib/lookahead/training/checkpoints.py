@@ -46,6 +46,20 @@ def load_state(module: nn.Module, tensors: dict[str, Tensor]) -> None:
             own[name].copy_(tensor)
 
 
+def joined(objective: dict[str, Tensor], optimizer: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state of an objective and of its optimisers under the names of a checkpoint."""
+    return {f"objective.{k}": v for k, v in objective.items()} | {f"optimizer.{k}": v for k, v in optimizer.items()}
+
+
+def split_names(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The two that `joined` put together."""
+    objective, optimizer = (
+        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        for prefix in ("objective.", "optimizer.")
+    )
+    return objective, optimizer
+
+
 def save(path: str | Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
     """Writes atomically, with a checksum.
 

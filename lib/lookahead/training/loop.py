@@ -1,12 +1,10 @@
-"""The training loop."""
+"""The training loop, over one member or many."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
+import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,15 +13,31 @@ from torch import Tensor
 
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
-from lookahead.machine import device_of
-from lookahead.training.checkpoints import Checkpoints, Resume, load_state, state_tensors
-from lookahead.training.optimizers import Optimizers
-from lookahead.training.progress import Progress
+from lookahead.training.checkpoints import Checkpoints, Resume, load_state, split_names
 from lookahead.training.settings import Settings
+from lookahead.training.sitting import Sitting
+from lookahead.training.stacked import StackedStep
 from lookahead.training.step import Engine, Step
 
-Measure = Callable[[Objective], dict[str, Any]]
-"""What is measured at every evaluation; it must hold the measure that `Settings.judged_by` names."""
+MAY_DIFFER = ("seed", "start_from")
+"""Fields of a run in which the members of one training may differ."""
+
+
+@dataclass
+class Member:
+    """One of the networks that are trained as one."""
+
+    objective: Objective
+    """What is trained; it holds the final weights when it has finished."""
+    task: Task
+    """Gives the training examples."""
+    settings: Settings
+    seed: int = 0
+    """Of the order of a fixed training set, and of the noise."""
+    checkpoints: Checkpoints | None = None
+    """Where to save and resume; nothing is saved if None."""
+    resume: Resume = "latest"
+    """What to start from where a checkpoint is found."""
 
 
 @dataclass
@@ -37,234 +51,288 @@ class Trained:
     the last row), the measures."""
     stopped_early: bool = False
     seconds: float = 0.0
-    """Time spent training and measuring, over all sittings."""
+    """Time spent training and measuring, over all sittings; of members trained as one, an even share."""
     engine: str = "eager"
     """How the steps were computed: what `Step.engine` says."""
     members: int = 1
-    """How many were trained as one (see `training.stacked`); `seconds` is then this one's share."""
+    """How many were trained as one."""
 
 
 class NonFiniteLoss(LookaheadError):
     """The loss, or a weight, left the numbers; the last good checkpoint stands."""
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, SIGTERM or SIGHUP, after the state was saved."""
+Measure = Callable[[Step, list[int]], list[dict[str, Any]]]
+"""What is measured at every evaluation, a row for each of some members of a step; it must hold the measure that
+`Settings.judged_by` names."""
 
-
-class OutOfTime(LookaheadError):
-    """The deadline is near; the state was saved. `steps` were done in this sitting."""
-
-    def __init__(self, message: str, steps: int) -> None:
-        super().__init__(message)
-        self.steps = steps
-
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, a scheduler's or a container's notice, a closed terminal."""
-
-
-@contextlib.contextmanager
-def postponed_interrupt() -> Iterator[Callable[[], bool]]:
-    """Delay of a stop signal to the end of a step; a second signal does not wait.
-
-    A signal that the process ignores (SIGHUP under nohup) stays ignored, except SIGINT, which a shell lets its
-    background jobs ignore.
-    """
-    asked = False
-
-    def ask(*_: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    heard = [s for s in STOP_SIGNALS if s == signal.SIGINT or signal.getsignal(s) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, ask) for number in heard}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+Finished = Callable[[list[int], list[Trained], Step, list[int]], None]
+"""Called at once when members have finished: with their numbers, what they left, the step and their rows in it."""
 
 
 def train(
-    objective: Objective,
-    task: Task,
-    settings: Settings,
+    members: Sequence[Member],
     measure: Measure,
     *,
-    seed: int = 0,
-    checkpoints: Checkpoints | None = None,
-    checkpoint_every: int = 500,
-    resume: Resume = "latest",
+    device: torch.device | str = "cpu",
+    finished: Finished = lambda numbers, trained, step, rows: None,
+    checkpoint_every: int | None = None,
     label: str = "",
     deadline: float | None = None,
     measures_after: float = 0.0,
     engine: Engine = "auto",
-) -> Trained:
-    """Trains an objective in place, on the device where it lies.
+) -> list[Trained | Exception]:
+    """Trains members that differ in their seed alone, as one where their model can be stacked.
+
+    In exact arithmetic each goes where it would go alone; in float32 the two part as two runs do whose weights
+    differ by 1e-7 somewhere. Those that stand at different steps, after an interruption, are trained one group after
+    the other. A member that has reached `stop_at`, or whose loss is no number, leaves; the others go on.
 
     Args:
-        task: gives the training examples.
         measure: called before the first step, every `settings.evaluate_every` steps and at the end.
-        seed: of the order of a fixed training set.
-        checkpoints: where to save and resume; nothing is saved if None.
-        checkpoint_every: in steps; at least once a minute, too. Ctrl-C saves as well.
-        resume: what to start from where a checkpoint is found.
+        device: where they are trained.
+        checkpoint_every: in steps; at least once a minute, too. A stop signal saves as well.
         deadline: on the clock of `time.monotonic`; stops before, with a checkpoint, if it would come too late.
         measures_after: how many times as long as one `measure` the caller needs before the deadline.
         engine: how a step is computed (see `training.step`); its results differ by rounding only.
 
+    Returns:
+        for each member what it left, or the LookaheadError that ended it: `NonFiniteLoss`, or a checkpoint that cannot
+        be used.
+
     Raises:
-        NonFiniteLoss: the loss of a step, or a weight after it, was not a number; names the step, keeps the
-            last checkpoint.
-        Interrupted: Ctrl-C, SIGTERM or SIGHUP.
-        OutOfTime: the deadline; at least one step was done.
-        LookaheadError: a checkpoint that cannot be used.
+        LookaheadError: members that cannot be trained as one.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; all were saved.
+        OutOfTime: the deadline; all were saved, and at least one step was done.
     """
-    if resume not in ("latest", "previous", "never"):
-        raise LookaheadError(f"resume is 'latest', 'previous' or 'never', not {resume!r}")
-    device = device_of(objective)
-    objective.zero_grad(set_to_none=True)
-    take = Step(objective, task, settings, seed, engine)
-    state = Trained()
-    if checkpoints is not None and resume != "never":
-        found = checkpoints.load(previous=resume == "previous")
-        if found is not None:
-            state = _restore(objective, take.optimizers, *found)
-    trained = [p for p in objective.parameters() if p.requires_grad]
-    progress = Progress(settings.steps, state.steps, label)
-    begun = time.monotonic() - state.seconds
-    clock = Clock(deadline, measures_after)
-    first = state.steps
-    losses: list[Tensor] = []
-    accuracy = state.curve[-1][settings.judged_by] if state.curve else None
-    if accuracy is not None and settings.stop_at is not None and len(state.curve) > 1:
-        state.stopped_early = accuracy >= settings.stop_at  # interrupted after its last step
-
-    def save() -> None:
-        state.seconds = time.monotonic() - begun
-        if checkpoints is not None:
-            check_weights(trained, state.steps)
-            tensors = {f"objective.{k}": v for k, v in state_tensors(objective).items()}
-            tensors |= {f"optimizer.{k}": v for k, v in take.optimizers.tensors().items()}
-            pending = [loss.item() for loss in losses]
-            checkpoints.save(
-                tensors, {"steps": state.steps, "curve": state.curve, "seconds": state.seconds, "losses": pending}
-            )
-
-    if checkpoints is not None and state.steps:
-        losses = [torch.tensor(loss, device=device) for loss in found[1]["losses"]]  # type: ignore[index]
-
-    def measured() -> dict[str, Any]:
-        with clock.measuring():
-            return measure(objective)
-
-    if not state.curve:
-        state.curve.append({"step": 0, "training_loss": None, **measured()})
-    with postponed_interrupt() as interrupted:
+    check_alike([member.settings for member in members])
+    outcomes: list[Any] = [None] * len(members)
+    groups: dict[tuple[int, int], list[Entrant]] = {}
+    for number, member in enumerate(members):
         try:
-            while state.steps < settings.steps and not state.stopped_early:
-                step = state.steps
-                losses.append(take(step))
-                state.steps += 1
-                if device.type == "cpu" or step % 10 == 0:
-                    check_finite(losses, step)
-                    progress.update(state.steps, losses[-1].item(), accuracy)
-                if state.steps % settings.evaluate_every == 0 or state.steps == settings.steps:
-                    check_finite(losses, step)
-                    row = {"step": state.steps, "training_loss": torch.stack(losses).mean().item(), **measured()}
-                    losses.clear()
-                    accuracy = row[settings.judged_by]
-                    state.curve.append(row)
-                    state.stopped_early = settings.stop_at is not None and accuracy >= settings.stop_at
-                late = clock.late() and state.steps < settings.steps and not state.stopped_early
-                if interrupted() or late:
-                    check_finite(losses, step)
-                    save()
-                    told = f"stopped after step {state.steps} of {settings.steps}; the same call goes on from there"
-                    raise OutOfTime(told, state.steps - first) if late else Interrupted(told)
-                if state.steps % checkpoint_every == 0 or (checkpoints is not None and clock.save_is_due()):
-                    check_finite(losses, step)
-                    with clock.saving():
-                        save()
-        finally:
-            progress.close()
-    check_weights(trained, state.steps)
-    state.seconds, state.engine = time.monotonic() - begun, take.engine
-    return state
+            entrant = enter(number, member)
+        except LookaheadError as error:
+            outcomes[number] = error
+        else:
+            alone = 0 if member.objective.model.stackable else number
+            groups.setdefault((entrant.trained.steps, alone), []).append(entrant)
+    with Sitting(deadline, measures_after, checkpoint_every) as sitting:
+        for key in sorted(groups):
+            if sitting.steps and sitting.late():
+                raise sitting.stopped("stopped between two groups of members; the same call goes on from there")
+            Group(groups[key], torch.device(device), measure, finished, outcomes, sitting, engine).train(label)
+    return outcomes
 
 
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
+def check_alike(settings: Sequence[Settings]) -> None:
+    """Raises a LookaheadError that says in what the members' settings, or runs, differ and must not."""
+    for number, found in enumerate(settings):
+        for item in dataclasses.fields(settings[0]):
+            one, other = getattr(settings[0], item.name), getattr(found, item.name)
+            if item.compare and item.name not in MAY_DIFFER and one != other:
+                raise LookaheadError(
+                    f"members 0 and {number} differ in {item.name} ({one!r} and {other!r}): those that are trained as "
+                    f"one may differ in {', '.join(MAY_DIFFER)} alone"
+                )
 
 
-class Clock:
-    """When to save, and when to stop: before what comes next would end after the deadline."""
+@dataclass
+class Entrant:
+    """A member where it stands when a sitting begins."""
 
-    def __init__(self, deadline: float | None, measures_after: float) -> None:
-        self.deadline, self.measures_after = deadline, measures_after
-        self.step = self.measure = self.save = 0.0
-        self.seen = self.saved = time.monotonic()
-
-    @contextlib.contextmanager
-    def measuring(self) -> Iterator[None]:
-        begun = time.monotonic()
-        yield
-        self.measure = max(self.measure, time.monotonic() - begun)
-        self.seen = time.monotonic()  # the next step is not blamed for it
-
-    @contextlib.contextmanager
-    def saving(self) -> Iterator[None]:
-        begun = time.monotonic()
-        yield
-        self.seen = self.saved = time.monotonic()
-        self.save = max(self.save, self.saved - begun)
-
-    def save_is_due(self) -> bool:
-        """Whether the last checkpoint was long ago."""
-        return time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS
-
-    def late(self) -> bool:
-        """After a step: whether another one, the measures and a save may end after the deadline."""
-        now = time.monotonic()
-        self.step, self.seen = max(0.9 * self.step, now - self.seen), now  # the first ones compile: they are forgotten
-        needed = self.step + (1 + self.measures_after) * self.measure + 2 * self.save
-        return self.deadline is not None and now + needed > self.deadline
+    number: int
+    member: Member
+    trained: Trained
+    optimizer: dict[str, Tensor]
+    losses: list[float]
+    """Those since its last evaluation."""
+    done: bool = False
 
 
-def check_finite(losses: list[Tensor], step: int) -> None:
-    """Raises NonFiniteLoss for the first loss of the pending ones that is no number."""
-    if not losses or torch.isfinite(torch.stack(losses)).all():
-        return
-    bad = next(i for i, loss in enumerate(losses) if not torch.isfinite(loss))
-    at = step - len(losses) + 1 + bad
-    raise NonFiniteLoss(
-        f"the loss of step {at} is {losses[bad].item()}: lower the learning rate or lengthen the warm-up. "
-        "The last checkpoint before it is kept"
-    )
+def enter(number: int, member: Member) -> Entrant:
+    """The member with the state of its checkpoint, where there is one."""
+    if member.resume not in ("latest", "previous", "never"):
+        raise LookaheadError(f"resume is 'latest', 'previous' or 'never', not {member.resume!r}")
+    member.objective.zero_grad(set_to_none=True)
+    found = None
+    if member.checkpoints is not None and member.resume != "never":
+        found = member.checkpoints.load(previous=member.resume == "previous")
+    if found is None:
+        return Entrant(number, member, Trained(), {}, [])
+    tensors, record = found
+    objective, optimizer = split_names(tensors)
+    load_state(member.objective, objective)
+    trained = Trained(steps=record["steps"], curve=record["curve"], seconds=record["seconds"])
+    return Entrant(number, member, trained, optimizer, record["losses"])
 
 
-def check_weights(trained: Iterable[Tensor], steps: int) -> None:
-    """Raises NonFiniteLoss where a weight is no number: a finite loss may have had a gradient that was none."""
-    if not torch.stack([weight.isfinite().all() for weight in trained]).all():
-        raise NonFiniteLoss(
-            f"after step {steps} a weight is no number: lower the learning rate or lengthen the warm-up. "
-            "The last checkpoint before it is kept"
+class Group:
+    """Members that stand at the same step, trained to their ends.
+
+    A row is a place in the step. Where a step is compiled for so many members, those that have left stay in it,
+    unheeded, until half are gone: to compile anew takes longer than to train them on.
+    """
+
+    def __init__(
+        self,
+        entrants: list[Entrant],
+        device: torch.device,
+        measure: Measure,
+        finished: Finished,
+        outcomes: list[Any],
+        sitting: Sitting,
+        engine: Engine,
+    ) -> None:
+        self.rows, self.measure, self.finished, self.outcomes = entrants, measure, finished, outcomes
+        self.sitting, self.step = sitting, entrants[0].trained.steps
+        members = [entrant.member for entrant in entrants]
+        self.settings = members[0].settings
+        if len(members) == 1:
+            one = members[0]
+            self.take: Step = Step(one.objective.to(device), one.task, one.settings, one.seed, engine)
+        else:
+            objectives, tasks, seeds = zip(*((m.objective, m.task, m.seed) for m in members), strict=True)
+            self.take = StackedStep(objectives, tasks, self.settings, seeds, device, engine)
+        if entrants[0].optimizer:
+            self.take.resume([entrant.optimizer for entrant in entrants])
+        self.losses = list(torch.tensor([entrant.losses for entrant in entrants], device=device).T)
+        for entrant in entrants:
+            entrant.trained.members, entrant.trained.engine = len(entrants), self.take.engine
+        self.counted = time.monotonic()
+
+    @property
+    def alive(self) -> list[int]:
+        """Rows of the members that are still trained."""
+        return [row for row, entrant in enumerate(self.rows) if self.outcomes[entrant.number] is None]
+
+    def train(self, label: str) -> None:
+        """Takes steps until every member has left."""
+        settings = self.settings
+        if not self.rows[0].trained.curve:
+            self.evaluate()
+        elif len(self.rows[0].trained.curve) > 1:
+            self.judge()  # interrupted after a last step
+            self.leave()
+        self.sitting.open_progress(settings.steps, self.step, f"{label} x {len(self.rows)}" if self.rows[1:] else label)
+        while self.alive and self.step < settings.steps:
+            self.take_step()
+            if self.step % settings.evaluate_every == 0 or self.step == settings.steps:
+                self.evaluate()
+                self.judge()
+            action = self.sitting.due(self.step, unfinished=not all(self.rows[row].done for row in self.alive))
+            if action != "go on":
+                with self.sitting.timed("save"):
+                    self.save()
+            if action == "stop":
+                told = f"stopped after step {self.step} of {settings.steps}; the same call goes on from there"
+                raise self.sitting.stopped(told)
+            self.leave()
+
+    def take_step(self) -> None:
+        """One step of all. A GPU is asked for its losses every tenth step only: to ask is to wait."""
+        self.losses.append(self.take(self.step))
+        self.step += 1
+        if self.take.device.type == "cpu" or self.step % 10 == 1:
+            self.check_losses()
+            if alive := self.alive:
+                judged = [self.rows[row].trained.curve[-1][self.settings.judged_by] for row in alive]
+                self.sitting.report(self.step, self.losses[-1][alive].mean().item(), sum(judged) / len(judged))
+
+    def evaluate(self) -> None:
+        """Adds a row to each member's curve."""
+        self.check_losses()
+        if not (alive := self.alive):
+            return
+        pending = [torch.stack([loss[row] for loss in self.losses]).mean().item() for row in alive if self.losses]
+        self.losses.clear()
+        with self.sitting.timed("measure"):
+            measured = self.measure(self.take, alive)
+        for row, loss, found in zip(alive, pending or [None] * len(alive), measured, strict=True):
+            self.rows[row].trained.curve.append({"step": self.step, "training_loss": loss, **found})
+
+    def judge(self) -> None:
+        """Marks the members that have done all steps, or reached `stop_at`."""
+        stop_at = self.settings.stop_at
+        for row in self.alive:
+            trained = self.rows[row].trained
+            trained.stopped_early = stop_at is not None and trained.curve[-1][self.settings.judged_by] >= stop_at
+            self.rows[row].done = trained.stopped_early or self.step == self.settings.steps
+
+    def leave(self) -> None:
+        """Lets the members go that are done, with their weights."""
+        if not any(self.rows[row].done for row in self.alive):
+            return
+        self.check_weights()
+        done = [row for row in self.alive if self.rows[row].done]
+        self.share_time()
+        self.take.hand_over(done)
+        entrants = [self.rows[row] for row in done]
+        for entrant in entrants:
+            entrant.trained.steps = self.step
+        if done:
+            self.finished([e.number for e in entrants], [e.trained for e in entrants], self.take, done)
+        for entrant in entrants:
+            self.outcomes[entrant.number] = entrant.trained
+        self.counted = self.sitting.seen = time.monotonic()  # what `finished` took is no member's training
+        self.compact()
+
+    def share_time(self) -> None:
+        """Adds the time since the last call to the members that are trained, evenly."""
+        now, alive = time.monotonic(), self.alive
+        for row in alive:
+            self.rows[row].trained.seconds += (now - self.counted) / len(alive)
+        self.counted = now
+
+    def check_losses(self) -> None:
+        """Drops members with a loss that is no number."""
+        if not self.losses:
+            return
+        pending = torch.stack(self.losses)
+        finite = pending.isfinite()
+        for row in self.drop(finite.all(dim=0)):
+            bad = int(finite[:, row].logical_not().nonzero()[0])
+            self.fail(row, f"the loss of step {self.step - len(pending) + bad} is {pending[bad, row].item()}")
+        self.compact()
+
+    def check_weights(self) -> None:
+        """Drops members with a weight that is no number: a finite loss may have had a gradient that was none."""
+        for row in self.drop(self.take.finite()):
+            self.fail(row, f"after step {self.step} a weight is no number")
+        self.compact()
+
+    def drop(self, good: Tensor) -> list[int]:
+        """Rows of the members that are trained and not `good` [S]."""
+        fine = good.tolist()
+        bad = [row for row in self.alive if not fine[row]]
+        if bad:
+            self.share_time()
+        return bad
+
+    def fail(self, row: int, fault: str) -> None:
+        """Ends a member with an error that names the fault."""
+        self.outcomes[self.rows[row].number] = NonFiniteLoss(
+            f"{fault}: lower the learning rate or lengthen the warm-up. The last checkpoint before it is kept"
         )
 
+    def compact(self) -> None:
+        """Takes the members out of the step that have left."""
+        alive = self.alive
+        if not alive or len(alive) == len(self.rows):
+            return
+        if self.take.engine == "eager" or 2 * len(alive) <= len(self.rows):
+            self.take.keep(alive)
+            self.rows = [self.rows[row] for row in alive]
+            self.losses = [losses[alive] for losses in self.losses]
 
-def _restore(
-    objective: Objective, optimizers: Optimizers, tensors: dict[str, Tensor], record: dict[str, Any]
-) -> Trained:
-    """Takes up the state of a checkpoint."""
-    named = {name: {} for name in ("objective", "optimizer")}
-    for name, tensor in tensors.items():
-        kind, key = name.split(".", 1)
-        named[kind][key] = tensor
-    load_state(objective, named["objective"])
-    optimizers.load_tensors(named["optimizer"].items())
-    return Trained(steps=record["steps"], curve=record["curve"], seconds=record["seconds"])
+    def save(self) -> None:
+        """Writes a checkpoint of each member that has a place for one."""
+        self.check_losses()
+        self.check_weights()
+        self.share_time()
+        kept = [row for row in self.alive if self.rows[row].member.checkpoints is not None]
+        pending = torch.stack(self.losses).T.tolist() if self.losses else [[] for _ in self.rows]
+        for row, tensors in zip(kept, self.take.checkpoints(kept) if kept else [], strict=True):
+            trained, checkpoints = self.rows[row].trained, self.rows[row].member.checkpoints
+            record = {"steps": self.step, "curve": trained.curve, "seconds": trained.seconds, "losses": pending[row]}
+            assert checkpoints is not None
+            checkpoints.save(tensors, record)

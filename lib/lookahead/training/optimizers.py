@@ -1,6 +1,6 @@
 """AdamW, and Muon for the hidden matrices."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,15 +14,15 @@ class Grouped(NamedTuple):
     """Names of trained parameters, in the order of the optimisers' state."""
 
     matrices: list[str]
-    """AdamW's, with weight decay."""
+    """Matrices that AdamW steps on, with weight decay."""
     vectors: list[str]
-    """AdamW's, without."""
+    """Vectors that AdamW steps on, without weight decay."""
     hidden: list[str]
-    """Muon's."""
+    """Matrices that Muon steps on."""
 
 
 def grouped(module: nn.Module, optimizer: str) -> Grouped:
-    """Who takes which parameter.
+    """The trained parameters of a module, by the optimiser that takes them.
 
     Args:
         module: what is trained. Matrices inside a block are "hidden"; embeddings and vectors are not. A submodule
@@ -42,13 +42,15 @@ class Optimizers:
     """One or two optimisers that step together.
 
     Args:
-        module: what is trained; `grouped` says by which.
+        named: parameters by name; those of members that are trained as one have a leading dimension.
+        groups: which optimiser takes which.
         on_device: keep the learning rates as tensors on the device, so that a captured step can be replayed at another.
     """
 
-    def __init__(self, module: nn.Module, settings: Settings, on_device: bool = False) -> None:
-        named = dict(module.named_parameters())
-        matrices, vectors, hidden = ([named[name] for name in group] for group in grouped(module, settings.optimizer))
+    def __init__(
+        self, named: Mapping[str, torch.Tensor], groups: Grouped, settings: Settings, on_device: bool = False
+    ) -> None:
+        matrices, vectors, hidden = ([named[name] for name in group] for group in groups)
         self.parts: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
                 [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],

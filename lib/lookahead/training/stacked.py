@@ -1,335 +1,153 @@
-"""Many seeds at once: for small models one program trains S members as one, each to where its own run goes."""
+"""One step of S members at once: the weights of all are stacked, and a leading dimension goes through everything.
+
+On a GPU a step of a tiny network costs hardly more for many members than for one.
+"""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from lookahead.contracts import Objective, Task
-from lookahead.errors import LookaheadError
-from lookahead.stack import State, Template, take_up
-from lookahead.training.checkpoints import Checkpoints, Resume, load_state
-from lookahead.training.loop import (
-    Clock,
-    Interrupted,
-    NonFiniteLoss,
-    OutOfTime,
-    Trained,
-    check_finite,
-    check_weights,
-    postponed_interrupt,
-)
-from lookahead.training.progress import Progress
+from lookahead.random import Key
+from lookahead.stack import State, Template, each, load_member, stack
+from lookahead.training.checkpoints import joined, state_tensors
+from lookahead.training.optimizers import Optimizers, grouped
 from lookahead.training.settings import Settings
-from lookahead.training.stacked_step import OptimizerState, StackedOptimizers, StackedStep, solo_tensors
-from lookahead.training.step import Engine
-
-MAY_DIFFER = ("seed", "learning_rate", "matrix_learning_rate", "start_from")
-"""Fields of a run in which the members of a stack may differ."""
-
-StackedMeasure = Callable[[Template, State, list[Task]], list[dict[str, Any]]]
-"""What is measured at every evaluation, of the members with these weights (see `lookahead.stack`), a row each."""
-
-Finished = Callable[[list[int], list[Trained], Template, State], None]
-"""Told at once which members (by their number) have finished, and with which weights."""
+from lookahead.training.step import Engine, Step
 
 
-@dataclass
-class Member:
-    """One of the trainings that are done as one; the fields as in `training.loop.train`."""
+class StackedStep(Step):
+    """`step(k)` does step k of all members: it gives their losses [S].
 
-    objective: Objective
-    """On the CPU; the weights are put into it when it has finished."""
-    task: Task
-    settings: Settings
-    seed: int = 0
-    checkpoints: Checkpoints | None = None
-    resume: Resume = "latest"
-
-
-def train_stacked(
-    members: Sequence[Member],
-    measure: StackedMeasure,
-    *,
-    device: torch.device | str = "cpu",
-    finished: Finished = lambda numbers, trained, template, state: None,
-    checkpoint_every: int | None = None,
-    label: str = "",
-    deadline: float | None = None,
-    measures_after: float = 0.0,
-    engine: Engine = "auto",
-) -> list[Trained | Exception]:
-    """Trains members that differ in their seeds and learning rates alone, as one.
-
-    In exact arithmetic each goes where `train` would take it; in float32 the two part as two runs do whose weights
-    differ by 1e-7 somewhere. Those that stand at different steps, after an interruption, are trained one group after
-    the other. A member that has reached `stop_at`, or whose loss is no number, leaves; the others go on.
+    AdamW and Muon step on parameters [S, ...]; both work element by element or matrix by matrix, so that a member goes
+    where it would go alone, up to rounding.
 
     Args:
-        measure: called before the first step, every `evaluate_every` steps and at the end.
+        objectives: one a member, built alike; they are only read until a member is handed over.
+        tasks, seeds: one a member.
+        settings: of all members.
         device: where they are trained.
-        finished: called as soon as some have finished.
-        checkpoint_every: in steps; if None by the clock alone, once a minute. Each member's checkpoint is that of
-            `train`: either goes on from the other's.
-        label, deadline, measures_after, engine: as in `train`.
-
-    Returns:
-        for each member what `train` would return (`seconds` is its share of the time, that of a stack being divided
-        evenly among those in it), or the LookaheadError that ended it.
 
     Raises:
-        LookaheadError: members that cannot be trained as one.
-        Interrupted: Ctrl-C; all were saved.
-        OutOfTime: the deadline; all were saved, and at least one step was done.
-    """
-    if not members:
-        return []
-    check_alike([member.settings for member in members])
-    outcomes: list[Any] = [None] * len(members)
-    groups: dict[int, list[_Entrant]] = {}
-    for number, member in enumerate(members):
-        try:
-            entrant = _enter(number, member)
-        except LookaheadError as error:
-            outcomes[number] = error
-        else:
-            groups.setdefault(entrant.trained.steps, []).append(entrant)
-    clock, before = Clock(deadline, measures_after), 0
-    for steps in sorted(groups):
-        if before and clock.late():
-            raise OutOfTime("stopped between two groups of members; the same call goes on from there", before)
-        group = _Group(groups[steps], torch.device(device), measure, finished, outcomes, clock, engine)
-        group.train(label, checkpoint_every, before)
-        before += group.step - steps
-    return outcomes
-
-
-def check_alike(settings: Sequence[Settings]) -> None:
-    """Raises a LookaheadError that says in what the members' settings, or runs, differ and must not."""
-    for number, found in enumerate(settings):
-        for item in dataclasses.fields(settings[0]):
-            one, other = getattr(settings[0], item.name), getattr(found, item.name)
-            if item.compare and item.name not in MAY_DIFFER and one != other:
-                raise LookaheadError(
-                    f"members 0 and {number} differ in {item.name} ({one!r} and {other!r}): those that are trained as "
-                    f"one may differ in {', '.join(MAY_DIFFER)} alone"
-                )
-
-
-@dataclass
-class _Entrant:
-    """A member where it stands."""
-
-    number: int
-    member: Member
-    trained: Trained
-    optimizer: OptimizerState
-    losses: list[float]
-    """Those since its last evaluation."""
-
-
-def _enter(number: int, member: Member) -> _Entrant:
-    """Takes up the member's checkpoint, where there is one."""
-    found = None
-    if member.checkpoints is not None and member.resume != "never":
-        found = member.checkpoints.load(previous=member.resume == "previous")
-    if found is None:
-        return _Entrant(number, member, Trained(), {}, [])
-    tensors, record = found
-    load_state(member.objective, _named(tensors, "objective."))
-    trained = Trained(steps=record["steps"], curve=record["curve"], seconds=record["seconds"])
-    return _Entrant(number, member, trained, _named(tensors, "optimizer."), record["losses"])
-
-
-def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-class _Group:
-    """Members that stand at the same step, trained to their ends.
-
-    A row is a place in the stack. Where a step is compiled for so many members, those that have left stay in it,
-    unheeded, until half are gone: to compile anew takes longer than to train them on.
+        LookaheadError: a model that cannot be stacked, or members that are not built alike.
     """
 
     def __init__(
         self,
-        entrants: list[_Entrant],
-        device: torch.device,
-        measure: StackedMeasure,
-        finished: Finished,
-        outcomes: list[Any],
-        clock: Clock,
-        engine: Engine,
+        objectives: Sequence[Objective],
+        tasks: Sequence[Task],
+        settings: Settings,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        engine: Engine = "auto",
     ) -> None:
-        self.rows, self.measure, self.finished, self.outcomes, self.clock = entrants, measure, finished, outcomes, clock
-        self.settings, self.step = entrants[0].member.settings, entrants[0].trained.steps
-        members = [entrant.member for entrant in entrants]
-        self.template = Template(copy.deepcopy(members[0].objective)).to(device)
-        self.optimizers = StackedOptimizers(
-            [member.objective for member in members],
-            [member.settings for member in members],
-            device,
-            [entrant.optimizer for entrant in entrants],
-            self.step,
+        state = {name: tensor.to(device) for name, tensor in stack(objectives).items()}
+        self.template = Template(copy.deepcopy(objectives[0])).to(device)
+        self.set_up(self.template.objective, tasks, settings, engine, teach_each)
+        self.objectives, self.seed = list(objectives), list(seeds)
+        self.groups = grouped(self.objective, settings.optimizer)
+        self.hold(state, {})
+
+    def hold(self, state: State, optimizer: dict[str, Tensor]) -> None:
+        """Takes over these weights, and the state of their optimisers."""
+        trained = set(itertools.chain(*self.groups))
+        self.state = {n: tensor.detach().clone().requires_grad_(n in trained) for n, tensor in state.items()}
+        self.trained = [self.state[name] for name in trained]
+        self.optimizers = Optimizers(self.state, self.groups, self.settings, on_device=self.engine == "captured")
+        if optimizer:
+            self.optimizers.load_tensors(optimizer.items())
+        if self.engine == "captured":
+            self.run.forget()
+
+    def resume(self, optimizers: Sequence[dict[str, Tensor]]) -> None:
+        """Takes up the states of the members' optimisers, as their checkpoints hold them."""
+        shared = {name: values for name, values in optimizers[0].items() if is_count(name)}
+        rows = {n: torch.stack([one[n] for one in optimizers]) for n in optimizers[0] if n not in shared}
+        self.optimizers.load_tensors({**shared, **rows}.items())
+
+    def keep(self, rows: list[int]) -> None:
+        """Drops all members but these."""
+        optimizer = {
+            name: value if is_count(name) else value[rows] for name, value in self.optimizers.tensors().items()
+        }
+        self.objectives, self.tasks, self.seed = (
+            [values[row] for row in rows] for values in (self.objectives, self.tasks, self.seed)
         )
-        self.take = StackedStep(
-            self.template,
-            [member.task for member in members],
-            self.settings,
-            [member.seed for member in members],
-            self.optimizers,
-            engine,
-        )
-        self.losses = list(torch.tensor([entrant.losses for entrant in entrants], device=device).T)
-        for entrant in entrants:
-            entrant.trained.members, entrant.trained.engine = len(entrants), self.take.engine
-        self.counted = time.monotonic()
+        self.hold(self.weights(rows), optimizer)
 
-    @property
-    def alive(self) -> list[int]:
-        """Rows of the members that are still trained."""
-        return [row for row, entrant in enumerate(self.rows) if self.outcomes[entrant.number] is None]
+    def weights(self, rows: list[int]) -> State:
+        """The state of some members, to be read."""
+        return {name: tensor.detach()[rows] for name, tensor in self.state.items()}
 
-    def train(self, label: str, checkpoint_every: int | None, before: int) -> None:
-        """To the end of all, or to an interruption; `before`: steps that others have done in this sitting."""
-        settings, device, first = self.settings, self.take.device, self.step
-        self.clock.seen = time.monotonic()
-        if not self.rows[0].trained.curve:
-            self.evaluate()
-        elif len(self.rows[0].trained.curve) > 1:
-            self.leave_at_goal()  # interrupted after its last step
-        progress = Progress(settings.steps, self.step, f"{label} x {len(self.rows)}".strip())
-        with postponed_interrupt() as interrupted:
-            try:
-                while self.alive and self.step < settings.steps:
-                    self.losses.append(self.take(self.step))
-                    self.step += 1
-                    if device.type == "cpu" or self.step % 10 == 1:
-                        self.check_losses()
-                        if self.alive:
-                            self.tell(progress)
-                    if self.step % settings.evaluate_every == 0 or self.step == settings.steps:
-                        self.check_losses()
-                        self.evaluate()
-                        self.leave_at_goal()
-                    late = self.clock.late() and bool(self.alive)
-                    if interrupted() or late:
-                        self.save()
-                        told = f"stopped after step {self.step} of {settings.steps}; the same call goes on from there"
-                        raise OutOfTime(told, before + self.step - first) if late else Interrupted(told)
-                    regular = checkpoint_every is not None and self.step % checkpoint_every == 0
-                    if self.alive and (regular or self.clock.save_is_due()):
-                        with self.clock.saving():
-                            self.save()
-            finally:
-                progress.close()
+    def update(self, indices: Tensor, places: Tensor, progress: Tensor) -> Tensor:
+        """One step on the training examples `indices` [S, B] or [1, B], their places in the training [B]; gives [S].
 
-    def tell(self, progress: Progress) -> None:
-        """Reports the means of those that are left."""
-        judged = [self.rows[row].trained.curve[-1][self.settings.judged_by] for row in self.alive]
-        progress.update(self.step, self.losses[-1][self.alive].mean().item(), sum(judged) / len(judged))
+        The gradient of a sum of losses is, for each member, that of its own.
+        """
+        losses = torch.zeros(len(self.tasks), device=self.device)
+        keys: list[Key] = [("training", seed) for seed in self.seed]
+        for part, where in zip(indices.chunk(self.parts, dim=1), places.chunk(self.parts), strict=True):
+            prompts, answers = type(self.tasks[0]).sample_each(self.tasks, "train", part)
+            noise = self.objective.noise(keys, where[None])
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+                totals = self.teach(self.template, self.state, prompts, answers, noise, progress)
+            share = totals * (part.shape[1] / indices.shape[1]) if self.parts > 1 else totals
+            share.sum().backward()
+            losses = losses + share.detach()
+        if self.settings.clip is not None:
+            clip_each(self.trained, self.settings.clip)
+        self.optimizers.step()
+        return losses
 
-    def evaluate(self) -> None:
-        """A row of the curve for each."""
-        alive = self.alive
-        if not alive:
-            return
-        losses = torch.stack(self.losses)[:, alive].mean(dim=0).tolist() if self.losses else [None] * len(alive)
-        self.losses.clear()
-        with self.clock.measuring():
-            measured = self.measure(self.template, self.state(alive), [self.take.tasks[row] for row in alive])
-        for row, loss, found in zip(alive, losses, measured, strict=True):
-            self.rows[row].trained.curve.append({"step": self.step, "training_loss": loss, **found})
+    def clear(self) -> None:
+        for leaf in self.trained:
+            leaf.grad = None
 
-    def state(self, rows: list[int]) -> State:
-        """The weights of some."""
-        state = {name: tensor.detach() for name, tensor in self.optimizers.state.items()}
-        return state if len(rows) == len(self.rows) else {name: tensor[rows] for name, tensor in state.items()}
+    def finite(self) -> Tensor:
+        return torch.stack([leaf.isfinite().reshape(len(leaf), -1).all(dim=1) for leaf in self.trained]).all(dim=0)
 
-    def leave_at_goal(self) -> None:
-        """Those that have done all steps, or reached `stop_at`, leave with their weights."""
-        self.check_weights()
-        stop_at, done = self.settings.stop_at, []
-        for row in self.alive:
-            trained = self.rows[row].trained
-            trained.steps = self.step
-            trained.stopped_early = stop_at is not None and trained.curve[-1][self.settings.judged_by] >= stop_at
-            if trained.stopped_early or self.step == self.settings.steps:
-                done.append(row)
-        if not done:
-            return
-        self.share()
-        state = self.state(done)
-        host = {name: tensor.cpu() for name, tensor in state.items()}
-        for i, row in enumerate(done):
-            take_up(self.rows[row].member.objective, host, i)
-        entrants = [self.rows[row] for row in done]
-        self.finished([one.number for one in entrants], [one.trained for one in entrants], self.template, state)
-        for entrant in entrants:
-            self.outcomes[entrant.number] = entrant.trained
-        self.counted = self.clock.seen = time.monotonic()  # what `finished` took is nobody's training
-        self.shrink()
+    def checkpoints(self, rows: list[int]) -> list[dict[str, Tensor]]:
+        weights = {name: tensor.cpu() for name, tensor in self.weights(rows).items()}
+        optimizer = {name: value.detach().cpu() for name, value in self.optimizers.tensors().items()}
+        return [
+            joined(
+                {n: weights[n][i] if n in weights else own for n, own in state_tensors(self.objectives[row]).items()},
+                {n: value if is_count(n) else value[row] for n, value in optimizer.items()},
+            )
+            for i, row in enumerate(rows)
+        ]
 
-    def share(self) -> None:
-        """Adds the time since the last call to those that are trained, evenly."""
-        now = time.monotonic()
-        alive = self.alive
-        for row in alive:
-            self.rows[row].trained.seconds += (now - self.counted) / len(alive)
-        self.counted = now
+    def hand_over(self, rows: list[int]) -> None:
+        weights = {name: tensor.cpu() for name, tensor in self.weights(rows).items()}
+        for i, row in enumerate(rows):
+            load_member(self.objectives[row], weights, i)
 
-    def check_losses(self) -> None:
-        """Members with a loss that is no number leave."""
-        if self.losses:
-            pending = torch.stack(self.losses)
-            self.drop(pending.isfinite().all(dim=0), lambda row: check_finite(list(pending[:, row]), self.step - 1))
 
-    def check_weights(self) -> None:
-        """Members with a weight that is no number leave."""
-        weights = self.optimizers.weights
-        self.drop(weights.isfinite().all(dim=1), lambda row: check_weights([weights[row]], self.step))
+def is_count(name: str) -> bool:
+    """Whether a tensor of an optimiser's state counts steps: one number for all members."""
+    return name.endswith(".step")
 
-    def drop(self, good: Tensor, say: Callable[[int], None]) -> None:
-        """Members that are not good leave with the error that `say` raises."""
-        fine = good.tolist()
-        bad = [row for row in self.alive if not fine[row]]
-        if not bad:
-            return
-        self.share()
-        for row in bad:
-            try:
-                say(row)
-            except NonFiniteLoss as error:
-                self.outcomes[self.rows[row].number] = error
-        self.shrink()
 
-    def shrink(self) -> None:
-        """Takes out of the stack who has left."""
-        alive = self.alive
-        if not alive or len(alive) == len(self.rows):
-            return
-        if self.take.engine == "eager" or 2 * len(alive) <= len(self.rows):
-            self.take.keep(alive)
-            self.rows = [self.rows[row] for row in alive]
-            self.losses = [losses[alive] for losses in self.losses]
+def clip_each(leaves: Sequence[Tensor], limit: float) -> None:
+    """Scales each member's gradient, over all leaves [S, ...], to a norm of at most `limit`."""
+    gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
+    norms = torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients]).norm(dim=0)  # [S]
+    share = (limit / (norms + 1e-6)).clamp(max=1)
+    for gradient in gradients:
+        gradient.mul_(share.view(-1, *[1] * (gradient.dim() - 1)))
 
-    def save(self) -> None:
-        """A checkpoint of each, as `train` would write it."""
-        self.check_losses()
-        self.check_weights()
-        self.share()
-        kept = [row for row in self.alive if self.rows[row].member.checkpoints is not None]
-        pending = torch.stack(self.losses).T.tolist() if self.losses else [[] for _ in self.rows]
-        for row, (state, optimizer) in zip(kept, self.optimizers.members(kept), strict=True):
-            member, trained = self.rows[row].member, self.rows[row].trained
-            record = {"steps": self.step, "curve": trained.curve, "seconds": trained.seconds, "losses": pending[row]}
-            assert member.checkpoints is not None
-            member.checkpoints.save(solo_tensors(member.objective, state, optimizer), record)
+
+def teach_each(
+    template: Template, state: State, prompts: Tensor, answers: Tensor, noise: Tensor | None, progress: Tensor
+) -> Tensor:
+    """The members' losses [S]."""
+
+    def loss(objective: Objective, prompts: Tensor, answers: Tensor, noise: Tensor | None) -> Tensor:
+        return objective(prompts, answers, noise=noise, progress=progress).total
+
+    return each(loss, template, state, prompts, answers, noise)

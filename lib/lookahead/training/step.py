@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import gcd
 from typing import Any, Literal
 
@@ -19,7 +19,8 @@ from lookahead.contracts import Loss, Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.machine import device_of
 from lookahead.random import words
-from lookahead.training.optimizers import Optimizers
+from lookahead.training.checkpoints import joined, state_tensors
+from lookahead.training.optimizers import Optimizers, grouped
 from lookahead.training.settings import Settings
 
 Engine = Literal["auto", "eager", "compiled", "captured"]
@@ -28,7 +29,9 @@ Engine = Literal["auto", "eager", "compiled", "captured"]
 
 
 class Step:
-    """`step(k)` does step k: it gives the loss, a scalar on the device, and leaves the gradient behind it used.
+    """One member's step: `step(k)` does step k and gives the loss, [1], on the device.
+
+    `StackedStep` does the same for S members; a *row* is a member's place in it, here always 0.
 
     A GPU that runs out of memory makes it split the batch; the gradient stays that of the whole.
 
@@ -44,16 +47,19 @@ class Step:
         seed: int,
         engine: Engine = "auto",
     ) -> None:
-        self.set_up(objective, settings, engine, teach)
-        self.task, self.seed = task, seed
+        self.set_up(objective, [task], settings, engine, teach)
+        self.seed: Any = seed
         self.trained = [p for p in objective.parameters() if p.requires_grad]
-        self.optimizers: Any = Optimizers(objective, settings, on_device=self.engine == "captured")
+        named, groups = dict(objective.named_parameters()), grouped(objective, settings.optimizer)
+        self.optimizers = Optimizers(named, groups, settings, on_device=self.engine == "captured")
 
-    def set_up(self, objective: Objective, settings: Settings, engine: Engine, teach: Callable[..., Any]) -> None:
-        """What a step of one and of many have in common; `teach` is what gets compiled."""
+    def set_up(
+        self, objective: Objective, tasks: list[Task], settings: Settings, engine: Engine, teach: Callable[..., Any]
+    ) -> None:
+        """Sets what a step of one and of many have in common; `teach` is what gets compiled."""
         self.device = device_of(objective)
         self.engine = resolve_engine(engine, self.device)
-        self.objective, self.settings = objective, settings
+        self.objective, self.tasks, self.settings = objective, list(tasks), settings
         self.teach: Any = teach
         if self.engine != "eager":
             torch.compiler.reset()  # every new module is another variant, and after eight nothing is compiled any more
@@ -74,7 +80,7 @@ class Step:
         self.optimizers.set_rate(settings.rate(step))
         while True:
             try:
-                return self.run(*inputs)
+                return self.run(*inputs).view(-1)
             except torch.OutOfMemoryError as error:
                 self.split(error)
 
@@ -85,7 +91,7 @@ class Step:
         """
         loss = torch.zeros((), device=self.device)
         for part, where in zip(indices.chunk(self.parts), places.chunk(self.parts), strict=True):
-            prompts, answers = self.task.sample("train", part)
+            prompts, answers = self.tasks[0].sample("train", part)
             noise = self.objective.noise(("training", self.seed), where)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
                 total = self.teach(self.objective, prompts, answers, noise, progress).total
@@ -96,6 +102,28 @@ class Step:
             torch.nn.utils.clip_grad_norm_(self.trained, self.settings.clip)
         self.optimizers.step()
         return loss
+
+    def clear(self) -> None:
+        """Forgets the gradients."""
+        self.objective.zero_grad(set_to_none=True)
+
+    def resume(self, optimizers: Sequence[dict[str, Tensor]]) -> None:
+        """Takes up the state of each member's optimisers, as its checkpoint holds it."""
+        self.optimizers.load_tensors(optimizers[0].items())
+
+    def keep(self, rows: list[int]) -> None:
+        """Drops all members but these."""
+
+    def finite(self) -> Tensor:
+        """Whether all weights of a member are numbers, [S]."""
+        return torch.stack([weight.isfinite().all() for weight in self.trained]).all()[None]
+
+    def checkpoints(self, rows: list[int]) -> list[dict[str, Tensor]]:
+        """The state of some members, named as in a checkpoint, whoever trains them."""
+        return [joined(state_tensors(self.objective), self.optimizers.tensors()) for _ in rows]
+
+    def hand_over(self, rows: list[int]) -> None:
+        """Gives some members' objectives their weights; here the objective is trained in place."""
 
     def split(self, error: Exception) -> None:
         """Half as many examples at once from now on.
@@ -108,7 +136,7 @@ class Step:
             raise LookaheadError(
                 f"the GPU has no memory for one example: a smaller model or shorter sequences ({error})"
             ) from error
-        self.objective.zero_grad(set_to_none=True)
+        self.clear()
         with contextlib.suppress(RuntimeError, AssertionError):
             torch.cuda.empty_cache()
         self.parts = min(size, 2 * self.parts)

@@ -1,0 +1,54 @@
+"""How fast the library is, drawn: ratios of times, and what a training step is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lookahead.figures.style import BLUE, FAINT, INK, RED, SKY, YELLOW, figure
+
+PARTS = (INK, BLUE, SKY, RED, YELLOW)
+
+
+def draw_ratios(ratios: Mapping[str, float], xlabel: str) -> Any:
+    """A row a piece of work, a dot at how many times this library's time another one takes. The figure.
+
+    Args:
+        ratios: what was compared -> ratio; in blue what begins with "tiny".
+    """
+    fig, ax = figure(0.29 * len(ratios) + 0.9)
+    for row, (work, ratio) in enumerate(ratios.items()):
+        color = BLUE if work.startswith("tiny") else FAINT
+        ax.plot([1, ratio], [row, row], "-o", color=color, linewidth=1.4, markersize=6, markevery=[1])
+        ax.text(ratio + 0.05, row, f"{ratio:.2f}", va="center", fontsize=9)
+    ax.axvline(1, color=FAINT, linewidth=1)
+    _rows(ax, ratios)
+    ax.set(xlim=(0.95, None), xlabel=xlabel)
+    return fig
+
+
+def draw_parts(steps: Mapping[str, Mapping[str, float]]) -> Any:
+    """A bar a training step, its parts one after the other, in milliseconds. The figure.
+
+    Args:
+        steps: label -> (part -> milliseconds), the same parts in all.
+    """
+    fig, ax = figure(2.6)
+    for row, parts in enumerate(steps.values()):
+        left = 0.0
+        for (part, ms), color in zip(parts.items(), PARTS, strict=True):
+            ax.barh(row, ms, left=left, color=color, height=0.62, linewidth=0, label=None if row else part)
+            left += ms
+        ax.text(left + 1, row, f"{left:.0f} ms", va="center", fontsize=9)
+    _rows(ax, steps)
+    ax.set_xlabel("milliseconds a step")
+    above: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.45, 1.2)}
+    ax.legend(ncols=len(PARTS), fontsize=8.5, columnspacing=1, handlelength=1, **above)
+    return fig
+
+
+def _rows(ax: Any, labels: Mapping[str, Any]) -> None:
+    """Names at the rows, from the top."""
+    ax.set_yticks(range(len(labels)), list(labels))
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
