@@ -47,7 +47,7 @@ Replay = dict[str, Any]
 
 
 def stamp(run: Run) -> str:
-    """A hash of the syntax of all code a run goes through, alone or in a stack; comments and docstrings do not count."""
+    """A hash of the syntax of all code a run goes through, alone or stacked; comments and docstrings do not count."""
     kinds = [Task.named(run.task["name"]), Model.named(run.model["name"]), Objective.named(run.objective["name"])]  # type: ignore[index]
     roots = {kind.__module__ for kind in kinds if _file(kind.__module__)}
     roots |= {train.__module__, evaluate.__module__, examples.__name__}
@@ -99,7 +99,7 @@ def _losses(step: Step, run: Run) -> torch.Tensor:
         step.optimizers.set_rate(run.rate(k) if k < WARM_STEPS else 1.0)
         indices = places[None] if isinstance(step, StackedStep) else places
         losses.append(step.update(indices, places, torch.tensor(k / run.steps)))
-    return torch.stack(losses)
+    return torch.stack(losses).reshape(REPLAY_STEPS, -1)
 
 
 def _record(losses: torch.Tensor, measures: Measures, task: Task, objective: Objective, stacked: bool) -> Replay:
