@@ -22,7 +22,7 @@ from lookahead.runs.harness import Busy, run_all
 from lookahead.runs.parquet import pack, read_pack, read_packed
 from lookahead.runs.result import Result, open_run_folder
 from lookahead.runs.run import Run
-from lookahead.training.loop import MAY_DIFFER
+from lookahead.training.member import MAY_DIFFER
 from lookahead.training.progress import wants_bar
 from lookahead.training.sitting import OutOfTime
 from lookahead.training.step import Engine, resolve_engine
