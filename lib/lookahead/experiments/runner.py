@@ -142,7 +142,7 @@ class Runner:
         return wanted
 
     def do(self, units: Sequence[Sequence[GridRun]]) -> list[GridRun]:
-        """Does units of runs that nobody else is doing, as long as there is time; the runs others are doing."""
+        """Does units of runs that no other runner is doing, as long as there is time; the runs others are doing."""
         busy: list[GridRun] = []
         for i, unit in enumerate(units):
             later = [entry for rest in units[i + 1 :] for entry in rest]

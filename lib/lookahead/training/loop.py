@@ -135,8 +135,8 @@ class Group:
                 with self.sitting.timed("save"):
                     self.save()
             if action == "stop":
-                told = f"stopped after step {self.step} of {settings.steps}; the same call goes on from there"
-                raise self.sitting.stopped(told)
+                message = f"stopped after step {self.step} of {settings.steps}; the same call goes on from there"
+                raise self.sitting.stopped(message)
             self.leave()
 
     def take_step(self) -> None:

@@ -78,7 +78,7 @@ class Entrant:
     trained: Trained
     optimizer: dict[str, Tensor]
     losses: list[float]
-    """Those since its last evaluation."""
+    """Losses of the steps since the last evaluation."""
     done: bool = False
 
 

@@ -150,7 +150,7 @@ class Step:
 
 
 def teach(objective: Objective, prompts: Tensor, answers: Tensor, noise: Tensor | None, progress: Tensor) -> Loss:
-    """The objective's forward pass."""
+    """The loss of a batch: the objective's forward pass."""
     return objective(prompts, answers, noise=noise, progress=progress)
 
 
