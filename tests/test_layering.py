@@ -139,3 +139,11 @@ def test_the_public_names_are_there() -> None:
         assert getattr(lookahead, name).__name__ == name
     with pytest.raises(AttributeError, match="module 'lookahead' has no attribute 'nothing'"):
         _ = lookahead.nothing
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if "." in name])
+def test_nothing_shadows_a_module(module: str) -> None:
+    """`import a.b as x` gives the module b, not something of its name that a imports from it."""
+    package, _, name = module.rpartition(".")
+    imported = importlib.import_module(module)
+    assert getattr(importlib.import_module(package), name) is imported

@@ -34,8 +34,8 @@ def check(root: Path) -> None:
     found = [*contents(root, chapters)]
     for chapter in chapters:
         notebook = read(chapter)
-        found += [f"{chapter.name}: {told}" for rule in RULES for told in rule(notebook)]
-        found += [f"{chapter.name}: {told}" for told in file(chapter)]
+        found += [f"{chapter.name}: {fault}" for rule in RULES for fault in rule(notebook)]
+        found += [f"{chapter.name}: {fault}" for fault in file(chapter)]
     if found:
         raise LookaheadError("\n  ".join([f"{len(found)} things are wrong with the chapters", *found]))
 

@@ -40,12 +40,12 @@ def compare(root: Path, jobs: int = 2, budget: float = LIVE_BUDGET) -> None:
         raise LookaheadError("the outputs of a fresh execution are not those committed (`make chapters` renews them)")
     took = {chapter.stem: live_seconds(chapter, journal) for chapter in chapters}
     found = found_runs(journal)
-    told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items() if seconds)
-    told += f"; {found} runs were found in the store, not trained" if found else ""
+    cells = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items() if seconds)
+    cells += f"; {found} runs were found in the store, not trained" if found else ""
     if sum(took.values()) > budget:
         raise LookaheadError(
-            f"the live cells take {sum(took.values()):.1f} core-seconds, {budget:.0f} are allowed ({told}): "
+            f"the live cells take {sum(took.values()):.1f} core-seconds, {budget:.0f} are allowed ({cells}): "
             "train less in the chapters, or move runs to the store"
         )
-    say(f"live cells: {sum(took.values()):.0f} of {budget:.0f} core-seconds ({told or 'none'})")
+    say(f"live cells: {sum(took.values()):.0f} of {budget:.0f} core-seconds ({cells or 'none'})")
     write_text(stamp, state)

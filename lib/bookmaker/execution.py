@@ -21,7 +21,7 @@ import nbformat
 from tqdm import tqdm
 
 from bookmaker.notebooks import EXECUTED, LARGEST, LIVE, code_cells, finished, listed, read, tags
-from lookahead.chapter.begin import cell_key
+from lookahead.chapter.parameters import cell_key
 from lookahead.errors import LookaheadError
 from lookahead.files import JOURNAL, entries, write_text
 from lookahead.machine import PINS, commit, processor

@@ -71,8 +71,8 @@ def site(root: Path, output: Path, committed: bool = False) -> Path:
     made = work / "_build" / "html"
     if built.returncode != 0 or not (made / "index.html").is_file():
         lines = log.read_text(encoding="utf-8").splitlines()
-        told = [line for line in lines if re.search("WARNING|ERROR|Error|CRITICAL", line)] or lines[-20:]
-        message = "\n  ".join(line.replace(f"{source.resolve()}/", "") for line in told)
+        problems = [line for line in lines if re.search("WARNING|ERROR|Error|CRITICAL", line)] or lines[-20:]
+        message = "\n  ".join(line.replace(f"{source.resolve()}/", "") for line in problems)
         raise LookaheadError(f"the site was not built; {log} says all\n  {message}")
     made.replace(html)
     shutil.rmtree(work)

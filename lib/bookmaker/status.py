@@ -56,7 +56,7 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
             ]
         )
     head = ["chapter", "executed", "library", "time", "live cells", "memory", "state"]
-    told = (
+    note = (
         f"Live cells: {live:.0f} core-seconds in all, {LIVE_BUDGET:.0f} are allowed. "
         "The time of a chapter is that of a clock, so another program beside it counts; that of its live cells is the "
         "processor's."
@@ -68,7 +68,7 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
         "The library, the stored results or the pinned versions have changed since they were executed."
     )
     where = sorted({where_executed(executed(notebook)) for _, notebook in made if executed(notebook)})
-    return ["## Chapters", "", stale, "", markdown(head, rows), "", told, "", *(f"Executed on {w}." for w in where), ""]
+    return ["## Chapters", "", stale, "", markdown(head, rows), "", note, "", *(f"Executed on {w}." for w in where), ""]
 
 
 def results(root: Path) -> list[str]:
@@ -86,13 +86,13 @@ def results(root: Path) -> list[str]:
         write_text(kept, json.dumps({"state": state, "rows": rows}))
     where = sorted({place for *_, places in rows for place in places})
     head = ["results", "runs", "seeds", "hours", "runs an hour", "measured", "library", "state"]
-    told = (
+    note = (
         "A result is *current* if today's code would give it: the code it went through is unchanged, or the first "
         "steps of the run, replayed in miniature, give what they gave. Hours are those of a clock, over "
         "all runs; runs an hour are those of one process, and a machine that does other things beside has fewer."
     )
     table = markdown(head, [row[:-1] for row in rows])
-    return ["## Stored results", "", table, "", told, "", *(f"Measured on {place}." for place in where), ""]
+    return ["## Stored results", "", table, "", note, "", *(f"Measured on {place}." for place in where), ""]
 
 
 def stored_row(file: Path) -> list[Any]:

@@ -47,7 +47,7 @@ def failed(error: OSError) -> type[LookaheadError]:
 
 
 def sweep(folder: str | Path) -> None:
-    """Removes what processes that were killed while writing left in a folder nobody else writes to."""
+    """Removes what processes that were killed while writing left in a folder that no other process writes to."""
     for part in Path(folder).glob(".*.part"):
         part.unlink(missing_ok=True)
 

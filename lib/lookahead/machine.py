@@ -63,7 +63,7 @@ def pin() -> None:
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where its parameters lie."""
+    """The device where a module's parameters lie."""
     return next(module.parameters()).device
 
 

@@ -89,6 +89,6 @@ def each(function: Callable[..., Any], template: Template, state: State, *inputs
     def of_one(weights: State, *own: Tensor | None) -> Any:
         return functional_call(template, {f"objective.{k}": v for k, v in weights.items()}, (function, *own))
 
-    # Under vmap the fused kinds of attention think that nobody wants a gradient, and leave out what it needs.
+    # Under vmap the fused kinds of attention take it that no gradient is wanted, and leave out what it needs.
     with sdpa_kernel(SDPBackend.MATH):
         return vmap(of_one, in_dims=(0, *(None if given is None else 0 for given in inputs)))(state, *inputs)

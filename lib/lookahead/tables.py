@@ -25,11 +25,11 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     right = [all(_is_number(row[i]) for row in rows) and bool(rows) for i in range(len(head))]
-    told = []
+    aligned = []
     for line in lines:
         cells = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True))
-        told.append("  ".join(cells).rstrip())
-    return "\n".join(told)
+        aligned.append("  ".join(cells).rstrip())
+    return "\n".join(aligned)
 
 
 def _is_number(text: str) -> bool:

@@ -32,7 +32,7 @@ from lookahead.tasks import PathStar
 from lookahead.training import Member, Trained, train
 from lookahead.training.captured import Captured
 from lookahead.training.checkpoints import Checkpoints, load, state_tensors
-from lookahead.training.loop import NonFiniteLoss
+from lookahead.training.member import NonFiniteLoss
 from lookahead.training.muon import Muon
 from lookahead.training.sitting import Interrupted, OutOfTime
 from lookahead.training.stacked import StackedStep, teach_each

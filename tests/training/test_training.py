@@ -20,7 +20,7 @@ from lookahead.runs.run import Run
 from lookahead.training import Settings, Trained, sitting
 from lookahead.training.captured import Captured
 from lookahead.training.checkpoints import Checkpoints, state_tensors
-from lookahead.training.loop import NonFiniteLoss
+from lookahead.training.member import NonFiniteLoss
 from lookahead.training.muon import Muon
 from lookahead.training.optimizers import Optimizers, grouped
 from lookahead.training.sitting import Interrupted, OutOfTime

@@ -29,22 +29,22 @@ class Benchmark:
         self.source = f"{self.machine}; {versions}; {report['measured']}"
         """What stands behind a number: machine, versions, day."""
 
-    def where(self, **told: Any) -> list[dict[str, Any]]:
+    def where(self, **fields: Any) -> list[dict[str, Any]]:
         """The rows that tell this: `where(work="generation", size="tiny")`.
 
         Raises:
             LookaheadError: there is none.
         """
-        found = [row for row in self.rows if all(row[name] == value for name, value in told.items())]
+        found = [row for row in self.rows if all(row[name] == value for name, value in fields.items())]
         if not found:
             works = ", ".join(dict.fromkeys(row["work"] for row in self.rows))
-            raise LookaheadError(f"nothing measured with {told}; there is {works}")
+            raise LookaheadError(f"nothing measured with {fields}; there is {works}")
         return found
 
     def median(self, work: str, who: str = OURS, size: str | None = None, batch: int | None = None) -> float:
         """Milliseconds, the median over the rounds; of the first row that fits."""
-        told = {"work": work, "who": who, "size": size, "batch": batch}
-        return self.where(**{name: value for name, value in told.items() if value is not None})[0]["median_ms"]
+        fields = {"work": work, "who": who, "size": size, "batch": batch}
+        return self.where(**{name: value for name, value in fields.items() if value is not None})[0]["median_ms"]
 
     def ratio(self, other: str, work: str, size: str | None = None, batch: int | None = None) -> float:
         """The time that another one takes in units of this library's."""

@@ -21,5 +21,5 @@ def table(exhibit: str) -> None:
     """Shows a quoted table with its source."""
     found = _all()[exhibit]
     rows = [[row, *(f"{x:g}" for x in cells)] for row, cells in found["rows"].items()]
-    told = f"{found['caption']}. Source: {found['source']}; {found['obtained']}."
-    display(Markdown(markdown(["", *found["columns"]], rows, numbers_from=1) + "\n\n" + told))
+    source = f"{found['caption']}. Source: {found['source']}; {found['obtained']}."
+    display(Markdown(markdown(["", *found["columns"]], rows, numbers_from=1) + "\n\n" + source))

@@ -77,7 +77,7 @@ class TimeToSuccess:
     """When runs succeeded, and how long those that did not were watched: a Kaplan-Meier curve."""
 
     steps: list[float]
-    """Where the curve falls, rising."""
+    """The steps at which the curve falls, in rising order."""
     share: list[float]
     """The share of runs that have not succeeded by then."""
     median: float | None
@@ -85,7 +85,7 @@ class TimeToSuccess:
     low: float | None
     """Where the median's 95 % interval begins; None if beyond what was watched."""
     high: float | None
-    """Where it ends; None likewise."""
+    """Where the median's 95 % interval ends; None likewise."""
 
     def __str__(self) -> str:
         return "never" if self.median is None else f"{self.median:.0f}"

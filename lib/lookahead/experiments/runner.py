@@ -22,7 +22,7 @@ from lookahead.runs.harness import Busy, run_all
 from lookahead.runs.parquet import pack, read_pack, read_packed
 from lookahead.runs.result import Result, open_run_folder
 from lookahead.runs.run import Run
-from lookahead.training.loop import MAY_DIFFER
+from lookahead.training.member import MAY_DIFFER
 from lookahead.training.progress import wants_bar
 from lookahead.training.sitting import OutOfTime
 from lookahead.training.step import Engine, resolve_engine
@@ -142,7 +142,7 @@ class Runner:
         return wanted
 
     def do(self, units: Sequence[Sequence[GridRun]]) -> list[GridRun]:
-        """Does units of runs that nobody else is doing, as long as there is time; the runs others are doing."""
+        """Does units of runs that no other runner is doing, as long as there is time; the runs others are doing."""
         busy: list[GridRun] = []
         for i, unit in enumerate(units):
             later = [entry for rest in units[i + 1 :] for entry in rest]

@@ -2,9 +2,9 @@
 
 import matplotlib.pyplot as plt
 
-from lookahead.figures.curves import curves, heat, points
 from lookahead.figures.errors import draw_powers, draw_token_errors
 from lookahead.figures.graphs import draw_graph, draw_reading, draw_star, token_name
+from lookahead.figures.plots import curves, heat, points
 from lookahead.figures.rules import draw_lookups, draw_shares
 from lookahead.figures.style import (
     BLUE,

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lookahead.evaluation.statistics import Interval
-from lookahead.figures.curves import points
+from lookahead.figures.plots import points
 from lookahead.figures.style import BLUE, DASH, FAINT, INK, ORANGE, ORDERED, accuracy_axis, figure
 
 

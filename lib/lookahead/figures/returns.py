@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lookahead.experiments.seeds import Seeds
-from lookahead.figures.curves import curves, points
+from lookahead.figures.plots import curves, points
 from lookahead.figures.style import BLUE, ORANGE, YELLOW, accuracy_axis, chance, figure, named, sign
 
 ORDERS = (YELLOW, BLUE)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lookahead.evaluation.statistics import Interval
-from lookahead.figures.curves import points
+from lookahead.figures.plots import points
 from lookahead.figures.style import BLUE, DASH, GREEN, INK, MEANING, accuracy_axis, figure
 
 RULES = {

@@ -23,7 +23,8 @@ from lookahead.runs.run import Run
 from lookahead.runs.staleness import Replay, is_current, replay, stamp
 from lookahead.stack import load_member
 from lookahead.training.checkpoints import Checkpoints, Resume
-from lookahead.training.loop import Member, Trained, check_alike, train
+from lookahead.training.loop import train
+from lookahead.training.member import Member, Trained, check_alike
 from lookahead.training.stacked import StackedStep
 from lookahead.training.step import Engine, Step
 

@@ -26,21 +26,21 @@ class Settings:
     train_examples: int | None = None
     """None: every batch is fresh. n: the first n training examples, shuffled anew every epoch."""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """"muon" takes the hidden matrices; all else stays with AdamW."""
+    """Muon steps on the hidden matrices, if "muon"; all else stays with AdamW."""
     learning_rate: float = 2e-3
-    """AdamW's."""
+    """Of AdamW."""
     matrix_learning_rate: float | None = None
-    """Muon's; ten times `learning_rate` if None."""
+    """Of Muon; ten times `learning_rate` if None."""
     weight_decay: float = 0.01
     beta2: float = 0.999
-    """AdamW's second; the first is 0.9."""
+    """Second decay rate of AdamW's means; the first is 0.9."""
     schedule: Literal["constant", "cosine"] = "constant"
     """After the warm-up: constant, or a cosine down to 0 at the last step."""
     warmup: int = 50
     clip: float | None = 1.0
     """Largest norm of the gradient; None: any."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """"bfloat16": mixed, by autocast."""
+    """Of the products; "bfloat16" is mixed precision, by autocast."""
     evaluate_every: int = 100
     stop_at: float | None = None
     """Stops at the first evaluation on validation data whose judging measure reaches this."""
@@ -73,7 +73,7 @@ class Settings:
 
     @property
     def matrix_rate(self) -> float:
-        """Muon's learning rate."""
+        """The learning rate of Muon."""
         return self.matrix_learning_rate or 10 * self.learning_rate
 
     def rate(self, step: int) -> float:

@@ -55,7 +55,7 @@ class StackedStep(Step):
 
     def hold(self, state: State, optimizer: dict[str, Tensor]) -> None:
         """Takes over these weights, and the state of their optimisers."""
-        trained = set(itertools.chain(*self.groups))
+        trained = list(itertools.chain(*self.groups))
         self.state = {n: tensor.detach().clone().requires_grad_(n in trained) for n, tensor in state.items()}
         self.trained = [self.state[name] for name in trained]
         self.optimizers = Optimizers(self.state, self.groups, self.settings, on_device=self.engine == "captured")
@@ -75,9 +75,8 @@ class StackedStep(Step):
         optimizer = {
             name: value if is_count(name) else value[rows] for name, value in self.optimizers.tensors().items()
         }
-        self.objectives, self.tasks, self.seed = (
-            [values[row] for row in rows] for values in (self.objectives, self.tasks, self.seed)
-        )
+        self.objectives = [self.objectives[row] for row in rows]
+        self.tasks, self.seed = [self.tasks[row] for row in rows], [self.seed[row] for row in rows]
         self.hold(self.weights(rows), optimizer)
 
     def weights(self, rows: list[int]) -> State:

@@ -54,7 +54,7 @@ class Step:
         self.optimizers = Optimizers(named, groups, settings, on_device=self.engine == "captured")
 
     def set_up(
-        self, objective: Objective, tasks: list[Task], settings: Settings, engine: Engine, teach: Callable[..., Any]
+        self, objective: Objective, tasks: Sequence[Task], settings: Settings, engine: Engine, teach: Callable[..., Any]
     ) -> None:
         """Sets what a step of one and of many have in common; `teach` is what gets compiled."""
         self.device = device_of(objective)
@@ -150,7 +150,7 @@ class Step:
 
 
 def teach(objective: Objective, prompts: Tensor, answers: Tensor, noise: Tensor | None, progress: Tensor) -> Loss:
-    """The objective's forward pass."""
+    """The loss of a batch: the objective's forward pass."""
     return objective(prompts, answers, noise=noise, progress=progress)
 
 
