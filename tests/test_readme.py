@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lookahead import Run, Teacherless
+from lookahead import Run
+from lookahead.objectives import Teacherless
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -18,12 +18,6 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
     from lookahead.evaluation.measures import evaluate
     from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion, time_to_success
     from lookahead.experiments.seeds import Seeds, stored
-    from lookahead.models.mamba import Mamba
-    from lookahead.models.transformer import Transformer
-    from lookahead.objectives.hints import Hints
-    from lookahead.objectives.reversed import Reversed
-    from lookahead.objectives.teacher_forcing import TeacherForcing
-    from lookahead.objectives.teacherless import Teacherless
     from lookahead.runs.harness import run
     from lookahead.runs.parquet import read_packed
     from lookahead.runs.result import Result, steps_to_success, trained

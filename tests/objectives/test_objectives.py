@@ -13,6 +13,7 @@ import lookahead
 from lookahead.contracts import Loss, Model, Needs, Objective, Task
 from lookahead.errors import CannotContinue, LookaheadError
 from lookahead.evaluation import evaluate
+from lookahead.models import Transformer
 from lookahead.objectives import Hints, Reversed, TeacherForcing, Teacherless
 from lookahead.objectives.sequences import PromptFirst
 from lookahead.random import uniforms
@@ -492,7 +493,7 @@ def test_noise_reaches_the_objective_that_asks_for_it(numbers: int, store: Path)
 
 
 def test_an_attention_that_the_model_cannot_do_is_refused_before_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookahead.Transformer, "attentions", ("full",))
+    monkeypatch.setattr(Transformer, "attentions", ("full",))
     with pytest.raises(LookaheadError, match="teacher_forcing needs causal attention, which a transformer cannot do"):
         Run(task=PathStar(2, 3, 10)).build()
 
