@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lookahead.contracts import Task
 from lookahead.figures.curves import curves, heat
 from lookahead.figures.graphs import token_name
 from lookahead.figures.style import BLUE, DASH, INK, ORANGE, ORDERED, accuracy_axis, chance, figure
@@ -18,8 +19,8 @@ from lookahead.tasks import PathStar
 WITH_TEACHER = "teacher_forced_token_accuracy"
 
 
-def token_look(task: PathStar, position: int) -> dict[str, Any]:
-    """How the line of an answer token looks: the first step in colour of its own, the goal dashed."""
+def token_look(task: Task, position: int) -> dict[str, Any]:
+    """How the line of an answer token looks: the first step in a colour of its own, the goal dashed."""
     look: dict[str, Any] = {"label": token_name(task, position), "position": position}
     if position == task.decision:
         return {**look, "color": ORANGE}
@@ -50,7 +51,7 @@ def draw_needs(task: PathStar, answer: Tensor) -> Any:
 
 def draw_views(results: Sequence[Result]) -> Any:
     """Left each token with the teacher, right the whole path without, against steps. The figure."""
-    task = _task(results)
+    task = results[0].run.build_task()
     fig, (left, right) = figure(2.9, columns=2, sharey=True)
     for position in range(task.decision, task.answer_length):
         curves(results, WITH_TEACHER, ax=left, **token_look(task, position))
@@ -66,7 +67,7 @@ def draw_views(results: Sequence[Result]) -> Any:
 
 def draw_order(results: Sequence[Result], until: int) -> Any:
     """A panel a token: its accuracy with the teacher against steps, the first `until` of them. The figure."""
-    task = _task(results)
+    task = results[0].run.build_task()
     fig, axes = figure(2.3, columns=task.answer_length, sharey=True)
     for position, ax in enumerate(axes):
         color = ORANGE if position == task.decision else BLUE
@@ -79,11 +80,11 @@ def draw_order(results: Sequence[Result], until: int) -> Any:
 
 def draw_losses(results: Sequence[Result], highest: float = 2.6) -> Any:
     """The loss of each token behind the start against steps, and ln d, which a blind choice costs. The figure."""
-    task = _task(results)
+    task = results[0].run.build_task()
     fig, ax = figure(2.9)
     for position in range(task.decision, task.answer_length):
         curves(results, "loss", ax=ax, **token_look(task, position))
-    chance(ax, math.log(task.degree), "ln d")
+    chance(ax, -math.log(task.chance_accuracy), "ln d")
     ax.set(ylim=(0, highest), ylabel="loss, nats")
     ax.legend(loc="upper right")
     return fig
@@ -111,10 +112,3 @@ def draw_attention(task: PathStar, right: Mapping[int, Tensor], wrong: Mapping[i
     heat(later, ax=every, color=BLUE, rows=range(1, later.shape[0] + 1), columns=range(1, later.shape[1] + 1))
     every.set(title="attention on the edge to follow", xlabel="head", ylabel="layer")
     return fig
-
-
-def _task(results: Sequence[Result]) -> PathStar:
-    """The task of results that have the same graphs."""
-    task = results[0].run.build_task()
-    assert isinstance(task, PathStar)
-    return task
