@@ -1,0 +1,114 @@
+"""The Clever Hans cheat, drawn: what it needs, in which order it is learnt, what it costs, where it looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from lookahead.contracts import Task
+from lookahead.figures.curves import curves, heat
+from lookahead.figures.graphs import token_name
+from lookahead.figures.style import BLUE, DASH, INK, ORANGE, ORDERED, accuracy_axis, chance, figure
+from lookahead.figures.tokens import draw_teaching
+from lookahead.runs.result import Result
+from lookahead.tasks import PathStar
+
+WITH_TEACHER = "teacher_forced_token_accuracy"
+
+
+def token_look(task: Task, position: int) -> dict[str, Any]:
+    """How the line of an answer token looks: the first step in a colour of its own, the goal dashed."""
+    look: dict[str, Any] = {"label": token_name(task, position), "position": position}
+    if position == task.decision:
+        return {**look, "color": ORANGE}
+    if position == task.answer_length - 1:
+        return {**look, "color": INK, "linestyle": DASH}
+    return {**look, "color": ORDERED[(position - task.decision - 1) % len(ORDERED)]}
+
+
+def draw_needs(task: PathStar, answer: Tensor) -> Any:
+    """What is read behind the prompt, what is to be predicted, and what must be known for it. The figure.
+
+    Args:
+        answer: tokens [A].
+    """
+    names = [task.symbol(token) for token in answer.tolist()]
+    needs = ["copy the start", "look ahead\nto the goal", *["follow\none edge"] * (len(names) - 3)]
+    needs.append("copy the goal, or\nfollow one edge")
+    fig, ax = figure(2.3)
+    draw_teaching(ax, ["=", *names[:-1]], names, hard=[task.decision])
+    for x, need in enumerate(needs):
+        color = ORANGE if x == task.decision else INK
+        ax.text(x + 0.5, -0.6, need, ha="center", va="top", fontsize=9.5, color=color)
+    for y, name in ((1.4, "reads"), (0, "predicts")):
+        ax.text(-0.1, y, name, ha="right", va="center")
+    ax.set(xlim=(-0.75, len(names) + 0.1), ylim=(-1.45, 1.95))
+    return fig
+
+
+def draw_views(results: Sequence[Result]) -> Any:
+    """Left each token with the teacher, right the whole path without, against steps. The figure."""
+    task = results[0].run.build_task()
+    fig, (left, right) = figure(2.9, columns=2, sharey=True)
+    for position in range(task.decision, task.answer_length):
+        curves(results, WITH_TEACHER, ax=left, **token_look(task, position))
+    curves(results, "autoregressive_accuracy", ax=right, color=INK)
+    for ax in (left, right):
+        accuracy_axis(ax)
+        chance(ax, task.chance_accuracy, "1/d" if ax is right else "")
+    left.set(title="with the teacher: each token", ylabel="accuracy")
+    right.set_title("without: the whole path")
+    left.legend(loc="center right", bbox_to_anchor=(1, 0.25), labelspacing=0.2)
+    return fig
+
+
+def draw_order(results: Sequence[Result], until: int) -> Any:
+    """A panel a token: its accuracy with the teacher against steps, the first `until` of them. The figure."""
+    task = results[0].run.build_task()
+    fig, axes = figure(2.3, columns=task.answer_length, sharey=True)
+    for position, ax in enumerate(axes):
+        color = ORANGE if position == task.decision else BLUE
+        curves(results, WITH_TEACHER, position=position, color=color, ax=ax)
+        accuracy_axis(ax)
+        ax.set(title=token_name(task, position), xlim=(0, until), xticks=[0, until // 2, until])
+    axes[0].set_ylabel("accuracy")
+    return fig
+
+
+def draw_losses(results: Sequence[Result], highest: float = 2.6) -> Any:
+    """The loss of each token behind the start against steps, and ln d, which a blind choice costs. The figure."""
+    task = results[0].run.build_task()
+    fig, ax = figure(2.9)
+    for position in range(task.decision, task.answer_length):
+        curves(results, "loss", ax=ax, **token_look(task, position))
+    chance(ax, -math.log(task.chance_accuracy), "ln d")
+    ax.set(ylim=(0, highest), ylabel="loss, nats")
+    ax.legend(loc="upper right")
+    return fig
+
+
+def draw_attention(task: PathStar, right: Mapping[int, Tensor], wrong: Mapping[int, Tensor], later: Tensor) -> Any:
+    """Left where the head looks that follows edges best, token by token; right how well every head does. The figure.
+
+    Args:
+        right, wrong: answer position -> attention [layers, heads] on the right edge, on others from the same node.
+        later: the attention on the edge to follow, behind the first step, [layers, heads].
+    """
+    layer, head = divmod(int(later.argmax()), later.shape[1])
+    fig, (left, every) = figure(2.9, columns=2, width_ratios=(1.3, 1))
+    bottom = [0.0] * len(right)
+    for shares, color, label in ((right, INK, "right edge"), (wrong, ORANGE, "wrong edge, same node")):
+        heights = [float(shares[position][layer, head]) for position in right]
+        left.bar(range(len(right)), heights, bottom=bottom, color=color, width=0.55, linewidth=0, label=label)
+        bottom = heights
+    left.set_xticks(range(len(right)), [token_name(task, position) for position in right])
+    left.set(title=f"layer {layer + 1}, head {head + 1}: where it looks", ylabel="attention")
+    accuracy_axis(left)
+    left.set_ylim(0, 1.05)
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+    heat(later, ax=every, color=BLUE, rows=range(1, later.shape[0] + 1), columns=range(1, later.shape[1] + 1))
+    every.set(title="attention on the edge to follow", xlabel="head", ylabel="layer")
+    return fig
