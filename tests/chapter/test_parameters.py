@@ -160,8 +160,7 @@ def test_glued_numbers_have_the_chapters_name(monkeypatch: pytest.MonkeyPatch) -
     glued: dict[str, float] = {}
     monkeypatch.setattr(myst_nb, "glue", lambda name, value, display: glued.update({name: value}))
     cell().glue(degree=2, live_accuracy=np.float64(0.5), **{"left-mamba": True})
-    cell().glue("c3-old", 3)
-    assert glued == {"c3-degree": 2.0, "c3-live-accuracy": 0.5, "c3-left-mamba": 1.0, "c3-old": 3.0}
+    assert glued == {"c3-degree": 2.0, "c3-live-accuracy": 0.5, "c3-left-mamba": 1.0}
     with pytest.raises(LookaheadError, match="name the chapter in begin, such as name='c3': degree need it"):
         start().glue(degree=2)
 

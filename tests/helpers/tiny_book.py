@@ -32,7 +32,7 @@ import sys
 sys.path.insert(0, "../lib")
 from lookahead.chapter import begin
 
-chapter = begin(globals(), quick={"steps": 3}, census={}, paper={})
+chapter = begin(globals(), name='t', quick={"steps": 3}, census={}, paper={})
 from tiny import NUMBER, train"""
 DRAW = """\
 from base64 import b64decode
@@ -56,7 +56,7 @@ def one() -> NotebookNode:
         "# One\n\nA number: {glue:text}`t-number:.0f`.",
         new_code_cell("steps = 3  # of the training", metadata={"tags": ["parameters"]}),
         new_code_cell(BEGIN),
-        new_code_cell("print(NUMBER)\nchapter.glue('t-number', NUMBER)"),
+        new_code_cell("print(NUMBER)\nchapter.glue(number=NUMBER)"),
         new_code_cell("loss = train(chapter.steps)", metadata=LIVE),
         new_code_cell("chapter.claim('the loss is small', loss < 1)"),
         new_code_cell(DRAW, metadata={**FIGURE, **LIVE}),

@@ -38,8 +38,6 @@ class Chapter:
     ) -> None:
         self.parameters, self.default, self.cell, self.name = parameters, default, cell, name
         self.shown = tuple(parameters) if shown is None else shown
-        self.source = f"live, {parameters['profile']} profile"
-        """What stands under the figures of its runs: whether they were trained here."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -49,11 +47,6 @@ class Chapter:
 
     def __repr__(self) -> str:
         return "\n".join(f"{name:12} {self.parameters[name]}" for name in self.shown)
-
-    @property
-    def kind(self) -> str:
-        """As `source`."""
-        return self.source
 
     @property
     def task(self) -> Task:
@@ -94,7 +87,7 @@ class Chapter:
 
         seeds = range(self.seed, self.seed + (self.parameters["seeds"] if count is None else count))
         results = [self.run(weights=weights, **{**changes, "seed": seed}) for seed in seeds]
-        return Seeds(results, self.source)
+        return Seeds(results)
 
     def _stored(self, config: Run, weights: bool) -> Result:
         """The result of a run from the store."""
@@ -112,12 +105,11 @@ class Chapter:
                 f"this chapter looks into the network, and no weights are kept of run {config.id}: at the paper's size "
                 "it needs a GPU; or take the profile census"
             )
-        self.source = f"stored, {self.profile} profile"
         stale = "" if result.current else "; OUT OF DATE: today's code would give another"
         print(f"no GPU here: run {config.id} is taken from the store, trained on {result.manifest['device']}{stale}")
         return result
 
-    def glue(self, _name: str | None = None, _value: float | None = None, **numbers: float) -> None:
+    def glue(self, **numbers: float) -> None:
         """Stores numbers for the prose: `glue(live_accuracy=x)` in chapter c3 is {glue:text}`c3-live-accuracy:.2f`.
 
         Raises:
@@ -125,11 +117,11 @@ class Chapter:
         """
         from myst_nb import glue
 
-        if numbers and not self.name:
+        if not self.name:
             raise LookaheadError(f"name the chapter in begin, such as name='c3': {', '.join(numbers)} need it")
         named = {f"{self.name}-{name.replace('_', '-')}": value for name, value in numbers.items()}
-        for name, value in {**({} if _name is None else {_name: _value}), **named}.items():
-            number = float(value)  # type: ignore[arg-type]
+        for name, value in named.items():
+            number = float(value)
             if not math.isfinite(number):
                 raise LookaheadError(f"{name} is {number}: the prose needs a finite number")
             glue(name, number, display=False)

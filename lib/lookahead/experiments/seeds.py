@@ -26,15 +26,13 @@ def stored(name: str, profile: str = "census") -> Seeds:
     experiment = find_experiment(name)
     wanted = [run.id for run in experiment.runs(profile)]
     found = {result.run.id: result for result in read_packed(packed_name(experiment, profile))}
-    return Seeds([found[id] for id in wanted if id in found], f"stored, {profile} profile")
+    return Seeds([found[id] for id in wanted if id in found])
 
 
 @dataclass(frozen=True)
 class Provenance:
     """What stands behind numbers or a figure."""
 
-    source: str
-    """Where the results come from, such as "stored, census profile"."""
     runs: int
     seeds: int
     devices: tuple[str, ...]
@@ -56,12 +54,11 @@ class Seeds(Sequence[Result]):
     their own names (`path_length`, `state`, `start`); see `fields.fields_of`.
 
     Args:
-        results: in the order in which they are to be told.
-        source: where they come from, for the line under a figure.
+        results: in the order in which they are to be listed.
     """
 
-    def __init__(self, results: Iterable[Result], source: str = "") -> None:
-        self._results, self._source = tuple(results), source
+    def __init__(self, results: Iterable[Result]) -> None:
+        self._results = tuple(results)
 
     @overload
     def __getitem__(self, index: int) -> Result: ...
@@ -69,7 +66,7 @@ class Seeds(Sequence[Result]):
     def __getitem__(self, index: slice) -> Seeds: ...
     def __getitem__(self, index: int | slice) -> Result | Seeds:
         found = self._results[index]
-        return found if isinstance(found, Result) else Seeds(found, self._source)
+        return found if isinstance(found, Result) else Seeds(found)
 
     def __len__(self) -> int:
         return len(self._results)
@@ -78,10 +75,9 @@ class Seeds(Sequence[Result]):
         return iter(self._results)
 
     def __add__(self, other: Seeds) -> Seeds:
-        """Both, without what is in both twice; sources joined."""
+        """Both, without what is in both twice."""
         known = {result.run.id for result in self}
-        sources = dict.fromkeys(source for source in (self._source, other._source) if source)
-        return Seeds([*self, *(result for result in other if result.run.id not in known)], " and ".join(sources))
+        return Seeds([*self, *(result for result in other if result.run.id not in known)])
 
     def __str__(self) -> str:
         """The runs that succeeded with the 95 % interval of their share: "0 of 20 [0.00, 0.16]"."""
@@ -112,7 +108,7 @@ class Seeds(Sequence[Result]):
                     there = ", ".join(dict.fromkeys(repr(have) for _, have in present))
                     raise LookaheadError(f"no run here has {field}={value!r}; there are {there}")
                 kept |= having
-            found = Seeds([found[i] for i in sorted(kept)], self._source)
+            found = Seeds([found[i] for i in sorted(kept)])
         return found
 
     def by(self, *fields: str) -> dict[Any, Seeds]:
@@ -124,7 +120,7 @@ class Seeds(Sequence[Result]):
         groups: dict[Any, list[Result]] = {}
         for result, *values in zip(self, *map(self._each, fields), strict=True):
             groups.setdefault(values[0] if len(values) == 1 else tuple(values), []).append(result)
-        return {key: Seeds(results, self._source) for key, results in groups.items()}
+        return {key: Seeds(results) for key, results in groups.items()}
 
     def _each(self, field: str) -> list[Any]:
         """The value of a field in every run, None where a run has no such field."""
@@ -219,7 +215,6 @@ class Seeds(Sequence[Result]):
     def provenance(self) -> Provenance:
         """What stands behind these results."""
         return Provenance(
-            self._source,
             runs=len(self),
             seeds=len(self.seeds),
             devices=tuple(sorted({result.manifest["device"] for result in self})),
