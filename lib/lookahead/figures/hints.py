@@ -74,17 +74,18 @@ def draw_controls(results: Seeds, ended: int | None = None) -> Any:
     """
     rows, columns = results.by("path_length"), results.by(*CONTROL)
     fig, axes = figure(0.6 + 1.7 * len(rows), len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
-    for line, (length, seeds) in zip(axes, rows.items(), strict=True):
+    for line, (length, seeds) in zip(axes.tolist(), rows.items(), strict=True):
         for ax, (control, those) in zip(line, seeds.by(*CONTROL).items(), strict=True):
             curves(those, "decision_accuracy", color=TONES[control], ax=ax)
             accuracy_axis(ax)
-            chance(ax, those[0].run.build_task().chance_accuracy, "1/d" if ax is axes[0, 0] else "")
+            chance(ax, those[0].run.build_task().chance_accuracy)
             if ended is not None:
                 ax.axvline(ended, color=FAINT, linewidth=1)
-            ax.set_xlabel("step" if line is axes[-1] else "")
-            if line is axes[0]:
-                ax.set_title(control_name(*control, between="\n"), fontsize=9)
+            ax.set_xlabel("")
         line[0].set_ylabel(f"l = {length}\nfirst step right")
+    for control, top, bottom in zip(columns, axes[0], axes[-1], strict=True):
+        top.set_title(control_name(*control, between="\n"), fontsize=8.5)
+        bottom.set_xlabel("training step", fontsize=9)
     return fig
 
 
@@ -98,7 +99,7 @@ def draw_gradients(results: Seeds, position: int) -> Any:
     Returns:
         the figure.
     """
-    fig, (left, right) = figure(3.2, columns=2)
+    fig, (left, right) = figure(3.6, columns=2)
     for control, seeds in results.by(*CONTROL).items():
         steps, _ = seeds[0].series("loss")
         look = {"color": TONES[control], "label": control_name(*control)}
@@ -112,7 +113,7 @@ def draw_gradients(results: Seeds, position: int) -> Any:
     right.set(ylim=(-0.25, 1), title="its cosine with the first step's")
     for ax in (left, right):
         ax.set_xlabel("training step")
-    left.legend(loc="lower left")
-    right.legend()
+    left.minorticks_off()
+    fig.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=2)
     sign(fig, results)
     return fig
