@@ -1,0 +1,54 @@
+"""The controls' figures name every control and count its seeds; a gradient agrees with itself."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from lookahead import Seeds, figures, stored
+from lookahead.figures.hints import agreement, draw_controls, draw_gradients, draw_tiles, gradient_length
+
+
+@pytest.fixture(scope="module")
+def hints() -> Seeds:
+    return stored("hints")
+
+
+@pytest.fixture(autouse=True)
+def style():
+    figures.use_style()
+    yield
+    plt.close("all")
+
+
+def test_first_step_agrees_with_itself(hints: Seeds):
+    seeds = hints.where(path_length=4, start=False, later=True, taught="all")
+    assert agreement(seeds, seeds[0].run.build_task().decision) == pytest.approx(1)
+    assert np.abs(agreement(seeds, 2)).max() < 1
+
+
+def test_length_is_never_nothing(hints: Seeds):
+    assert min(gradient_length(result, 2).min() for result in hints if result.run.objective["taught"] == "all") >= 1e-5
+
+
+def test_tiles_count_seeds(hints: Seeds):
+    fig = draw_tiles(hints)
+    for ax, seeds in zip(fig.axes, hints.by("path_length").values(), strict=True):
+        counts = [int(text.get_text().split(" of ")[0]) for text in ax.texts]
+        assert len(counts) == 6
+        assert sum(counts) == seeds.won
+    assert len(fig.results) == len(hints)
+
+
+def test_controls_are_named_once(hints: Seeds):
+    fig = draw_controls(hints, ended=300)
+    titles = [ax.get_title(loc="left") for ax in fig.axes]
+    assert titles[:2] == ["start shown\nlater shown", "start shown\nlater hidden"]
+    assert titles[5] == "first step alone\nstart hidden"
+    assert not any(titles[6:])
+
+
+def test_cosine_is_drawn_where_later_hints_are_hidden(hints: Seeds):
+    fig = draw_gradients(hints.where(path_length=4, taught="all"), 2)
+    _, right = fig.axes
+    labels = right.get_legend_handles_labels()[1]
+    assert labels == ["start shown, later hidden", "start hidden, later hidden"]
