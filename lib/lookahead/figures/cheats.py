@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from lookahead.contracts import Task
-from lookahead.figures.curves import curves, heat
 from lookahead.figures.graphs import token_name
+from lookahead.figures.plots import curves, heat
 from lookahead.figures.style import BLUE, DASH, INK, ORANGE, ORDERED, accuracy_axis, chance, figure
 from lookahead.figures.tokens import draw_teaching
 from lookahead.runs.result import Result

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lookahead.experiments.seeds import Seeds
-from lookahead.figures.curves import curves, heat
+from lookahead.figures.plots import curves, heat
 from lookahead.figures.style import BLUE, FAINT, GREEN, ORANGE, PURPLE, SKY, YELLOW, accuracy_axis, chance, figure, sign
 from lookahead.runs.result import Result
 
