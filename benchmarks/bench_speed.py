@@ -40,7 +40,7 @@ from lookahead.machine import commit, processor
 from lookahead.models import Mamba, Mamba2, Transformer
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
-from lookahead.training.optimizers import Optimizers
+from lookahead.training.optimizers import Optimizers, grouped
 
 logging.set_verbosity_error()
 
@@ -49,6 +49,11 @@ GRAPHS = {"tiny": (2, 4, 10), "mini": (2, 5, 50)}
 """Degree, path length, labels: what the chapters train on, and the paper's."""
 BATCH = {"tiny": 128, "mini": 16}
 ROUNDS = {"tiny": 20, "mini": 6}
+
+
+def optimizers_of(objective: Any, run: Run) -> Optimizers:
+    """The optimisers of an objective, as a step builds them."""
+    return Optimizers(dict(objective.named_parameters()), grouped(objective, run.optimizer), run)
 
 
 def run_of(model: str, **fields: Any) -> Run:
@@ -71,7 +76,7 @@ def measure(benchmark: Any, work: Callable[[], object], who: str, size: str, rou
 
 
 def our_step(objective: Objective, task: Task, run: Run) -> Callable[[], object]:
-    optimizers, trained = Optimizers(objective, run), list(objective.parameters())
+    optimizers, trained = optimizers_of(objective, run), list(objective.parameters())
     prompts, answers = examples(task, run.batch_size)
 
     def step() -> None:
@@ -316,7 +321,7 @@ def test_parts(benchmark: Any, part: str, optimizer: str) -> None:
     """The tiny Transformer as the chapters train it."""
     run = run_of("tiny", optimizer=optimizer, learning_rate=1e-3)
     task, objective = run.build()
-    optimizers, trained = Optimizers(objective, run), list(objective.parameters())
+    optimizers, trained = optimizers_of(objective, run), list(objective.parameters())
     batch = examples(task, run.batch_size)
 
     def forward() -> Tensor:

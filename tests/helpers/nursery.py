@@ -12,6 +12,7 @@ SERVE = """
 for _ in sys.stdin:
     child = os.fork()
     if not child:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started the tests may ignore it, as nohup does
         work()
         os._exit(0)
     print(child, flush=True)
@@ -30,7 +31,7 @@ class Nursery:
 
     def __init__(self, code: str, *arguments: str, store: Path) -> None:
         environment = {**os.environ, "LOOKAHEAD_RESULTS": str(store), "LOOKAHEAD_PROGRESS": "", "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", f"import os, sys\n{code}\n{SERVE}", *arguments]
+        command = [sys.executable, "-c", f"import os, signal, sys\n{code}\n{SERVE}", *arguments]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, env=environment, **pipes)
 

@@ -7,6 +7,12 @@ from lookahead.contracts import Objective, Task
 from lookahead.machine import device_of
 from lookahead.training import Member, Settings, Trained, train
 from lookahead.training.checkpoints import Checkpoints
+from lookahead.training.optimizers import Optimizers, grouped
+
+
+def optimizers_of(objective: Objective, settings: Settings) -> Optimizers:
+    """The optimisers of an objective, as a step builds them."""
+    return Optimizers(dict(objective.named_parameters()), grouped(objective, settings.optimizer), settings)
 
 
 def train_one(

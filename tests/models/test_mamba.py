@@ -13,8 +13,8 @@ from lookahead.errors import LookaheadError
 from lookahead.models import Mamba, Mamba2
 from lookahead.models.recurrent import Recurrent
 from lookahead.runs.run import Run
-from lookahead.training.optimizers import Optimizers
 from registered import OBJECTIVES
+from trainer import optimizers_of
 
 VOCAB, LONGEST = 17, 12
 CLOSE = {"atol": 1e-12, "rtol": 1e-10}
@@ -170,7 +170,7 @@ def test_every_objective_teaches_it(kind: type[Recurrent], objective: Any) -> No
     run = Run(task=TASK, model={"name": kind.name, **SIZES[kind]}, objective=objective, warmup=0, learning_rate=1e-2)
     task, taught = run.build()
     prompts, answers = task.sample("train", torch.arange(8))
-    optimizers = Optimizers(taught, run)
+    optimizers = optimizers_of(taught, run)
     losses = []
     for _ in range(5):
         loss = taught(prompts, answers)
@@ -200,7 +200,7 @@ def test_decays_are_no_matrices_for_the_optimiser() -> None:
     """A_log of Mamba has two dimensions; neither Muon nor weight decay may have it. All else is in one place."""
     run = Run(task=TASK, model={"name": "mamba", **SIZES[Mamba]}, optimizer="muon")
     _, taught = run.build()
-    adamw, muon = Optimizers(taught, run).parts
+    adamw, muon = optimizers_of(taught, run).parts
     decayed, free = ([id(p) for p in group["params"]] for group in adamw.param_groups)
     assert adamw.param_groups[1]["weight_decay"] == 0
     hidden = [id(p) for p in muon.param_groups[0]["params"]]
@@ -212,7 +212,7 @@ def test_decays_are_no_matrices_for_the_optimiser() -> None:
         assert [id(p) in group for group in (decayed, free, hidden)] == [
             group is expected for group in (decayed, free, hidden)
         ], name
-    plain = Optimizers(taught, Run(task=TASK, model={"name": "mamba", **SIZES[Mamba]})).parts[0]
+    plain = optimizers_of(taught, Run(task=TASK, model={"name": "mamba", **SIZES[Mamba]})).parts[0]
     assert {id(p) for p in plain.param_groups[1]["params"]} == set(free)
 
 

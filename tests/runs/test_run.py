@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lookahead.contracts import Task
 from lookahead.errors import LookaheadError
 from lookahead.models import Transformer
 from lookahead.objectives import Reversed
@@ -242,3 +243,13 @@ def test_starting_from_another_runs_weights(tiny_run: MakeRun, store: Any) -> No
     assert all(same(model, trained(first)[1].model))
     with pytest.raises(LookaheadError, match=r"no weights of run 0123456789ab in .*: do that run first"):
         harness.run(tiny_run(start_from="0123456789ab"), device="cpu")
+
+
+def test_a_subclass_takes_no_presets_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task of one's own that extends path-star has its own name, and presets only where it states them."""
+    monkeypatch.setattr(Task, "known", dict(Task.known))
+
+    class Longer(PathStar, name="longer"):
+        pass
+
+    assert Run(task="G(2,5)").task["name"] == "path_star"  # type: ignore[index]

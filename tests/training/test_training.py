@@ -25,7 +25,7 @@ from lookahead.training.muon import Muon
 from lookahead.training.optimizers import Optimizers, grouped
 from lookahead.training.sitting import Interrupted, OutOfTime
 from lookahead.training.step import Step, teach, training_indices
-from trainer import train_one
+from trainer import optimizers_of, train_one
 
 MakeRun = Callable[..., Run]
 
@@ -152,7 +152,7 @@ def test_weight_decay_is_used(optimizer: Any, tiny_run: MakeRun) -> None:
     run = tiny_run(optimizer=optimizer, weight_decay=0.5, learning_rate=0.01, matrix_learning_rate=0.02)
     objective = run.build()[1]
     before = weights(objective)
-    optimizers = Optimizers(dict(objective.named_parameters()), grouped(objective, run.optimizer), run)
+    optimizers = optimizers_of(objective, run)
     for parameter in objective.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizers.set_rate(0.5)
@@ -166,7 +166,7 @@ def test_weight_decay_is_used(optimizer: Any, tiny_run: MakeRun) -> None:
 def test_muon_takes_the_hidden_matrices_alone(tiny_run: MakeRun) -> None:
     run = tiny_run(optimizer="muon")
     objective = run.build()[1]
-    adamw, muon = Optimizers(dict(objective.named_parameters()), grouped(objective, run.optimizer), run).parts
+    adamw, muon = optimizers_of(objective, run).parts
     assert isinstance(muon, Muon)
     names = {id(p): name for name, p in objective.named_parameters()}
     taken = [{names[id(p)] for group in part.param_groups for p in group["params"]} for part in (adamw, muon)]

@@ -103,5 +103,5 @@ def _presets(base: type[Named]) -> list[tuple[str, dict[str, Any]]]:
     return [
         (name, {"name": one.name, **one.options(), **options})
         for one in base.known.values()
-        for name, options in getattr(one, "presets", {}).items()
+        for name, options in vars(one).get("presets", {}).items()
     ]

@@ -162,7 +162,7 @@ def find_preset(base: type[Named], name: str) -> dict[str, Any]:
     presets = {}
     for found in base.known.values():
         presets |= {
-            preset: {"name": found.name, **options} for preset, options in getattr(found, "presets", {}).items()
+            preset: {"name": found.name, **options} for preset, options in vars(found).get("presets", {}).items()
         }
     if name not in presets and name not in base.known:
         known = ", ".join(sorted({*presets, *base.known}))
