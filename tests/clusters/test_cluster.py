@@ -135,7 +135,7 @@ def test_what_cannot_be_planned_is_said(names: str, said: str, snakemake: Snakem
 def test_on_slurm(snakemake: Snakemake, store: Path) -> None:
     """Three runs, a job each, on two GPUs that Slurm deals out; and nothing of it stays but the results."""
     with one_node() as slurm:
-        profile = ["--profile", str(ROOT / "profiles" / "slurm"), "--slurm-init-seconds-before-status-checks=6"]
+        profile = ["--profile", str(ROOT / "clusters" / "slurm"), "--slurm-init-seconds-before-status-checks=6"]
         done = snakemake(*profile, PATH=slurm.environment["PATH"])
         assert done.returncode == 0, done.stdout + done.stderr
         assert slurm.say("squeue", "--noheader", "--states=all", "--format=%T").split() == ["COMPLETED"] * 3
