@@ -1,0 +1,75 @@
+"""What `Task` promises, for every registered task, at each of its presets."""
+
+import pytest
+import torch
+
+import lookahead.tasks  # noqa: F401 (registers what it holds)
+from lookahead.contracts import SPLITS, Task
+from registered import of_the_library
+
+PRESETS = {
+    preset: (kind, options) for kind in of_the_library(Task).values() for preset, options in kind.presets.items()
+}
+each_task = pytest.mark.parametrize("preset", PRESETS)
+
+
+def build(preset: str, seed: int = 0) -> Task:
+    kind, options = PRESETS[preset]
+    return kind(**options, seed=seed)
+
+
+def test_every_task_has_a_preset() -> None:
+    assert {kind for kind, _ in PRESETS.values()} == set(of_the_library(Task).values())
+
+
+@each_task
+@pytest.mark.parametrize("split", SPLITS)
+def test_examples_have_the_sizes_that_the_task_states(preset: str, split: str) -> None:
+    task = build(preset)
+    prompts, answers = task.sample(split, torch.arange(64))  # type: ignore[arg-type]
+    assert prompts.shape == (64, task.prompt_length)
+    assert answers.shape == (64, task.answer_length)
+    for tokens in (prompts, answers):
+        assert tokens.min() >= 0
+        assert tokens.max() < task.vocab_size
+    decisions = task.decisions(prompts, answers)
+    assert decisions.shape == (64,)
+    assert decisions.max() <= task.decision < task.answer_length
+    assert 0 < task.chance_accuracy < 1
+    assert task.title
+    assert len(task.text(prompts)) == 64
+
+
+@each_task
+def test_an_example_is_a_function_of_seed_split_and_index(preset: str) -> None:
+    task, indices = build(preset), torch.tensor([5, 700, 5])
+    prompts, answers = task.sample("train", indices)
+    assert torch.equal(prompts[0], prompts[2])
+    alone = task.sample("train", indices[1:2])
+    assert torch.equal(alone[0][0], prompts[1])
+    assert torch.equal(alone[1][0], answers[1])
+    assert not torch.equal(build(preset, seed=1).sample("train", indices)[0], prompts)
+    both = type(task).sample_each([task, build(preset, seed=1)], "train", indices[None])
+    assert torch.equal(both[0][0], prompts)
+    assert torch.equal(both[1][1], build(preset, seed=1).sample("train", indices)[1])
+
+
+@each_task
+def test_splits_share_no_prompt(preset: str) -> None:
+    drawn = [{tuple(row) for row in build(preset).sample(split, torch.arange(2000))[0].tolist()} for split in SPLITS]
+    assert not drawn[0] & drawn[1]
+    assert not drawn[0] & drawn[2]
+    assert not drawn[1] & drawn[2]
+
+
+@each_task
+def test_right_answers_are_right_and_decoys_are_not(preset: str) -> None:
+    """A decoy is right up to the decision, and wrong there."""
+    task = build(preset)
+    prompts, answers = task.sample("validation", torch.arange(64))
+    decoys = task.decoys(prompts, answers)
+    assert task.correct(prompts, answers, answers).all()
+    assert not task.correct(prompts, answers, decoys).any()
+    for row, decision in enumerate(task.decisions(prompts, answers).tolist()):
+        assert torch.equal(decoys[row, :decision], answers[row, :decision])
+        assert decoys[row, decision] != answers[row, decision]
