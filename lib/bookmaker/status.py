@@ -92,7 +92,7 @@ def results(root: Path) -> list[str]:
         "per hour are those of one process, and fewer where the machine had other work."
     )
     table = markdown(head, [row[:-1] for row in rows])
-    return ["## Results measured beforehand", "", table, "", note, "", *(f"Measured on {place}." for place in where), ""]
+    return ["## Measured beforehand", "", table, "", note, "", *(f"Measured on {place}." for place in where), ""]
 
 
 def stored_row(file: Path) -> list[Any]:
