@@ -9,7 +9,7 @@ import pytest
 
 from lookahead import figures
 from lookahead.evaluation.statistics import proportion
-from lookahead.figures.style import colors_of, duration, rounded
+from lookahead.figures.style import colors_of, duration, legend, rounded
 from lookahead.runs.parquet import Packed, read_packed
 from lookahead.runs.result import Result
 
@@ -74,18 +74,17 @@ def test_a_duration_is_counted_rightly(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
-def test_every_figure_of_results_is_signed_when_it_is_drawn(stored: Asked) -> None:
+def test_the_plain_text_of_a_figure_is_what_stands_behind_it(stored: Asked) -> None:
     fig, ax = figures.figure(2)
     figures.curves(stored[:3], "autoregressive_accuracy", ax=ax)
     figures.sign(fig, note="a word")
-    figures.svg(fig)
-    assert fig.get_supxlabel() == f"{figures.signature(stored[:3])}; a word"
-
-
-def test_a_figure_without_results_is_not_signed() -> None:
-    fig, _ = figures.figure(2)
-    figures.svg(fig)
+    assert repr(fig) == f"{figures.signature(stored[:3])}; a word"
     assert fig.get_supxlabel() == ""
+
+
+def test_a_figure_without_results_has_nothing_behind_it() -> None:
+    fig, _ = figures.figure(2)
+    assert repr(fig) == "<SignedFigure size 720x200 with 1 Axes>"
 
 
 def test_curves_are_a_thin_line_a_seed_and_a_thick_one_for_their_mean(stored: Asked) -> None:
@@ -107,6 +106,25 @@ def test_a_field_makes_panels_and_colours_by_meaning(stored: Asked) -> None:
         "teacher forcing": figures.MEANING["teacher_forcing"],
     }
     assert set(fig.results) == {result.run.id for result in stored}
+
+
+def test_no_two_methods_share_a_colour() -> None:
+    methods = ("teacher_forcing", "reversed", "teacherless", "multi_token", "start hidden", "later hidden", "right arm")
+    assert len({figures.MEANING[method] for method in methods}) == len(methods)
+
+
+def test_a_legend_for_all_panels_is_in_ink() -> None:
+    fig, _ = figures.figure(2, columns=2)
+    legend(fig, {"last": {"linestyle": "-"}, "first": {"linestyle": "--", "marker": "s"}})
+    (drawn,) = fig.legends
+    assert [text.get_text() for text in drawn.get_texts()] == ["last", "first"]
+    assert {line.get_color() for line in drawn.get_lines()} == {figures.INK}
+
+
+def test_every_panel_of_a_row_has_both_its_axes_named(stored: Asked) -> None:
+    fig = figures.curves(stored, "autoregressive_accuracy", columns="objective")
+    assert {(ax.get_xlabel(), ax.get_ylabel()) for ax in fig.axes} == {("training step", "whole path right")}
+    assert all(ax.yaxis.label.get_visible() for ax in fig.axes)
 
 
 def test_what_has_no_meaning_gets_a_colour_that_no_other_has() -> None:
