@@ -9,9 +9,11 @@ import pytest
 
 from lookahead import figures
 from lookahead.evaluation.statistics import proportion
+from lookahead.figures.cheats import token_look
 from lookahead.figures.style import colors_of, duration, legend, rounded
 from lookahead.runs.parquet import Packed, read_packed
 from lookahead.runs.result import Result
+from lookahead.tasks import PathStar
 
 
 class Asked(list):
@@ -131,6 +133,13 @@ def test_what_has_no_meaning_gets_a_colour_that_no_other_has() -> None:
     found = colors_of(["reversed", "a", "teacher_forcing", "b", "c", "d", "e"])
     assert len(set(found.values())) == 7
     assert found["reversed"] == figures.MEANING["reversed"]
+
+
+def test_the_tokens_of_an_answer_look_different() -> None:
+    task = PathStar(2, 6, 20)
+    looks = [token_look(task, position) for position in range(task.answer_length)]
+    assert [look["label"] for look in looks] == ["start", "first step", "step 2", "step 3", "step 4", "goal"]
+    assert len({(look["color"], look.get("linestyle", "-")) for look in looks}) == task.answer_length
 
 
 def test_points_reach_as_far_as_their_intervals() -> None:

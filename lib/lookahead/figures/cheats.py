@@ -21,10 +21,14 @@ WITH_TEACHER = "teacher_forced_token_accuracy"
 
 
 def token_look(task: Task, position: int) -> dict[str, Any]:
-    """How the line of an answer token looks: the first step in a colour of its own, the goal dashed."""
+    """How the line of an answer token looks: the first step in a colour of its own, the start dotted, the
+    goal dashed.
+    """
     look: dict[str, Any] = {"label": token_name(task, position), "position": position}
     if position == task.decision:
         return {**look, "color": ORANGE}
+    if position < task.decision:
+        return {**look, "color": INK, "linestyle": ":"}
     if position == task.answer_length - 1:
         return {**look, "color": INK, "linestyle": DASH}
     return {**look, "color": ORDERED[(position - task.decision - 1) % len(ORDERED)]}
