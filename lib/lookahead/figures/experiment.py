@@ -39,7 +39,7 @@ def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds]) -> No
     for ax in axes.flat[len(cells) :]:
         ax.axis("off")
     fig.suptitle(question, x=0.01, ha="left", fontsize=11)
-    fig.supxlabel(repr(fig), x=0.995, ha="right", fontsize=9, color=figures.FAINT)
+    fig.supxlabel(repr(fig), x=0.995, ha="right", fontsize=9, color=figures.FAINT, parse_math=False)
     with replacing(path) as temporary:
         fig.savefig(temporary, format=form, dpi=200, facecolor="white")
     plt.close(fig)
