@@ -30,6 +30,8 @@ GLUED = "application/papermill.record/text/plain"
 TRAINING = {"run", "train", "backward"}
 """Calls of these names train."""
 LISTING = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LONGEST_LISTING = 10
+"""Lines of the library that carry an idea."""
 SHORTEST_ALT, SHORTEST_CAPTION = 20, 60
 """Letters that say what a picture shows, and how it is to be read."""
 PICTURES = {"image/svg+xml", "image/png"}
@@ -189,6 +191,15 @@ def wide(notebook: Any) -> Iterator[str]:
                 yield f"code cell {number} {what} a line of {len(longest)} letters, {FITS} fit: {longest.strip()[:60]}"
 
 
+def listings(notebook: Any) -> Iterator[str]:
+    """What is shown of the library is as long as its idea; the page links to the rest."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        for output in cell.outputs:
+            for code in LISTING.findall(output.get("data", {}).get("text/markdown", "")):
+                if (lines := code.count("\n")) > LONGEST_LISTING:
+                    yield f"code cell {number} lists {lines} lines, {LONGEST_LISTING} are the limit (first, last)"
+
+
 def text_of(output: Any) -> str:
     """What of an output is set line by line: a stream, plain text, listings; empty for what wraps or is drawn."""
     if output.output_type == "stream":
@@ -240,5 +251,5 @@ def clean(notebook: Any) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Any], Iterator[str]], ...] = (
-    executed, outputs, glued, parameters, plumbing, wide, pictures, live, clean,
+    executed, outputs, glued, parameters, plumbing, wide, listings, pictures, live, clean,
 )  # fmt: skip

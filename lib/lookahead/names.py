@@ -12,6 +12,7 @@ NAMES = {
     "adamw": "AdamW",
     "muon": "Muon",
     "multi_token": "several tokens",
+    "from_goal": "from the goal",
     "autoregressive_accuracy": "whole path right",
     "decision_accuracy": "first step right",
     "return_token_accuracy": "returns from a wrong arm",

@@ -15,6 +15,8 @@ from tiny_book import LIVE, edit, write_book
 CHECKED_BY_MAKE = ("check", "compare", "site --committed")
 """The commands of `python -m bookmaker` that `make test` runs."""
 
+LINE = "x = 1\n"
+
 Change = Callable[[Path], None]
 
 
@@ -157,6 +159,11 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
         in_cell(3, lambda cell: cell.outputs[0].update(text=f"{'x' * 84}\n")),
         "check",
         "code cell 3 prints a line of 84 letters, 83 fit",
+    ),
+    "a listing that is long": (
+        in_cell(5, lambda cell: cell.outputs[0].data.update({"text/markdown": f"```python\n{LINE * 11}```\n"})),
+        "check",
+        "code cell 5 lists 11 lines, 10 are the limit",
     ),
     "a listing that is cut": (
         in_cell(5, lambda cell: cell.outputs[0].data.update({"text/markdown": f"```python\n{'x' * 84}\n```\n"})),

@@ -1,11 +1,15 @@
 """What a chapter shows of the library is in the library, and says where."""
 
+import ast
 import inspect
+from pathlib import Path
 from typing import Any
 
 import IPython.display
 import pytest
 
+from bookmaker.checks import tree
+from bookmaker.notebooks import code_cells, listed, read
 from lookahead.chapter import show_source, source
 from lookahead.chapter.source import excerpt
 from lookahead.errors import LookaheadError
@@ -20,6 +24,9 @@ def f(x):
         )
     return x
 """
+
+
+CHAPTERS = listed(Path(__file__).parents[2])
 
 
 @pytest.fixture
@@ -61,6 +68,16 @@ def test_it_links_to_the_whole_where_the_repository_has_an_address(
     assert shown[0]["text/markdown"].endswith(link)
 
 
+def test_the_address_stands_in_pyproject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "pyproject.toml"
+    monkeypatch.setattr(source, "PROJECT", project)
+    assert source.repository() is None
+    project.write_text('[project]\nname = "lookahead"\n')
+    assert source.repository() is None
+    project.write_text('[project.urls]\nRepository = "https://example.org/lookahead"\n')
+    assert source.repository() == "https://example.org/lookahead"
+
+
 @pytest.mark.parametrize(
     ("first", "last", "lines"),
     [
@@ -87,3 +104,16 @@ def test_an_excerpt_is_a_statement_or_goes_as_far_as_it_is_told(first: str, last
 def test_lines_that_are_not_there_are_refused(first: str, last: str, said: str) -> None:
     with pytest.raises(LookaheadError, match=said):
         excerpt(CODE, first, last)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.stem)
+def test_every_line_that_a_chapter_shows_is_in_the_library(chapter: Path, shown: list[dict[str, str]]) -> None:
+    names: dict[str, Any] = {"show_source": show_source}
+    for cell in code_cells(read(chapter)):
+        for node in ast.walk(tree(cell)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("lookahead"):
+                exec(ast.unparse(node), names)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "show_source":
+                before = len(shown)
+                eval(ast.unparse(node), names)
+                assert len(shown) == before + 1

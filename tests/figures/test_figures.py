@@ -9,9 +9,11 @@ import pytest
 
 from lookahead import figures
 from lookahead.evaluation.statistics import proportion
-from lookahead.figures.style import colors_of, duration, rounded
+from lookahead.figures.cheats import token_look
+from lookahead.figures.style import colors_of, duration, legend, rounded
 from lookahead.runs.parquet import Packed, read_packed
 from lookahead.runs.result import Result
+from lookahead.tasks import PathStar
 
 
 class Asked(list):
@@ -74,18 +76,17 @@ def test_a_duration_is_counted_rightly(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
-def test_every_figure_of_results_is_signed_when_it_is_drawn(stored: Asked) -> None:
+def test_the_plain_text_of_a_figure_is_what_stands_behind_it(stored: Asked) -> None:
     fig, ax = figures.figure(2)
     figures.curves(stored[:3], "autoregressive_accuracy", ax=ax)
     figures.sign(fig, note="a word")
-    figures.svg(fig)
-    assert fig.get_supxlabel() == f"{figures.signature(stored[:3])}; a word"
-
-
-def test_a_figure_without_results_is_not_signed() -> None:
-    fig, _ = figures.figure(2)
-    figures.svg(fig)
+    assert repr(fig) == f"{figures.signature(stored[:3])}; a word"
     assert fig.get_supxlabel() == ""
+
+
+def test_a_figure_without_results_has_nothing_behind_it() -> None:
+    fig, _ = figures.figure(2)
+    assert repr(fig) == "<SignedFigure size 720x200 with 1 Axes>"
 
 
 def test_curves_are_a_thin_line_a_seed_and_a_thick_one_for_their_mean(stored: Asked) -> None:
@@ -109,10 +110,36 @@ def test_a_field_makes_panels_and_colours_by_meaning(stored: Asked) -> None:
     assert set(fig.results) == {result.run.id for result in stored}
 
 
+def test_no_two_methods_share_a_colour() -> None:
+    methods = ("teacher_forcing", "reversed", "teacherless", "multi_token", "start hidden", "later hidden", "right arm")
+    assert len({figures.MEANING[method] for method in methods}) == len(methods)
+
+
+def test_a_legend_for_all_panels_is_in_ink() -> None:
+    fig, _ = figures.figure(2, columns=2)
+    legend(fig, {"last": {"linestyle": "-"}, "first": {"linestyle": "--", "marker": "s"}})
+    (drawn,) = fig.legends
+    assert [text.get_text() for text in drawn.get_texts()] == ["last", "first"]
+    assert {line.get_color() for line in drawn.get_lines()} == {figures.INK}
+
+
+def test_every_panel_of_a_row_has_both_its_axes_named(stored: Asked) -> None:
+    fig = figures.curves(stored, "autoregressive_accuracy", columns="objective")
+    assert {(ax.get_xlabel(), ax.get_ylabel()) for ax in fig.axes} == {("training step", "whole path right")}
+    assert all(ax.yaxis.label.get_visible() for ax in fig.axes)
+
+
 def test_what_has_no_meaning_gets_a_colour_that_no_other_has() -> None:
     found = colors_of(["reversed", "a", "teacher_forcing", "b", "c", "d", "e"])
     assert len(set(found.values())) == 7
     assert found["reversed"] == figures.MEANING["reversed"]
+
+
+def test_the_tokens_of_an_answer_look_different() -> None:
+    task = PathStar(2, 6, 20)
+    looks = [token_look(task, position) for position in range(task.answer_length)]
+    assert [look["label"] for look in looks] == ["start", "first step", "step 2", "step 3", "step 4", "goal"]
+    assert len({(look["color"], look.get("linestyle", "-")) for look in looks}) == task.answer_length
 
 
 def test_points_reach_as_far_as_their_intervals() -> None:

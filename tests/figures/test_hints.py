@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from lookahead import Seeds, figures, stored
-from lookahead.figures.hints import agreement, draw_controls, draw_gradients, draw_tiles, gradient_length
+from lookahead.figures.hints import (
+    agreement,
+    agreement_band,
+    draw_controls,
+    draw_gradients,
+    draw_tiles,
+    gradient_length,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +37,24 @@ def test_length_is_never_nothing(hints: Seeds):
     assert min(gradient_length(result, 2).min() for result in hints if result.run.objective["taught"] == "all") >= 1e-5
 
 
-def test_tiles_count_seeds(hints: Seeds):
+def test_tiles_count_seeds_that_learn_and_seeds_that_leave_chance(hints: Seeds):
     fig = draw_tiles(hints)
-    for ax, seeds in zip(fig.axes, hints.by("path_length").values(), strict=True):
-        counts = [int(text.get_text().split(" of ")[0]) for text in ax.texts]
-        assert len(counts) == 6
-        assert sum(counts) == seeds.won
+    panels = {ax.get_title(loc="left"): [int(text.get_text().split(" of ")[0]) for text in ax.texts] for ax in fig.axes}
+    for length, seeds in hints.by("path_length").items():
+        learn, leave = (
+            panels[f"$l = {length}$: seeds that {what}"] for what in ("learn the first step", "leave chance")
+        )
+        assert len(learn) == len(leave) == 6
+        assert (sum(learn), sum(leave)) == (seeds.won, seeds.left_chance().sum())
     assert len(fig.results) == len(hints)
+
+
+def test_band_holds_the_agreement_and_narrows_with_seeds(hints: Seeds):
+    seeds = hints.where(path_length=4, start=True, later=False, taught="all")
+    low, high = agreement_band(seeds, 2)
+    assert ((low <= agreement(seeds, 2)) & (agreement(seeds, 2) <= high)).all()
+    fewer_low, fewer_high = agreement_band(seeds[:3], 2)
+    assert (high - low).mean() < (fewer_high - fewer_low).mean()
 
 
 def test_controls_are_named_once(hints: Seeds):

@@ -11,7 +11,9 @@ from typing import Any
 
 from lookahead.errors import LookaheadError
 
-ROOT = Path(__file__).parents[3]
+LIBRARY = Path(__file__).resolve().parents[2]
+"""Where the package lies: in the repository that is lib/."""
+PROJECT = LIBRARY.with_name("pyproject.toml")
 
 
 def show_source(thing: object, first: str = "", last: str = "") -> None:
@@ -32,7 +34,7 @@ def show_source(thing: object, first: str = "", last: str = "") -> None:
 
     found: Any = inspect.unwrap(thing)  # type: ignore[arg-type]
     code = excerpt(textwrap.dedent(inspect.getsource(found)), first, last)
-    file = Path(inspect.getfile(found)).resolve().relative_to(ROOT).as_posix()
+    file = f"lib/{Path(inspect.getfile(found)).resolve().relative_to(LIBRARY).as_posix()}"
     name = f"`{file}`, `{found.__qualname__}`"
     place = f"[{name}]({address}/blob/main/{file})" if (address := repository()) else name
     page = f'```python\n{code}\n```\n\n<span class="source">{place}</span>'
@@ -63,6 +65,8 @@ def excerpt(source: str, first: str, last: str = "") -> str:
 
 
 def repository() -> str | None:
-    """The address of the repository: `Repository` among the urls of pyproject.toml; None while it has none."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    """The address of the repository: `Repository` among the urls of pyproject.toml; None where it has none."""
+    if not PROJECT.is_file():
+        return None
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     return project.get("urls", {}).get("Repository")

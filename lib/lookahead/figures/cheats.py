@@ -11,8 +11,9 @@ from torch import Tensor
 from lookahead.contracts import Task
 from lookahead.figures.graphs import token_name
 from lookahead.figures.plots import curves, heat
-from lookahead.figures.style import BLUE, DASH, INK, ORANGE, ORDERED, accuracy_axis, chance, figure
+from lookahead.figures.style import DASH, INK, ORANGE, ORDERED, RED, accuracy_axis, chance, figure
 from lookahead.figures.tokens import draw_teaching
+from lookahead.names import named
 from lookahead.runs.result import Result
 from lookahead.tasks import PathStar
 
@@ -20,10 +21,14 @@ WITH_TEACHER = "teacher_forced_token_accuracy"
 
 
 def token_look(task: Task, position: int) -> dict[str, Any]:
-    """How the line of an answer token looks: the first step in a colour of its own, the goal dashed."""
+    """How the line of an answer token looks: the first step in a colour of its own, the start dotted, the
+    goal dashed.
+    """
     look: dict[str, Any] = {"label": token_name(task, position), "position": position}
     if position == task.decision:
         return {**look, "color": ORANGE}
+    if position < task.decision:
+        return {**look, "color": INK, "linestyle": ":"}
     if position == task.answer_length - 1:
         return {**look, "color": INK, "linestyle": DASH}
     return {**look, "color": ORDERED[(position - task.decision - 1) % len(ORDERED)]}
@@ -59,8 +64,8 @@ def draw_views(results: Sequence[Result]) -> Any:
     for ax in (left, right):
         accuracy_axis(ax)
         chance(ax, task.chance_accuracy, "1/d" if ax is right else "")
-    left.set(title="with the teacher: each token", ylabel="accuracy")
-    right.set_title("without: the whole path")
+    left.set(title="with the teacher: each token", ylabel="token right")
+    right.set(title="without: the whole path", ylabel="whole path right")
     left.legend(loc="center right", bbox_to_anchor=(1, 0.25), labelspacing=0.2)
     return fig
 
@@ -70,11 +75,11 @@ def draw_order(results: Sequence[Result], until: int) -> Any:
     task = results[0].run.build_task()
     fig, axes = figure(2.3, columns=task.answer_length, sharey=True)
     for position, ax in enumerate(axes):
-        color = ORANGE if position == task.decision else BLUE
+        color = ORANGE if position == task.decision else INK
         curves(results, WITH_TEACHER, position=position, color=color, ax=ax)
         accuracy_axis(ax)
-        ax.set(title=token_name(task, position), xlim=(0, until), xticks=[0, until // 2, until])
-    axes[0].set_ylabel("accuracy")
+        ax.set(title=token_name(task, position), ylabel="token right")
+        ax.set(xlim=(0, until), xticks=[0, until // 2, until])
     return fig
 
 
@@ -85,7 +90,7 @@ def draw_losses(results: Sequence[Result], highest: float = 2.6) -> Any:
     for position in range(task.decision, task.answer_length):
         curves(results, "loss", ax=ax, **token_look(task, position))
     chance(ax, -math.log(task.chance_accuracy), "ln d")
-    ax.set(ylim=(0, highest), ylabel="loss, nats")
+    ax.set(ylim=(0, highest), ylabel=named("loss"))
     ax.legend(loc="upper right")
     return fig
 
@@ -100,15 +105,17 @@ def draw_attention(task: PathStar, right: Mapping[int, Tensor], wrong: Mapping[i
     layer, head = divmod(int(later.argmax()), later.shape[1])
     fig, (left, every) = figure(2.9, columns=2, width_ratios=(1.3, 1))
     bottom = [0.0] * len(right)
-    for shares, color, label in ((right, INK, "right edge"), (wrong, ORANGE, "wrong edge, same node")):
+    for shares, color, label in ((right, INK, "right edge"), (wrong, RED, "wrong edge, same node")):
         heights = [float(shares[position][layer, head]) for position in right]
         left.bar(range(len(right)), heights, bottom=bottom, color=color, width=0.55, linewidth=0, label=label)
         bottom = heights
     left.set_xticks(range(len(right)), [token_name(task, position) for position in right])
-    left.set(title=f"layer {layer + 1}, head {head + 1}: where it looks", ylabel="attention")
+    left.set(
+        title=f"layer {layer + 1}, head {head + 1}: where it looks", xlabel="token that it predicts", ylabel="attention"
+    )
     accuracy_axis(left)
     left.set_ylim(0, 1.05)
-    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
-    heat(later, ax=every, color=BLUE, rows=range(1, later.shape[0] + 1), columns=range(1, later.shape[1] + 1))
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
+    heat(later, ax=every, color=INK, rows=range(1, later.shape[0] + 1), columns=range(1, later.shape[1] + 1))
     every.set(title="attention on the edge to follow", xlabel="head", ylabel="layer")
     return fig

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from lookahead.evaluation.statistics import Interval
 from lookahead.figures.plots import points
-from lookahead.figures.style import BLUE, DASH, FAINT, INK, ORANGE, ORDERED, accuracy_axis, figure
+from lookahead.figures.style import DASH, FAINT, INK, ORANGE, ORDERED, accuracy_axis, figure
 
 
 def draw_powers(
@@ -49,10 +49,10 @@ def draw_token_errors(errors: Any, so_far: Sequence[float], decision: int) -> An
     even = 1 - so_far[-1] ** (1 / len(tokens))
     fig, (left, right) = figure(3.1, columns=2)
     dashed: dict[str, Any] = {"color": FAINT, "linewidth": 1.4, "linestyle": DASH}
-    colors = [ORANGE if token == decision else BLUE for token in tokens]
+    colors = [ORANGE if token == decision else INK for token in tokens]
     left.bar(tokens, errors.mean(axis=0), color=colors, width=0.7, linewidth=0)
     if len(errors) > 1:
-        left.plot(np.tile(tokens, len(errors)), errors.ravel(), "_", color=INK, markersize=7, alpha=0.5)
+        left.plot(np.tile(tokens, len(errors)), errors.ravel(), "_", color=FAINT, markersize=7)
     left.axhline(even, **dashed)
     left.text(tokens[-1] + 0.4, even + 0.02, "spread evenly", ha="right", color=FAINT, fontsize=9)
     right.plot(tokens, (1 - even) ** (tokens + 1), **dashed)

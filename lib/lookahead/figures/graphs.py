@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lookahead.contracts import Task
-from lookahead.figures.style import BLUE, FAINT, INK, PALE
+from lookahead.figures.style import FAINT, INK, PALE
 from lookahead.tasks import PathStar
 
 EDGE = "#c4c4c4"
@@ -105,14 +105,14 @@ def draw_reading(ax: Axes, length: int, forward: bool) -> None:
             face = INK if x == place else "#a8a8a8" if x in places[:row] else PALE
             ax.scatter(x, -row, s=130 * min(1, (7 / length) ** 2), color=face, edgecolor="none", zorder=3)
         for x in edges:
-            ax.plot([x, x + 1], [-row, -row], color=BLUE, linewidth=4, zorder=2)
+            ax.plot([x, x + 1], [-row, -row], color=INK, linewidth=3, zorder=2)
         ax.text(
             1.23 * length - 1, -row, str(len(edges)), va="center", ha="center", fontsize=13,
-            color=BLUE if edges else FAINT, fontweight="bold" if len(edges) > 1 else "normal",
+            color=INK if edges else FAINT, fontweight="bold" if len(edges) > 1 else "normal",
         )  # fmt: skip
     for x, name in ((0, "start"), (length - 1, "goal")):
         ax.text(x, 0.55, name, ha="center", fontsize=10)
-    ax.text(1.23 * length - 1, 0.55, "look-ups", ha="center", fontsize=10, color=BLUE)
+    ax.text(1.23 * length - 1, 0.55, "look-ups", ha="center", fontsize=10)
     ax.set_title("said from start to goal" if forward else "said from goal to start", pad=8)
     ax.set(xlim=(-0.1 * length, 1.36 * length - 1), ylim=(-length + 0.5, 1.0))
     ax.axis("off")

@@ -65,9 +65,9 @@ def curves(
                 chance(place, inside[0].run.build_task().chance_accuracy, "1/d" if i == j == 0 else "")
             if columns is not None and i == 0:
                 place.set_title(named(column))
-            if i == len(down) - 1:
-                place.set_xlabel("training step")
-            if j == 0:
+            if i < len(down) - 1:
+                place.set_xlabel("")
+            if rows is None or j == 0:
                 place.set_ylabel(ylabel or named(measure) if rows is None else named(row))
     if rows is not None:
         fig.supylabel(ylabel or named(measure), fontsize=10)
@@ -125,6 +125,8 @@ def _lines(
     mean = each.ffill().mean(axis=1).rename("value").reset_index()
     sns.lineplot(mean, **look, linestyle=linestyle, label=label)
     ax.set(xlabel="training step", ylabel="")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_visible(True)  # seaborn hides those of inner panels
     if hasattr(ax.figure, "results"):
         sign(ax.figure, seeds)
 
@@ -138,20 +140,20 @@ def points(
     label: str | None = None,
     marker: str = "o",
     shift: float = 0.0,
-    line: bool = False,
+    line: str = "",
 ) -> None:
     """Measured shares with the intervals that come with them.
 
     Args:
         places: along the x axis, one a share.
         shift: added to the places, so that what lies at the same height does not hide.
-        line: whether the points are joined.
+        line: the style of the line that joins the points; none if it is empty.
     """
     values = np.array([share.value for share in shares])
     reach = [values - [share.low for share in shares], [share.high for share in shares] - values]
     ax.errorbar(
         np.asarray(places, dtype=float) + shift, values, np.maximum(reach, 0), color=color, label=label,
-        fmt=f"{marker}-" if line else marker, markersize=4.5, elinewidth=1.2, capsize=0, linewidth=1,
+        fmt=marker + line, markersize=4.5, elinewidth=1.2, capsize=0, linewidth=1,
     )  # fmt: skip
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from lookahead.figures.style import BLUE, DASH, FAINT, INK, ORDERED, PALE, SKY, YELLOW, figure
+from lookahead.figures.style import DASH, FAINT, INK, ORDERED, PALE, YELLOW, figure
 
-FILLING = LinearSegmentedColormap.from_list("filling", [PALE, BLUE])
+FILLING = LinearSegmentedColormap.from_list("filling", [PALE, INK])
 """From little to much."""
-SIGNED = LinearSegmentedColormap.from_list("signed", [YELLOW, PALE, BLUE])
+SIGNED = LinearSegmentedColormap.from_list("signed", [YELLOW, PALE, INK])
 """From the most negative over zero to the most positive."""
 
 
@@ -43,11 +43,11 @@ def draw_convolution(kernel: Sequence[float], loop: Sequence[float], convolved: 
     """
     fig, (left, right) = figure(2.4, columns=2)
     shown = kernel[:40]
-    left.bar(np.arange(len(shown)), shown, color=BLUE, linewidth=0)
+    left.bar(np.arange(len(shown)), shown, color=INK, linewidth=0)
     right.plot(loop, color=FAINT, linewidth=1.5, label="loop")
-    right.plot(convolved, "o", color=BLUE, markersize=3, label="convolution")
-    left.set(title="kernel: weight of an input, by its age", xlabel="steps ago")
-    right.set(title="the memory, computed twice", xlabel="step")
+    right.plot(convolved, "o", color=INK, markersize=3, label="convolution")
+    left.set(title="kernel: weight of an input, by its age", xlabel="steps ago", ylabel="weight")
+    right.set(title="the memory, computed twice", xlabel="step", ylabel="memory $h$")
     right.legend(loc="upper left")
     return fig
 
@@ -62,9 +62,9 @@ def draw_selection(x: Sequence[float], marked: int, memories: Mapping[str, Seque
     """
     fig, ax = figure(2.7)
     ax.vlines(np.arange(len(x)), 0, x, color=PALE, linewidth=2.5)
-    looks = ((SKY, 1.5), (YELLOW, 1.5), (BLUE, 2.5))
-    for (label, memory), (color, width) in zip(memories.items(), looks, strict=False):
-        ax.plot(memory, color=color, linewidth=width, label=label)
+    looks = ((FAINT, "-", 1.3), (FAINT, ":", 1.6), (INK, "-", 2.5))
+    for (label, memory), (color, linestyle, width) in zip(memories.items(), looks, strict=False):
+        ax.plot(memory, color=color, linestyle=linestyle, linewidth=width, label=label)
     ax.plot(marked, x[marked], "o", color=INK, markersize=7, label="marked")
     ax.set(xlabel="step", ylabel="input and memory")
     ax.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, columnspacing=1.4, handlelength=1.6)
@@ -84,7 +84,7 @@ def draw_doubling(steps: int = 8) -> Any:
             if y:
                 ax.plot([t, t], [1 - y, -y], color=FAINT, linewidth=1)
             if y and t >= (reach := 2 ** (y - 1)):
-                ax.plot([t - reach, t], [1 - y, -y], color=BLUE, linewidth=1.4)
+                ax.plot([t - reach, t], [1 - y, -y], color=INK, linewidth=1.6)
         ax.text(-0.6, -y, f"round {y}" if y else "steps", ha="right", va="center")
     ax.text(steps - 0.4, 0, "number: inputs\nit holds", va="center", color=FAINT, fontsize=9)
     ax.set(xlim=(-1.7, steps + 1.2), ylim=(-rounds - 0.45, 0.45))
@@ -122,7 +122,6 @@ def draw_matrices(scores: Any, decay: Any, product: Any) -> Any:
     _triangle(axes[0], scores, "scores $C_i \\cdot B_j$", (-5, 5))
     _triangle(axes[1], decay, "decay between $j$ and $i$", (0, 1))
     _triangle(axes[2], product, "their product", (-5, 5))
-    axes[0].set_ylabel("writes at $i$")
     return fig
 
 
@@ -132,6 +131,6 @@ def _triangle(ax: Axes, matrix: Any, title: str, reach: tuple[float, float]) -> 
     hidden = np.triu(np.ones(values.shape, dtype=bool), 1)
     colors = SIGNED if reach[0] < 0 else FILLING
     ax.imshow(np.ma.masked_where(hidden, values), cmap=colors, vmin=reach[0], vmax=reach[1])
-    ax.set(title=title, xlabel="was read at $j$", xticks=[], yticks=[])
+    ax.set(title=title, xlabel="was read at $j$", ylabel="writes at $i$", xticks=[], yticks=[])
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)

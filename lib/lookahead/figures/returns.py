@@ -9,11 +9,11 @@ import numpy as np
 
 from lookahead.experiments.seeds import Seeds
 from lookahead.figures.plots import curves, points
-from lookahead.figures.style import BLUE, ORANGE, YELLOW, accuracy_axis, chance, figure, sign
+from lookahead.figures.style import MEANING, accuracy_axis, chance, figure, legend, sign
 from lookahead.names import named
 
-ORDERS = (YELLOW, BLUE)
-"""The question behind the edges, before them."""
+ORDERS: tuple[dict[str, Any], ...] = ({"linestyle": "-", "marker": "o"}, {"linestyle": "--", "marker": "s"})
+"""The look of the question last, and of the question first."""
 
 
 def draw_returns(taught: Seeds, position: int = 2) -> Any:
@@ -27,16 +27,15 @@ def draw_returns(taught: Seeds, position: int = 2) -> Any:
     level = taught[0].run.build_task().chance_accuracy
     fig, axes = figure(4.4, rows=2, columns=len(models), sharey=True, squeeze=False)
     for (above, below), (model, seeds) in zip(axes.T, models.items(), strict=True):
-        curves(seeds, "decision_accuracy", color=ORANGE, ax=above)
+        curves(seeds, "decision_accuracy", color=MEANING["teacher_forcing"], ax=above)
         returns, chosen = seeds.values("return_token_accuracy", position), seeds.values("decision_accuracy")
-        below.plot(returns, chosen, "o", color=ORANGE, markersize=5.5, alpha=0.6, markeredgewidth=0)
+        below.plot(returns, chosen, "o", color=MEANING["teacher_forcing"], markersize=5.5, alpha=0.6, markeredgewidth=0)
         above.set_title(named(model))
         below.set(xlim=(-0.05, 1.05), xticks=[0, 0.5, 1], xlabel="returns from a wrong arm")
         for ax in (above, below):
             accuracy_axis(ax)
             chance(ax, level, "1/d" if ax is axes[1, 0] else "")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("first step right")
+            ax.set_ylabel("first step right")
     return fig
 
 
@@ -48,16 +47,16 @@ def draw_orders(orders: Mapping[str, Seeds]) -> Any:
     """
     *_, smallest = orders.values()
     settings = smallest.by("objective", "path_length")
-    fig, axes = figure(2.7, columns=len(settings), sharey=True)
+    fig, axes = figure(2.9, columns=len(settings), sharey=True)
     for ax, (objective, length) in zip(axes, settings, strict=True):
-        for (label, results), color in zip(orders.items(), ORDERS, strict=True):
+        for results, look in zip(orders.values(), ORDERS, strict=True):
             seeds = results.where(objective=objective, path_length=length)
-            curves(seeds, "decision_accuracy", color=color, ax=ax, label=label)
+            style = {"color": MEANING[objective], "linestyle": look["linestyle"]}
+            curves(seeds, "decision_accuracy", ax=ax, **style)
         accuracy_axis(ax)
         chance(ax, seeds[0].run.build_task().chance_accuracy, "1/d" if ax is axes[-1] else "")
-        ax.set_title(f"{named(objective)}, l = {length}")
-    axes[0].set_ylabel("first step right")
-    axes[0].legend(loc="upper left")
+        ax.set(title=f"{named(objective)}, $l = {length}$", ylabel="first step right")
+    legend(fig, {label: {"linestyle": look["linestyle"]} for label, look in zip(orders, ORDERS, strict=True)})
     return fig
 
 
@@ -65,23 +64,25 @@ def draw_sizes(orders: Mapping[str, Seeds]) -> Any:
     """Left the whole path right, a dot a seed and their mean; right the share of seeds that succeed. The figure.
 
     Args:
-        orders: label -> results, for one order of question and edges; by `state`, numbers of memory a channel.
+        orders: label -> results, for one order of question and edges; by `state`, numbers of memory per channel.
     """
-    fig, (left, right) = figure(2.9, columns=2)
-    for (label, results), color, shift in zip(orders.items(), ORDERS, (-0.08, 0.08), strict=True):
+    fig, (left, right) = figure(3.1, columns=2)
+    for results, look, shift in zip(orders.values(), ORDERS, (-0.08, 0.08), strict=True):
         sizes = results.by("state")
+        color, (line, marker) = MEANING[results[0].run.config["objective"]["name"]], look.values()
         places = np.arange(len(sizes)) + shift
         for place, seeds in zip(places, sizes.values(), strict=True):
             accuracies = seeds.values("autoregressive_accuracy")
-            left.plot([place] * len(seeds), accuracies, "o", color=color, markersize=4.5, alpha=0.7, markeredgewidth=0)
+            dots = {"marker": marker, "markersize": 4.5, "alpha": 0.7, "markeredgewidth": 0}
+            left.plot([place] * len(seeds), accuracies, color=color, linestyle="", **dots)
         means = [seeds.values("autoregressive_accuracy").mean() for seeds in sizes.values()]
-        left.plot(places, means, color=color, linewidth=1.4, label=label)
+        left.plot(places, means, color=color, linestyle=line, linewidth=1.4)
         shares = [seeds.success for seeds in sizes.values()]
-        points(range(len(sizes)), shares, color=color, ax=right, shift=shift, line=True)
+        points(range(len(sizes)), shares, color=color, ax=right, shift=shift, marker=marker, line=line)
         sign(fig, results)
     for ax, name in ((left, "whole path right"), (right, "seeds that succeed")):
         accuracy_axis(ax)
         ax.set_xticks(range(len(sizes)), [str(state) for state in sizes])
-        ax.set(xlabel="numbers of memory a channel", ylabel=name)
-    left.legend(loc="lower right")
+        ax.set(xlabel="numbers of memory per channel", ylabel=name)
+    legend(fig, dict(zip(orders, ORDERS, strict=True)))
     return fig

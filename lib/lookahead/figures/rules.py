@@ -9,14 +9,15 @@ import numpy as np
 
 from lookahead.evaluation.statistics import Interval
 from lookahead.figures.plots import points
-from lookahead.figures.style import BLUE, DASH, GREEN, INK, MEANING, accuracy_axis, figure
+from lookahead.figures.style import DASH, INK, MEANING, accuracy_axis, figure
+from lookahead.names import named
 
 RULES = {
-    "try_arms": ("try arms", BLUE, -0.13, 0),
-    "from_goal": ("from the goal", GREEN, 0.13, 9),
-    "cheat": ("cheat", MEANING["cheat"], 0.0, -9),
+    "try_arms": (INK, -0.13, 0),
+    "from_goal": (MEANING["reversed"], 0.13, 9),
+    "cheat": (MEANING["cheat"], 0.0, -9),
 }
-"""Name in `lookahead.tasks.path_star.solvers` -> reader's name, colour, places to the right, points upwards."""
+"""Name in `lookahead.tasks.path_star.solvers` -> colour, places to the right, points upwards."""
 
 
 def draw_shares(shares: Mapping[tuple[str, int], Interval]) -> Any:
@@ -27,8 +28,10 @@ def draw_shares(shares: Mapping[tuple[str, int], Interval]) -> Any:
     """
     degrees = sorted({degree for _, degree in shares})
     fig, ax = figure(3.4)
-    for rule, (name, color, shift, _) in RULES.items():
-        points(range(len(degrees)), [shares[rule, d] for d in degrees], color=color, ax=ax, label=name, shift=shift)
+    for rule, (color, shift, _) in RULES.items():
+        points(
+            range(len(degrees)), [shares[rule, d] for d in degrees], color=color, ax=ax, label=named(rule), shift=shift
+        )
     for place, degree in enumerate(degrees):
         ax.plot([place - 0.32, place + 0.32], [1 / degree] * 2, color=INK, zorder=1, linewidth=1, linestyle=DASH)
         ax.annotate(f"1/{degree}", (place + 0.35, 1 / degree), va="center", fontsize=9)
@@ -49,14 +52,14 @@ def draw_lookups(lookups: Mapping[tuple[str, int], np.ndarray], edges: int) -> A
     degrees = sorted({degree for _, degree in lookups})
     fig, ax = figure(3)
     dense = np.linspace(degrees[0], degrees[-1], 50)
-    ax.plot(dense, (dense + 1) / 2 * edges, color=BLUE, linewidth=1, linestyle=DASH)
+    ax.plot(dense, (dense + 1) / 2 * edges, color=INK, linewidth=1, linestyle=DASH)
     tried = [lookups["try_arms", d] for d in degrees]
-    ax.vlines(degrees, [t.min() for t in tried], [t.max() for t in tried], color=BLUE, alpha=0.25, linewidth=7)
-    for rule, (name, color, shift, lift) in RULES.items():
+    ax.vlines(degrees, [t.min() for t in tried], [t.max() for t in tried], color=INK, alpha=0.2, linewidth=7)
+    for rule, (color, shift, lift) in RULES.items():
         means = [lookups[rule, d].mean() for d in degrees]
         ax.plot(np.add(degrees, 0 if rule == "try_arms" else shift), means, "o", color=color, markersize=5.5)
         at = (degrees[-1], means[-1])
-        ax.annotate(name, at, (12, lift), textcoords="offset points", va="center", color=color)
+        ax.annotate(named(rule), at, (12, lift), textcoords="offset points", va="center", color=color)
     ax.set_xticks(degrees)
     ax.set(xlabel="degree d", ylabel="edges looked up", xlim=(degrees[0] - 0.5, 1.3 * degrees[-1]), ylim=(0, None))
     return fig

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lookahead.names import counted
 from lookahead.runs.parquet import Packed
@@ -23,16 +24,16 @@ WIDTH = 7.2
 INK, FAINT, PALE = "#222222", "#6f6f6f", "#e8e8e8"
 """The right arm and what is drawn for all methods alike; axes, chance, what is aside; tokens that are only read."""
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
-    "#0072b2", "#d55e00", "#009e73", "#c0271f", "#8f5a9e", "#56b4e9", "#c9a400",
+    "#0072b2", "#d55e00", "#009e73", "#c0271f", "#8f5a9e", "#3f9fd6", "#b39200",
 )  # fmt: skip
-COLORS = (BLUE, SKY, YELLOW, RED, PURPLE, GREEN, ORANGE)
-"""Okabe and Ito's colours, told apart by colour-blind readers (yellow and pink darkened for thin lines).
+COLORS = (SKY, YELLOW, RED, BLUE, PURPLE, GREEN, ORANGE)
+"""Okabe and Ito's colours, told apart by colour-blind readers (yellow, pink and sky darkened for thin lines).
 
 For what has no meaning of its own in the book; the colours of methods come last.
 """
 DASH = (0, (4, 3))
 """The line style of what is expected, not measured: chance, formulas."""
-ORDERED = ("#4a8cc4", "#0f62a0", "#08304f")
+ORDERED = ("#8c8c8c", "#565656", INK)
 """Shades for what is ordered: a little, more, much."""
 MEANING = {
     "teacher_forcing": ORANGE,
@@ -40,10 +41,15 @@ MEANING = {
     "reversed": GREEN,
     "teacherless": PURPLE,
     "multi_token": BLUE,
+    "start hidden": SKY,  # of teacher forcing's hints; with both hidden it is teacherless
+    "later hidden": YELLOW,
     "wrong": RED,
     "right arm": INK,
 }
-"""The same colour for the same thing through the whole book. Models differ by panel or line style, never by colour."""
+"""The same colour for the same thing through the whole book; what is not here is drawn in ink and its shades.
+
+Models, optimisers and orders of the prompt differ by panel, line style or marker, never by colour.
+"""
 
 
 def colors_of(values: Iterable[Any]) -> dict[Any, str]:
@@ -123,18 +129,16 @@ def rounded(number: str) -> str:
 
 
 class SignedFigure(Figure):
-    """A figure that knows the results behind it and says them under itself when it is drawn."""
+    """A figure that knows the results behind it; as plain text it is what stands behind it."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.results: dict[str, Result] = {}
         self.note = ""
 
-    def draw(self, renderer: Any) -> None:
+    def __repr__(self) -> str:
         said = [signature(list(self.results.values()))] if self.results else []
-        if said := [*said, *([self.note] if self.note else [])]:
-            self.supxlabel("; ".join(said), x=0.995, ha="right", fontsize=8.5, color=FAINT)
-        super().draw(renderer)
+        return "; ".join([*said, *([self.note] if self.note else [])]) or super().__repr__()
 
 
 def figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
@@ -144,6 +148,8 @@ def figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tu
 
 def sign(fig: Any, results: Iterable[Result] = (), note: str = "") -> None:
     """Adds results to those that stand behind a figure. `curves` does it by itself; this is for numbers made by hand.
+
+    The page says them in a fold below the caption (book/_ext/figure_notes.py).
 
     Args:
         fig: made by `figure`.
@@ -191,6 +197,16 @@ def duration(seconds: float) -> str:
     if seconds >= 3600:
         return f"{seconds / 3600:.1f} hours"
     return counted(round(seconds / 60), "minute") if seconds >= 60 else counted(max(round(seconds), 1), "second")
+
+
+def legend(fig: Any, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Names above a figure for line styles and markers that mean the same in all its panels, whatever their colour.
+
+    Args:
+        looks: name -> how its lines look, such as {"linestyle": "--", "marker": "s"}.
+    """
+    lines = [Line2D([], [], color=INK, linewidth=1.4, markersize=5, **look) for look in looks.values()]
+    fig.legend(lines, list(looks), loc="outside upper left", ncols=len(looks), handlelength=3.2)
 
 
 def chance(ax: Axes, level: float, text: str = "") -> None:

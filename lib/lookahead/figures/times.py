@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from lookahead.figures.style import BLUE, FAINT, RED, figure
+from lookahead.figures.style import FAINT, MEANING, figure, legend
 from lookahead.names import named
 
-COLORS = {"adamw": BLUE, "muon": RED}
+LOOKS: dict[str, dict[str, Any]] = {
+    "adamw": {"linestyle": "--", "marker": "s"},
+    "muon": {"linestyle": "-", "marker": "o"},
+}
+"""Of an optimiser; the colour is the objective's."""
 
 
 def draw_steps(steps: Mapping[tuple[str, str, float], Sequence[float]], limit: int) -> Any:
@@ -26,37 +30,38 @@ def draw_steps(steps: Mapping[tuple[str, str, float], Sequence[float]], limit: i
         for row, (optimizer, rate) in enumerate(settings):
             times = np.asarray(steps[objective, optimizer, rate])
             rows = row + np.linspace(-0.18, 0.18, len(times))
-            _dots(ax, np.where(np.isnan(times), 1.06 * limit, times), rows, np.isnan(times), COLORS[optimizer])
+            _dots(ax, np.where(np.isnan(times), 1.06 * limit, times), rows, np.isnan(times), objective, optimizer)
         ax.axvline(limit, color=FAINT, linewidth=1)
         ax.set(title=named(objective), xlabel="steps until learnt", xlim=(0, 1.12 * limit))
     axes[0].set_yticks(range(len(settings)), [f"{named(optimizer)} {rate:g}" for optimizer, rate in settings])
+    axes[0].set_ylabel("optimiser, learning rate")
     axes[0].invert_yaxis()
     return fig
 
 
 def draw_seconds(seconds: Mapping[tuple[str, str, float, int], Sequence[float]], roof: float) -> Any:
-    """A panel an objective: seconds against the batch size, a dot a seed, a line an optimiser's medians. The figure.
+    """A panel an objective: seconds of one core against the batch size; a dot a seed, lines join medians. The figure.
 
     Args:
         seconds: (objective, optimiser, rate, batch size) -> seconds until learnt of each seed, nan if never.
         roof: where the axis ends; a seed that never learnt is an open dot there.
     """
     objectives, settings, sizes = (distinct(key[part] for key in seconds) for part in (0, slice(1, 3), 3))
-    fig, axes = figure(3.0, columns=len(objectives), sharey=True)
+    fig, axes = figure(3.2, columns=len(objectives), sharey=True)
     for ax, objective in zip(axes, objectives, strict=True):
         for (optimizer, rate), aside in zip(settings, (0.9, 1.1), strict=True):
-            color, places, medians = COLORS[optimizer], np.multiply(sizes, aside), []
+            places, medians = np.multiply(sizes, aside), []
             for size, place in zip(sizes, places, strict=True):
                 times = np.nan_to_num(seconds[objective, optimizer, rate, size], nan=np.inf)
                 medians.append(np.median(times))
                 spread = place * np.linspace(0.94, 1.06, len(times))
-                _dots(ax, spread, np.minimum(times, roof), np.isinf(times), color)
-            ax.plot(places, medians, color=color, linewidth=1.3, label=f"{named(optimizer)} {rate:g}")
+                _dots(ax, spread, np.minimum(times, roof), np.isinf(times), objective, optimizer)
+            line = LOOKS[optimizer]["linestyle"]
+            ax.plot(places, medians, color=MEANING[objective], linestyle=line, linewidth=1.3)
         ax.set_xscale("log", base=2)
         ax.set_xticks(sizes, [str(size) for size in sizes])
-        ax.set(title=named(objective), xlabel="graphs a step", ylim=(0, roof))
-    axes[0].set_ylabel("seconds of one core until learnt\n(open, at the top: not in time)")
-    axes[1].legend(fontsize=8.5, loc="center left")
+        ax.set(title=named(objective), xlabel="graphs per step", ylabel="seconds until learnt", ylim=(0, roof))
+    legend(fig, {f"{named(optimizer)} {rate:g}": LOOKS[optimizer] for optimizer, rate in settings})
     return fig
 
 
@@ -65,8 +70,9 @@ def distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _dots(ax: Any, x: Any, y: Any, never: Any, color: str) -> None:
+def _dots(ax: Any, x: Any, y: Any, never: Any, objective: str, optimizer: str) -> None:
     """A dot a seed, open for those that never learnt."""
+    color, marker = MEANING[objective], LOOKS[optimizer]["marker"]
     for place, height, open_ in zip(x, y, never, strict=True):
         filled = "none" if open_ else color
-        ax.plot(place, height, "o", color=color, markersize=5, markerfacecolor=filled, clip_on=False)
+        ax.plot(place, height, marker, color=color, markersize=5, markerfacecolor=filled, clip_on=False)

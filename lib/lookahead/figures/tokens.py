@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from lookahead.figures.style import FAINT, INK, ORANGE, ORDERED, PALE, RED, SKY, figure
+from lookahead.figures.style import FAINT, INK, ORANGE, ORDERED, PALE, RED, figure
 from lookahead.tasks import PathStar
 
-HIDDEN = "#ffffff00"
-"""The colour of a cell that is not there."""
+MIDDLE = "#c8c8c8"
+"""The colour of a cell that is neither aside nor what it is about."""
 
 
 def draw_tokens(ax: Axes, symbols: Sequence[str], colors: Sequence[str], y: float = 0, fontsize: float = 9.5) -> None:
@@ -37,7 +37,7 @@ def draw_teaching(
 ) -> None:
     """What is read above, what is to be predicted from it below; `hard` places, which need a look ahead, in colour."""
     draw_tokens(ax, reads, [PALE] * len(reads), y=1.4)
-    draw_tokens(ax, predicts, [color if x in hard else "#9fc7e3" for x in range(len(predicts))])
+    draw_tokens(ax, predicts, [color if x in hard else MIDDLE for x in range(len(predicts))])
     for x in range(len(reads)):
         arrow(ax, (x + 0.5, 0.95), (x + 0.5, 0.45))
     ax.set(xlim=(-0.1, len(reads) + 0.1), ylim=(-0.55, 1.95))
@@ -54,7 +54,7 @@ def draw_mode(
         own: whether every output is the next input.
     """
     count = len(inputs)
-    ax.add_patch(Rectangle((0.04, 0.86), count - 0.08, 0.5, color=SKY, alpha=0.35, linewidth=0))
+    ax.add_patch(Rectangle((0.04, 0.86), count - 0.08, 0.5, color=MIDDLE, linewidth=0))
     ax.text(2.72 if own else count / 2, 1.11, "predictor", ha="center", va="center", fontsize=10.5)
     for x in range(count):
         arrow(ax, (x + 0.5, 0.43), (x + 0.5, 0.86))
@@ -127,11 +127,12 @@ def draw_example(task: PathStar, prompt: torch.Tensor, answer: torch.Tensor, wid
     for row, part in enumerate(rows):
         draw_tokens(ax, part, ["#e6e6e6" if s.isdigit() else "#f4f4f4" for s in part], -1.1 * row, font)
     bottom = -1.1 * len(rows)
-    draw_tokens(ax, symbols[-3:], [SKY, SKY, "#f4f4f4"], bottom, font)
-    draw_tokens(ax, said, [INK] * len(said), bottom - 1.1, font)
+    draw_tokens(ax, symbols[-3:], [MIDDLE, MIDDLE, "#f4f4f4"], bottom, font)
+    shades = [PALE if place == task.decision else INK for place in range(len(said))]
+    draw_tokens(ax, said, shades, bottom - 1.1, font)
     for y, name in ((0, "edges"), (bottom, "start, goal"), (bottom - 1.1, "answer")):
         ax.text(-0.25, y, name, ha="right", va="center", fontsize=11)
-    frame = Rectangle((task.decision - 0.03, bottom - 1.59), 1.06, 0.98, fill=False, edgecolor=ORANGE, linewidth=2.5)
+    frame = Rectangle((task.decision - 0.03, bottom - 1.59), 1.06, 0.98, fill=False, edgecolor=INK, linewidth=2.5)
     ax.add_patch(frame)
     ax.text(len(said) + 0.25, bottom - 1.1, "framed: the first step", va="center", fontsize=11)
     ax.set(xlim=(-2.9, max(wide, len(said) + 5) + 0.1), ylim=(bottom - 1.7, 0.6))
@@ -145,7 +146,7 @@ def draw_splits(task: PathStar, prompts: torch.Tensor) -> Any:
     Args:
         prompts: tokens [B, P].
     """
-    paint = {"train": "#dedede", "validation": SKY, "test": INK}
+    paint = {"train": PALE, "validation": "#9a9a9a", "test": INK}
     fig, ax = figure(0.3 * len(prompts) + 0.5)
     shifts = torch.arange(task.num_nodes)[:, None]
     for row, prompt in enumerate(prompts):

@@ -18,7 +18,8 @@ class TeacherForcing(PromptFirst, name="teacher_forcing"):
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
-        return answer_loss(read(self.model, prompts, hints=answers[:, :-1]), answers, self.mask(answers))
+        logits = read(self.model, prompts, hints=answers[:, :-1])
+        return answer_loss(logits, answers, self.mask(answers))
 
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """Autoregressive: the model reads its own tokens where the teacher's stood."""
