@@ -23,12 +23,9 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="wrong-arm",
-        question="Put on a wrong arm with several inner nodes: does it follow it, and does it finish it?",
-        cells=[
-            {"task": path_star(2, length, num_nodes=labels), "objective": "teacher_forcing"}
-            for length, labels in ((8, 15), (5, 10))
-        ],
+        question="Put on a wrong arm of six inner nodes: does a network follow it, and does it finish it?",
+        cells=[{"task": path_star(2, 8, num_nodes=15), "objective": "teacher_forcing"}],
         fields={**SHORT, "learning_rate": 1e-3},
-        seeds={"census": 10},
+        seeds={"census": 5},
     ),
 )
