@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from bookmaker.about import about
 from bookmaker.execution import current, digest, executed_copy, say
 from bookmaker.notebooks import finished, listed
 from bookmaker.status import MARK, tables
@@ -21,6 +23,9 @@ def stage(root: Path, source: Path, committed: bool) -> None:
     (source / "chapters").mkdir(parents=True)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, source)
+    if (root / "LICENSE").is_file():
+        shutil.copy(root / "LICENSE", source)
+    (source / "about.json").write_text(json.dumps(about(root)), encoding="utf-8")
     if (root / "book").is_dir():
         shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for chapter in listed(root):

@@ -43,7 +43,7 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
         live += said["live_cpu_seconds"]
         stands = said["fingerprint"] == fingerprint(root, chapter)
         old += [] if stands else [title(notebook)]
-        found = f" ({plural(said['found_runs'], 'run')} found in the store)" if said["found_runs"] else ""
+        found = f" ({plural(said['found_runs'], 'run')} taken from an earlier execution)" if said["found_runs"] else ""
         rows.append(
             [
                 title(notebook),
@@ -55,17 +55,17 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
                 "current" if stands else "earlier code",
             ]
         )
-    head = ["chapter", "executed", "library", "time", "live cells", "memory", "state"]
+    head = ["chapter", "executed", "code", "time", "training", "memory", "state"]
     note = (
-        f"Live cells: {live:.0f} core-seconds in all, {LIVE_BUDGET:.0f} are allowed. "
-        "The time of a chapter is that of a clock, so another program beside it counts; that of its live cells is the "
+        f"All chapters train for {live:.0f} core-seconds together, of {LIVE_BUDGET:.0f} that they may. "
+        "The time of a chapter is that of a clock, so other work on the machine counts; that of its training is the "
         "processor's."
     )
     stale = (
-        "Every chapter was executed by the library as it is."
+        "Every chapter was executed by today's code."
         if not old
-        else f"**Made by earlier code, and perhaps stale:** {', '.join(old)}. "
-        "The library, the stored results or the pinned versions have changed since they were executed."
+        else f"**Executed by earlier code, and perhaps out of date:** {', '.join(old)}. "
+        "The library, the results or the pinned versions have changed since."
     )
     where = sorted({where_executed(executed(notebook)) for _, notebook in made if executed(notebook)})
     return ["## Chapters", "", stale, "", markdown(head, rows), "", note, "", *(f"Executed on {w}." for w in where), ""]
@@ -85,14 +85,14 @@ def results(root: Path) -> list[str]:
         rows = [stored_row(file) for file in files]
         write_text(kept, json.dumps({"state": state, "rows": rows}))
     where = sorted({place for *_, places in rows for place in places})
-    head = ["results", "runs", "seeds", "hours", "runs an hour", "measured", "library", "state"]
+    head = ["results", "runs", "seeds", "hours", "runs per hour", "measured", "code", "state"]
     note = (
         "A result is *current* if today's code would give it: the code it went through is unchanged, or the first "
-        "steps of the run, replayed in miniature, give what they gave. Hours are those of a clock, over "
-        "all runs; runs an hour are those of one process, and a machine that does other things beside has fewer."
+        "steps of the run, repeated in miniature, give what they gave. Hours are those of a clock, over all runs; runs "
+        "per hour are those of one process, and fewer where the machine had other work."
     )
     table = markdown(head, [row[:-1] for row in rows])
-    return ["## Stored results", "", table, "", note, "", *(f"Measured on {place}." for place in where), ""]
+    return ["## Measured beforehand", "", table, "", note, "", *(f"Measured on {place}." for place in where), ""]
 
 
 def stored_row(file: Path) -> list[Any]:
@@ -103,6 +103,7 @@ def stored_row(file: Path) -> list[Any]:
     said = [result.manifest for result in found]
     stale = sum(not result.current for result in found)
     days = sorted({day(m["finished"]) for m in said})
+    code = sorted({revision(m["commit"], m["uncommitted_changes"]) for m in said})
     hours = sum(m["seconds"] for m in said) / 3600
     return [
         f"`{file.stem}`",
@@ -111,8 +112,8 @@ def stored_row(file: Path) -> list[Any]:
         f"{hours:.1f}",
         f"{len(found) / hours:.0f}" if hours else "",
         days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
-        ", ".join(sorted({revision(m["commit"], m["uncommitted_changes"]) for m in said})),
-        "current" if not stale else f"{stale} of {len(found)} stale",
+        code[0] if len(code) == 1 else f"{len(code)} versions",
+        "current" if not stale else f"{stale} of {len(found)} out of date",
         sorted({f"{m['device']}, torch {m['torch']}" for m in said}),
     ]
 

@@ -239,13 +239,13 @@ def test_what_may_be_stale_is_named_and_not_refused(book: Path) -> None:
     (book / "book/status.md").write_text("# Status\n\n<!-- tables -->\n")
     assert command(book, "site --committed") == 0
     status = book / "build/site/html/book/status.html"
-    assert "Every chapter was executed by the library as it is" in status.read_text()
+    assert "Every chapter was executed by today" in status.read_text()
     for field in ("processor", "python"):
         assert executed(book / "chapters/01-one.ipynb")[field] in status.read_text()
 
     text_of("lib/tiny.py", "NUMBER = 7", "NUMBER = 6 + 1")(book)
     assert command(book, "site --committed") == 0
-    assert "Made by earlier code, and perhaps stale:</strong> One, Two." in status.read_text()
+    assert "Executed by earlier code, and perhaps out of date:</strong> One, Two." in status.read_text()
     for words in ("check", "compare"):
         assert command(book, words) == 0
 

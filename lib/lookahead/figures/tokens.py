@@ -70,7 +70,7 @@ def draw_mode(
 
 def draw_chain(ax: Axes, count: int = 4) -> None:
     """A row of tokens (at most four), an arc to each from all before it, under each its factor of the chain rule."""
-    symbols = [f"a_{i}" for i in range(1, count + 1)]
+    symbols = [f"a_{i}" for i in range(count)]
     for end in range(1, count):
         for begin in range(end):
             bend = -0.48 + 0.06 * (end - begin)  # a longer arc is flatter

@@ -13,11 +13,13 @@ def sample_one(task: PathStar, split: Split, index: int) -> tuple[list[int], lis
     """Prompt and answer of one example, as `PathStar.sample` gives them: d arms, shuffled edges, one goal."""
     class_rank, *ranks = task.draws(split, torch.tensor([index]))[:, 0].tolist()
     offsets, places = list(range(1, task.num_nodes)), list(range(task.num_edges))
-    shape = [offsets.pop(rank) for rank in ranks[: task.num_edges]]  # labels less the start's, none twice
+    # labels as offsets from the start's, none twice
+    shape = [offsets.pop(rank) for rank in ranks[: task.num_edges]]
     order = [places.pop(rank) for rank in ranks[task.num_edges :]]
 
     first_class, _ = task.classes(split)
-    start = first_class + class_rank - task.shape_hash(torch.tensor(shape)[:, None]).item()
+    hashed = task.shape_hash(torch.tensor(shape)[:, None]).item()
+    start = first_class + class_rank - hashed
     start, *nodes = [(start + offset) % task.num_nodes for offset in [0, *shape]]
     length = task.path_length - 1
     arms = [nodes[i : i + length] for i in range(0, len(nodes), length)]
