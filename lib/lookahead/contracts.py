@@ -93,6 +93,15 @@ class Task(Named):
     def chance_accuracy(self) -> float:
         """Autoregressive accuracy of a model that knows everything but the decision."""
 
+    @property
+    @abstractmethod
+    def test_size(self) -> float:
+        """How many different examples the test split holds; `math.inf` where more than anybody will draw.
+
+        Those that a model is right or wrong about together count as one: a graph, whatever the order of its edges.
+        The intervals of all shares take it into account (see `evaluation.statistics.trials`).
+        """
+
     @abstractmethod
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Examples `indices` [B] of a split, on the device of `indices`: prompts [B, P], answers [B, A]."""

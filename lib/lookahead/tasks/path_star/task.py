@@ -155,6 +155,10 @@ class PathStar(Task, name="path_star"):
             count //= arms  # arms that do not end in the goal have no order
         return count * self.held_classes
 
+    @property
+    def test_size(self) -> float:
+        return self.test_graphs()
+
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Examples `indices` [B] (0 ... 2^32 - 1) of a split: prompts [B, P], answers [B, A], int64.
 
