@@ -10,7 +10,6 @@ Shapes: B examples, P prompt tokens, A answer tokens, T tokens in a sequence, D 
 
 from __future__ import annotations
 
-import operator
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -299,17 +298,3 @@ class Objective(Named, nn.Module):
             return None
         numbers = uniforms(key, indices, self.answer_length * self.noise_per_token)
         return numbers if self.noise_per_token == 1 else numbers.unflatten(-1, (self.answer_length, -1))
-
-
-def whole_number(name: str, value: Any) -> int:
-    """A value as an int, where it is an integer of any type or a float without a fraction.
-
-    Raises:
-        LookaheadError: another value; the message says `name`.
-    """
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise LookaheadError(f"{name} must be a whole number, not {value!r}") from None

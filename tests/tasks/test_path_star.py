@@ -523,5 +523,5 @@ def test_the_side_of_the_question_is_part_of_a_run_where_it_is_not_the_usual() -
     assert usual.id == spelled.id != turned.id
     assert "question_first" not in usual.config["task"]
     assert Run.from_json(turned.to_json()).build_task().question_first is True  # type: ignore[attr-defined]
-    with pytest.raises(LookaheadError, match="question_first is true or false, not 'yes'"):
+    with pytest.raises(LookaheadError, match="question_first must be true or false, not 'yes'"):
         Run(task={**SPEC, "question_first": "yes"})

@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split, Task, whole_number
+from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split, Task
 from lookahead.errors import LookaheadError
 from lookahead.files import write_text
+from lookahead.kinds import Seed, settle
 from lookahead.random import Key, distinct, integers, mix, words
 from lookahead.tasks.path_star import text
 from lookahead.tasks.path_star.text import ANSWER_MARK, EDGE_MARK, MARKS, QUESTION_MARK
@@ -60,14 +61,11 @@ class PathStar(Task, name="path_star"):
     degree: int
     path_length: int
     num_nodes: int
-    seed: int = 0
+    seed: Seed = 0
     question_first: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("degree", "path_length", "num_nodes", "seed"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
-        if not isinstance(self.question_first, bool):
-            raise LookaheadError(f"question_first is true or false, not {self.question_first!r}")
+        settle(self)
         d, n = self.degree, self.num_nodes
         if d < 2:
             raise LookaheadError(f"degree must be at least 2, not {d}: with one arm there is nothing to choose")
