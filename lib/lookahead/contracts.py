@@ -250,6 +250,18 @@ class Objective(Named, nn.Module):
         self.mask = task.taught
         """Answers [B, A] -> which of their tokens are taught, [B, A], or None for all."""
 
+    def check(self, task: Task) -> None:
+        """Refuses a task with other ids or lengths than that which the objective was made for.
+
+        Raises:
+            LookaheadError: what differs.
+        """
+        made = (self.dummy, self.prompt_length, self.answer_length)
+        asked = (task.vocab_size, task.prompt_length, task.answer_length)
+        if made != asked:
+            said = "{} ids, prompts of {} tokens and answers of {}"
+            raise LookaheadError(f"made for a task of {said.format(*made)}; {task.title} has {said.format(*asked)}")
+
     @classmethod
     @abstractmethod
     def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:

@@ -53,6 +53,9 @@ def run(
 
         lookahead.run(task=PathStar(2, 4, 10), objective="reversed", steps=1000, seed=1)
 
+    A run draws its examples itself, by its seed. A task that was read from a file stands for its kind and sizes: the
+    examples of the file are not trained on.
+
     Args:
         config: a run; or its fields by keyword.
         device: "auto" (the GPU where there is one), "cpu", "cuda".

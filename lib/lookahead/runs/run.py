@@ -29,8 +29,8 @@ class Run(Settings):
     """What determines the weights: task, model, objective, the settings of the training, the seed.
 
     `task`, `model` and `objective` are given by name, as a mapping with a name and options, or (the task)
-    as an object (whose own seed does not count: the run's does); task and model also by the name of a preset. Where and
-    how it ran is not in here.
+    as an object; task and model also by the name of a preset. Of a task that is an object neither its own seed counts
+    (the run's does) nor a file that it was read from. Where and how it ran is not in here.
 
         Run(task=PathStar(2, 4, 10), model="tiny", objective="reversed", steps=1000, seed=1)
 
