@@ -18,14 +18,15 @@ MODULES = {
     for path in sorted(LIBRARY.rglob("*.py"))
 }
 
-BASE = {"contracts", "registry", "random", "errors", "files", "machine", "stack"}
+BASE = {"contracts", "registry", "kinds", "random", "errors", "files", "machine", "stack"}
 MAY_IMPORT = {
     "errors": set(),
     "random": set(),
     "files": {"errors"},
     "machine": {"errors"},
     "tables": set(),
-    "registry": {"errors"},
+    "kinds": {"errors"},
+    "registry": {"errors", "kinds"},
     "contracts": {"random", "errors", "registry"},
     "stack": {"contracts", "errors"},
     "tasks": BASE,
