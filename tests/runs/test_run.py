@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,7 @@ def test_to_json_and_back(fields: dict[str, Any]) -> None:
         ({"task": "maze"}, "unknown task 'maze'; known: .*path_star"),
         ({"task": "path_star"}, "task 'path_star' needs degree, path_length, num_nodes"),
         ({"task": {"degree": 2}}, "a task is given by its name or as a mapping with a name"),
+        ({"task": TASK, "objective": 5}, "an objective is given by its name or as a mapping with a name, not 5"),
         ({"task": 5}, "a task is given by its name or as a mapping with a name, not 5"),
         ({"task": {**TASK, "depth": 1}}, "unknown option of task 'path_star': depth; known: degree, path_length, num_"),
         ({"task": {**TASK, "seed": 1}}, "unknown option of task 'path_star': seed"),
@@ -223,6 +225,23 @@ def test_more_reserved_ids_than_there_are_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Reversed, "needs", lambda *_, **__: type(needs)(longest=30, extra_tokens=5))
     with pytest.raises(LookaheadError, match="reversed needs 5 extra tokens; 4 are reserved"):
         Run(task=TASK, objective="reversed").build()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, not 0"),
+        ({"checkpoint_every": 2.5}, "checkpoint_every must be a whole number or None, not 2.5"),
+        ({"resume": "last"}, "resume must be one of latest, previous, never, not 'last'"),
+        ({"deadline": "9m"}, "deadline must be a number or None, not '9m'"),
+    ],
+)
+def test_how_a_run_is_done_is_checked_before_it_is(
+    how: dict[str, Any], message: str, tiny_run: MakeRun, store: Path
+) -> None:
+    with pytest.raises(LookaheadError, match=message):
+        harness.run(tiny_run(), device="cpu", **how)
+    assert not store.exists() or not any(store.iterdir())
 
 
 # -- built ---------------------------------------------------------------------------------------------------

@@ -18,6 +18,9 @@ from lookahead.machine import pin
 COMMON = {"profile": "quick", "seed": 0, "device": None}
 """Parameters of every chapter, with their defaults."""
 
+LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
+MARK = "_lookahead_begun"
+
 KINDS = {
     "profile": str,
     "seed": Seed,
@@ -27,9 +30,6 @@ KINDS = {
     "error_rate": Annotated[float, Range(above=0, most=1)],
 }
 """What parameters that are no field of a run must be; the run judges the others."""
-
-LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
-MARK = "_lookahead_begun"
 
 
 def begin(

@@ -143,7 +143,8 @@ def _spec(base: type[Named], given: Any) -> dict[str, Any]:
     if isinstance(given, str):
         given = find_preset(base, given)
     if not isinstance(given, Mapping) or "name" not in given:
-        raise LookaheadError(f"a {kind} is given by its name or as a mapping with a name, not {shown(given)}")
+        article = "an" if kind == "objective" else "a"
+        raise LookaheadError(f"{article} {kind} is given by its name or as a mapping with a name, not {shown(given)}")
     found = base.named(given["name"])
     allowed = found.options()
     if unknown := [str(key) for key in given if key != "name" and key not in allowed]:
