@@ -7,6 +7,18 @@ LONGEST = 2000
 """Characters of a message; what is longer is cut in its middle."""
 
 
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 80
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: its repr, the middle of a long one left out."""
+    try:
+        return _short.repr(value)
+    except Exception:  # Python writes no number of more than 4,300 digits, and a repr is anybody's code
+        return f"{type(value).__name__} that cannot be shown"
+
+
 class LookaheadError(Exception):
     """Bad input or a refused file: the message says what was wrong and what would be right."""
 
@@ -22,15 +34,3 @@ class CannotContinue(LookaheadError):
 
 class NoRoom(LookaheadError):
     """The disk is full."""
-
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = 80
-
-
-def shown(value: Any) -> str:
-    """A value as a message shows it: its repr, the middle of a long one left out."""
-    try:
-        return _short.repr(value)
-    except Exception:  # Python writes no number of more than 4,300 digits, and a repr is anybody's code
-        return f"{type(value).__name__} that cannot be shown"
