@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
         fisher,
         proportion,
         time_to_success,
+        trials,
     )
     from lookahead.experiments.seeds import Seeds, stored
     from lookahead.runs.harness import run

@@ -4,7 +4,8 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,21 +17,27 @@ from lookahead.errors import LookaheadError, NoRoom
 def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path to write to; moves it to `path` if all went well, else removes it.
 
+    A file keeps its permissions, a new one gets what the umask leaves; a symbolic link stays, and what it points to is
+    written.
+
     Raises:
         LookaheadError: the file could not be written; what stood at `path` is untouched. `NoRoom` if the disk is full.
     """
-    path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            raise OSError(errno.EINVAL, "what stands there is no regular file")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        temporary = part
+        mode = stat.S_IMODE((target if target.exists() else temporary).stat().st_mode)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        temporary.chmod(mode)
+        temporary.replace(target)
     except OSError as error:
         raise failed(error)(
             f"{path} could not be written ({error.strerror or error}); what was there before is untouched"

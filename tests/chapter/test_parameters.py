@@ -20,7 +20,8 @@ from lookahead.runs.result import Result
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
 
-QUICK = {"degree": 2, "path_length": 4, "num_nodes": 10, "learning_rate": 1e-3, "model": "tiny"}
+TASK = {"degree": 2, "path_length": 4, "num_nodes": 10}
+QUICK = {**TASK, "learning_rate": 1e-3, "model": "tiny", "seeds": 1, "examples": 100, "error_rate": 0.2}
 
 
 def start(**given: Any) -> Chapter:
@@ -60,10 +61,21 @@ def test_the_labels_grow_to_what_the_graph_needs(given: dict[str, int], labels: 
     [
         ({"degre": 5}, "unknown parameter 'degre'; this chapter takes profile, seed, device, degree"),
         ({"profile": "fast"}, "unknown profile 'fast'; known: quick, census, paper"),
-        ({"degree": "five"}, "degree is int, such as 2; not 'five'"),
-        ({"degree": True}, "degree is int"),
-        ({"learning_rate": "low"}, "learning_rate is float"),
-        ({"seed": 1.5}, "seed is int"),
+        ({"profile": ["quick"]}, r"profile must be text, not \['quick'\]"),
+        ({"device": 0}, "device must be text or None, not 0"),
+        ({"degree": "five"}, "degree must be a whole number, not 'five'"),
+        ({"degree": True}, "degree must be a whole number, not True"),
+        ({"degree": 1}, "degree must be at least 2, not 1"),
+        ({"path_length": 20_000}, "num_nodes must be at most 16384"),
+        ({"learning_rate": "low"}, "learning_rate must be a number, not 'low'"),
+        ({"learning_rate": 0}, "learning_rate must be above 0, not 0"),
+        ({"seed": 1.5}, "seed must be a whole number, not 1.5"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"seed": None}, "seed must be a whole number, not None"),
+        ({"seed": 2**64}, "seed must be at most 9007199254740992"),
+        ({"seeds": 0}, "seeds must be at least 1, not 0"),
+        ({"examples": 0}, "examples must be at least 1, not 0"),
+        ({"error_rate": 2.0}, "error_rate must be above 0 and at most 1, not 2.0"),
     ],
 )
 def test_what_it_does_not_know_is_refused(given: dict[str, Any], said: str) -> None:
@@ -107,7 +119,7 @@ def test_a_cell_takes_no_parameters_but_its_own() -> None:
     for given in ({"stpes": 3}, {"objective": "reversed"}, {"layers": 2}, {"start_from": "x"}):
         with pytest.raises(LookaheadError, match="unknown parameter"):
             cell(**given)
-    with pytest.raises(LookaheadError, match="steps is int, such as 240; not 'many'"):
+    with pytest.raises(LookaheadError, match="steps must be a whole number, not 'many'"):
         cell(steps="many")
     assert cell(weight_decay=0.1).weight_decay == 0.1
     with pytest.raises(LookaheadError, match="no cell of memory at profile quick has"):

@@ -7,11 +7,12 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from lookahead.chapter.chapter import Chapter
 from lookahead.errors import LookaheadError
 from lookahead.files import JOURNAL, note
+from lookahead.kinds import Count, Range, Seed, fit
 from lookahead.machine import pin
 
 COMMON = {"profile": "quick", "seed": 0, "device": None}
@@ -19,6 +20,16 @@ COMMON = {"profile": "quick", "seed": 0, "device": None}
 
 LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
 MARK = "_lookahead_begun"
+
+KINDS = {
+    "profile": str,
+    "seed": Seed,
+    "device": str | None,
+    "seeds": Count,
+    "examples": Count,
+    "error_rate": Annotated[float, Range(above=0, most=1)],
+}
+"""What parameters that are no field of a run must be; the run judges the others."""
 
 
 def begin(
@@ -54,9 +65,9 @@ def begin(
 
     Raises:
         LookaheadError: an unknown parameter (papermill passes those on without a word), profile, or a value
-            of the wrong type.
+            of the wrong type or out of range.
     """
-    profile = namespace.get("profile", COMMON["profile"])
+    profile = fit("profile", namespace.get("profile", COMMON["profile"]), KINDS["profile"])
     if profile == "quick":
         pin()
     from lookahead.chapter.cell import Cell  # it loads torch
@@ -72,10 +83,9 @@ def begin(
         _time_cells()
         namespace[MARK] = [parameter for parameter in usual if parameter in namespace or parameter in changes["quick"]]
     given = {parameter: namespace.get(parameter, default) for parameter, default in allowed.items()}
-    for parameter, implied in {"seed": COMMON["seed"], **usual}.items():
-        value = given[parameter]
-        if value is not None and not _fits(value, implied):
-            raise LookaheadError(f"{parameter} is {type(implied).__name__}, such as {implied!r}; not {value!r}")
+    for parameter, value in given.items():
+        if value is not None or parameter in COMMON:
+            given[parameter] = fit(parameter, value, KINDS.get(parameter) or _kind(usual[parameter]))
     explicit = {parameter: given[parameter] for parameter in usual if given[parameter] is not None}
     default = (
         profile == "quick"
@@ -85,6 +95,8 @@ def begin(
     values = {**base.fitted({**sizes, **explicit}), **explicit}
     device = given["device"] or ("cpu" if profile == "quick" else "auto")
     parameters = {"profile": profile, "seed": given["seed"], "device": device, **values}
+    if base.task is not None:
+        base.run(parameters, {})  # what cannot be trained is refused here, not by a later cell
     return Chapter(parameters, default, base, name, shown=(*COMMON, *namespace[MARK]))
 
 
@@ -125,10 +137,6 @@ def _shell() -> Any:
     return ipython.get_ipython() if ipython else None
 
 
-def _fits(value: Any, implied: Any) -> bool:
-    """Whether a value can stand where `implied` does."""
-    if implied is None:
-        return True
-    if isinstance(implied, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(implied)
+def _kind(implied: Any) -> Any:
+    """The kind of what can stand where `implied` does."""
+    return type(implied) if isinstance(implied, bool | int | float | str) else Any

@@ -30,12 +30,30 @@ class Interval:
         return self.low <= share <= self.high
 
 
-def proportion(share: float, n: int, z: float = Z95) -> Interval:
+def trials(examples: int, different: float) -> float:
+    """How many independent trials so many test examples are worth, drawn from only so many different ones.
+
+    A trained network is right or wrong about a graph nearly whatever the order of its edges: the intraclass
+    correlation on G(2, 3) is 0.7 to 0.9. So the same graph again is no new trial, and the graphs of the test split are
+    themselves a draw from all that the network might be asked. Both chances together are the design effect of clusters
+    that are right or wrong as a whole (Kish, 1965), 1 + (examples - 1) / different.
+
+        trials(4096, 3024) = 1740        G(2, 3) with 10 labels
+        trials(4096, 60_480) = 3836      G(2, 4)
+
+    Args:
+        examples: at least 1.
+        different: see `Task.test_size`.
+    """
+    return examples / (1 + (examples - 1) / different)
+
+
+def proportion(share: float, n: float, z: float = Z95) -> Interval:
     """The interval of a share seen in n independent trials (Wilson, 1927).
 
     Args:
         share: successes / n.
-        n: trials, at least 1.
+        n: trials, at least 1; of a network on test examples `trials` says how many they are worth.
         z: normal quantile; the default gives 95 %.
 
     Raises:

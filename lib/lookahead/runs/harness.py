@@ -16,6 +16,7 @@ from lookahead.contracts import Objective, Split, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.measures import Measures, evaluate, evaluate_each
 from lookahead.files import note, sweep
+from lookahead.kinds import Count, fit
 from lookahead.machine import manifest, numbered, resolve_device
 from lookahead.runs import examples
 from lookahead.runs.result import Result, load_weights, open_run_folder, read_result, run_folder, write_result
@@ -52,6 +53,9 @@ def run(
     """Trains, evaluates and stores one run. What is stored and current is not done again.
 
         lookahead.run(task=PathStar(2, 4, 10), objective="reversed", steps=1000, seed=1)
+
+    A run draws its examples itself, by its seed. A task that was read from a file stands for its kind and sizes: the
+    examples of the file are not trained on.
 
     Args:
         config: a run; or its fields by keyword.
@@ -114,9 +118,11 @@ def run_all(
         for each run its result, or the LookaheadError that ended it: `Busy` where another process is doing it.
 
     Raises:
-        LookaheadError: runs that cannot be trained as one.
+        LookaheadError: runs that cannot be trained as one, or an argument of another kind.
         Interrupted, OutOfTime: as `run`; what has finished by then is stored.
     """
+    checkpoint_every = fit("checkpoint_every", checkpoint_every, Count | None)
+    resume, deadline = fit("resume", resume, Resume), fit("deadline", deadline, float | None)
     where, outcomes = resolve_device(device), dict[str, Any]()
     check_alike(configs)
     with contextlib.ExitStack() as locks:

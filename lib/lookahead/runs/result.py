@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lookahead.contracts import Model, Objective, Task
 from lookahead.errors import LookaheadError
-from lookahead.evaluation.statistics import Z95, Interval, TimeToSuccess, proportion, time_to_success
+from lookahead.evaluation.statistics import Z95, Interval, TimeToSuccess, proportion, time_to_success, trials
 from lookahead.files import make_folder, write_text
 from lookahead.runs import staleness
 from lookahead.runs.run import Run
@@ -96,8 +96,15 @@ class Result:
         key = hashlib.sha256(told.encode()).hexdigest()[:24]
         return verdict(key, lambda: staleness.is_current(self.run, self.stamp, self.replay))
 
+    @property
+    def trials(self) -> float:
+        """How many independent trials the test examples are worth."""
+        return trials(self.measures["examples"], self.run.build_task().test_size)
+
     def interval(self, name: str, position: int | None = None, z: float = Z95) -> Interval:
-        """A share among the final measures with its binomial interval, at one position where it has several.
+        """A share among the final measures with its interval, at one position where it has several.
+
+        The interval is about all that the network might be asked, of which the test split is a draw (see `trials`).
 
         Args:
             z: normal quantile; the default gives 95 %.
@@ -109,7 +116,7 @@ class Result:
         value = value if position is None or value is None else value[position]
         if name in ("loss", "examples") or not isinstance(value, int | float):
             raise LookaheadError(f"{name!r} at position {position} is no share; measured: {', '.join(self.measures)}")
-        return proportion(value, self.measures["examples"], z)
+        return proportion(value, self.trials, z)
 
     def series(self, name: str, position: int | None = None) -> tuple[list[int], list[float]]:
         """Steps and values of one measure of the curve, at one answer position where it has several."""
