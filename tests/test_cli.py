@@ -2,6 +2,9 @@
 
 import argparse
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +187,25 @@ def test_ctrl_c_is_said(tiny: None, capsys: pytest.CaptureFixture[str], monkeypa
     monkeypatch.setattr(harness, "train", stop)
     assert cli.main(["run", "tiny", "--device", "cpu"]) == 130
     assert capsys.readouterr().err == "lookahead: stopped; the same call goes on from here\n"
+
+
+def quietly(stdout: int, *arguments: str) -> tuple[int, str]:
+    """Exit status and errors of a command of its own that writes there."""
+    command = [sys.executable, "-m", "lookahead.cli", *arguments]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, env=buffered, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"]])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments: list[str]) -> None:
+    """As in lookahead list | head -3."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert quietly(writer, *arguments) == (cli.BROKEN_PIPE, "")
+    os.close(writer)
+
+
+def test_an_output_that_cannot_be_written_is_said_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        assert quietly(full.fileno(), "list") == (1, "lookahead: [Errno 28] No space left on device\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,10 @@ from lookahead.errors import LookaheadError
 
 UNFINISHED = 3
 """Exit status: nothing went wrong, but not everything that was asked for is there yet."""
+
+
+BROKEN_PIPE = 141
+"""Exit status, as of any program that writes to a pipe that nobody reads any more."""
 
 
 def duration(text: str) -> float:
@@ -89,15 +94,25 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns the exit status."""
-    options = parser().parse_args(arguments)
     try:
-        return options.does(options)
+        try:
+            options = parser().parse_args(arguments)
+            return options.does(options)
+        finally:
+            print(end="", flush=True)
     except LookaheadError as error:
         print(f"lookahead: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("lookahead: stopped; the same call goes on from here", file=sys.stderr)
         return 130
+    except OSError as error:
+        # What is still to be written is given up, or Python would try it again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # whoever read it, such as head, has seen enough
+            return BROKEN_PIPE
+        print(f"lookahead: {error}", file=sys.stderr)
+        return 1
 
 
 # What loads torch is imported by the command that needs it: not for --help.

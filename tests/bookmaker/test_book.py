@@ -102,6 +102,20 @@ def test_a_raising_cell_is_told_and_changes_nothing(root, capfd):
         site.site(root, root / "build" / "site")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["chapters", "--jobs", "0"], "argument --jobs: at least 1, not '0'"),
+        (["compare", "--jobs", "-1"], "argument --jobs: at least 1, not '-1'"),
+        (["compare", "--budget", "nan"], "argument --budget: a number of seconds, not 'nan'"),
+    ],
+)
+def test_numbers_that_cannot_be(root, arguments, said, capsys):
+    with pytest.raises(SystemExit):
+        main(["--root", str(root), *arguments])
+    assert said in capsys.readouterr().err
+
+
 def test_what_is_current_is_decided_by_content(root):
     chapter = write_chapter(root, "x = 1")
     assert not execution.current(root, chapter)
