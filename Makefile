@@ -23,9 +23,11 @@ OVERVIEW := book/static/overview.svg
 INSTALLED := .venv/installed
 CLUSTER := .venv/cluster
 SNAKEMAKE := Snakefile $(shell find $(wildcard clusters) -type f)
+# Empty where the environment's programs do not run: their Python, or the folder where they were installed, may be gone.
+SOUND := $(shell $(BIN)/$(if $(wildcard $(BIN)/pip),pip,python) --version 2>/dev/null)
 
 .NOTPARALLEL:
-.PHONY: book serve chapters test test-long test-cluster check compare test-site bench bench-gpu gpu clean
+.PHONY: anew book serve chapters test test-long test-cluster check compare test-site bench bench-gpu gpu clean
 
 book: $(INSTALLED) $(OVERVIEW)
 	@$(BOOK) chapters
@@ -101,11 +103,14 @@ bench-gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/bench_stacked.py results/gpu-stacked.json
 
 # The stamp is written last: after an installation that failed, the next call installs again.
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): requirements.txt pyproject.toml $(if $(SOUND),,anew)
 	@rm -f $@
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 	@touch $@
+
+anew:
+	@rm -rf .venv
 
 $(CLUSTER): $(INSTALLED) requirements-cluster.txt
 	@rm -f $@
