@@ -17,7 +17,7 @@ def project(tmp_path: Path) -> Path:
     root = tmp_path / "a project"
     for folder in ("lib", ".venv/bin"):
         (root / folder).mkdir(parents=True)
-    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+    for name in ("Makefile", "requirements.txt", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
     python, pip = root / ".venv/bin/python", root / ".venv/bin/pip"
     python.symlink_to(sys.executable)
