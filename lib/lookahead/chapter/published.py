@@ -1,4 +1,4 @@
-"""Numbers quoted from papers: typed once, in book/data/published.json, with their source and how they were obtained."""
+"""Numbers quoted from papers: typed once, in published.json, with their source and how they were obtained."""
 
 import json
 from functools import cache
@@ -9,7 +9,7 @@ from IPython.display import Markdown, display
 
 from lookahead.tables import markdown
 
-PUBLISHED = Path(__file__).parents[3] / "book" / "data" / "published.json"
+PUBLISHED = Path(__file__).with_name("published.json")
 
 
 @cache
