@@ -311,7 +311,7 @@ def test_a_corrupt_result_is_set_aside_and_made_again(grid: Experiment, store: P
     (run_folder(corrupt.id) / "result.json").write_text("{")
     said: list[str] = []
     outcome = run_experiment(grid, "quick", device="cpu", log=said.append)
-    aside = run_folder(corrupt.id) / "result.corrupt.json"
+    aside = run_folder(corrupt.id) / "result.json.corrupt"
     assert (
         said[0] == f"G(2,3) teacher_forcing, seed 0: its result could not be read: set aside as {aside}, and done again"
     )
