@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-OPTIONS = "--quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header".split()
+OPTIONS = ["--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-annotate", "--no-header"]
 CHOSEN = re.compile(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==")
 
 

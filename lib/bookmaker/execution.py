@@ -55,9 +55,21 @@ WORKING = re.compile(r"^results/runs/|^results/[^/]*-quick\.parquet$|^lib/bookma
 
 def inputs(root: Path) -> list[Path]:
     """The files, apart from its own, that determine a chapter's outputs."""
-    found = [file for room, kinds in ROOMS.items() for file in (root / room).rglob("*") if file.suffix in kinds]
-    kept = [file for file in found if not WORKING.search(str(file.relative_to(root)))]
-    return [file for file in (*kept, root / "requirements.txt") if file.is_file()]
+    pinned = [root / "requirements.txt", root / "requirements.lock"]
+    places = [*(root / "lib").rglob("*"), *(root / "results").glob("*")]
+    return [file for file in places if can_be_read(file.relative_to(root)) and file.is_file()] + [
+        file for file in pinned if file.is_file()
+    ]
+
+
+def can_be_read(name: Path) -> bool:
+    """Whether a chapter can read a file of that name: none of the builder's, nothing that an editor left there."""
+    return (
+        name.suffix in (".py", ".json", ".parquet")
+        and not any(part.startswith(".") for part in name.parts)
+        and not name.match("lib/bookmaker/*")
+        and not name.match("results/*-quick.parquet")
+    )
 
 
 def fingerprint(root: Path, chapter: Path) -> str:

@@ -19,6 +19,7 @@ from lookahead.contracts import Model, Objective, Task
 from lookahead.errors import Corrupt, LookaheadError, NoRoom
 from lookahead.evaluation.statistics import Z95, Interval, TimeToSuccess, proportion, time_to_success
 from lookahead.files import locked, make_folder, read_cache, write_text
+from lookahead.machine import checkout
 from lookahead.runs import staleness
 from lookahead.runs.run import Run
 from lookahead.training.checkpoints import load, load_state, save, state_tensors
@@ -181,26 +182,27 @@ def steps_to_success(results: Sequence[Result]) -> TimeToSuccess:
 
 
 def store_folder() -> Path:
-    """Where results lie: `LOOKAHEAD_RESULTS`, else `results/` in the checkout, never the working directory.
+    """Where results lie: `LOOKAHEAD_RESULTS`, else `results/` in the checkout, else a folder of the user's own.
+
+    It is never the working directory.
 
     Raises:
-        LookaheadError: the library is not in a checkout and the variable is not set, or not absolute: chapters run in
-            a folder of their own.
+        LookaheadError: the variable names a folder that is not absolute: chapters run in a folder of their own.
     """
     if named := os.environ.get(STORE):
         path = Path(os.path.expanduser(named))
         if not path.is_absolute():
             raise LookaheadError(f"{STORE}={named} is another folder from everywhere: make it {path.absolute()}")
         return path
-    if (committed := committed_folder()) is None:
-        raise LookaheadError(f"set the environment variable {STORE} to a folder for results (there is no checkout)")
-    return committed
+    root = checkout()
+    return Path.home() / ".local" / "share" / "lookahead" if root is None else root / "results"
 
 
 def committed_folder() -> Path | None:
-    """`results/` of the checkout: its packed results can be read wherever the store is. None without a checkout."""
-    checkout = Path(__file__).resolve().parents[3]
-    return checkout / "results" if (checkout / "pyproject.toml").exists() else None
+    """The packed results that come with the library: they can be read wherever the store is. None where none came."""
+    root = checkout()
+    folder = Path(__file__).parents[1] / "results" if root is None else root / "results"
+    return folder if folder.is_dir() else None
 
 
 def shelves() -> list[Path]:
