@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.y*ml"))
 MAY_WRITE = {("site.yml", "publish"): {"pages", "id-token"}}
 """Jobs that may change something, and what; of all others each may only read the code."""
