@@ -457,8 +457,8 @@ def test_it_is_said_who_holds_a_run_on_a_file_system_without_locks(
     held.parent.mkdir(parents=True)
     held.write_text("4711\nanother-machine\n")
     said: list[str] = []
-    outcome = run_experiment(grid, "quick", device="cpu", time_limit=10, only=["seed=0"], log=said.append)
-    assert len(outcome.done) == len(outcome.elsewhere) == 1
+    outcome = run_experiment(grid, "quick", device="cpu", time_limit=0.5, only=[busy.id], log=said.append)
+    assert [entry.run.id for entry in outcome.elsewhere] == [busy.id]
     told = f"process 4711 on another-machine holds it; if that is gone, remove {held}"
     assert f"G(2,3) teacher_forcing, seed 0: {told}" in said
 
