@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead.errors import LookaheadError
-from lookahead.runs.result import shelves
+from lookahead.runs.result import store_folders
 
 OURS = "lookahead"
 EVALUATE_EVERY = 20
@@ -72,7 +72,7 @@ def report(name: str) -> dict[str, Any]:
     Raises:
         LookaheadError: there is none, or it cannot be read.
     """
-    paths = [shelf / f"{name}.json" for shelf in shelves()]
+    paths = [folder / f"{name}.json" for folder in store_folders()]
     path = next((path for path in paths if path.exists()), paths[0])
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from lookahead.experiments.experiment import Experiment
 from lookahead.experiments.fields import labels
 from lookahead.files import make_folder, set_aside, write_text
 from lookahead.runs.parquet import read_pack, without_doubles
-from lookahead.runs.result import Result, read_result, run_folder, shelves
+from lookahead.runs.result import Result, read_result, run_folder, store_folders
 from lookahead.runs.run import Run
 from lookahead.runs.staleness import stamp
 from lookahead.training.checkpoints import Checkpoints
@@ -122,7 +122,7 @@ def packed_anywhere() -> dict[str, Result]:
     """All packed results by their run, current ones before stale ones; a file that cannot be read is named."""
 
     def read() -> Iterator[Result]:
-        for path in (path for shelf in shelves() for path in sorted(shelf.glob("*.parquet"))):
+        for path in (path for folder in store_folders() for path in sorted(folder.glob("*.parquet"))):
             try:
                 yield from read_pack(path)
             except LookaheadError as error:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from lookahead.errors import Corrupt, LookaheadError
 from lookahead.files import replacing, set_aside
 from lookahead.runs import staleness
-from lookahead.runs.result import Result, locked_to_write, shelves, store_folder
+from lookahead.runs.result import Result, locked_to_write, store_folder, store_folders
 from lookahead.runs.run import KINDS, Run
 
 JSON_COLUMNS = ("run", "curve", "measures", "manifest", "replay")
@@ -74,7 +74,7 @@ def read_packed(name: str) -> list[Result]:
     Raises:
         LookaheadError: no such file, or corrupt.
     """
-    paths = [path for shelf in shelves() if (path := shelf / f"{name}.parquet").exists()]
+    paths = [path for folder in store_folders() if (path := folder / f"{name}.parquet").exists()]
     if not paths:
         raise LookaheadError(f"no stored results of {name!r}: {packed_path(name)} is missing")
     return list(without_doubles(result for path in paths for result in read_pack(path)).values())
@@ -131,6 +131,8 @@ def _corrupt(path: Path) -> bool:
         read_pack(path)
     except Corrupt:
         return True
+    except LookaheadError as error:
+        raise LookaheadError(f"{error}. Move the file away, and what only it holds is done again") from error
     return False
 
 

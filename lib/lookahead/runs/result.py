@@ -205,7 +205,7 @@ def committed_folder() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def shelves() -> list[Path]:
+def store_folders() -> list[Path]:
     """The folders that packed results are looked for in, the store first."""
     return list(dict.fromkeys(folder for folder in (store_folder(), committed_folder()) if folder is not None))
 
