@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ from lookahead.machine import pin
 COMMON = {"profile": "quick", "seed": 0, "device": None}
 """Parameters of every chapter, with their defaults."""
 
-LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
+SETS_PARAMETERS = re.compile(r"\A# Parameters\n|^profile = ", re.M)
+"""A cell that does: the one that papermill adds, and the one after which it does."""
 MARK = "_lookahead_begun"
 
 KINDS = {
@@ -101,12 +103,11 @@ def begin(
 
 
 def _refuse_unknown(namespace: Mapping[str, Any], allowed: Mapping[str, Any]) -> None:
-    """Names in the notebook before its first call are parameters: none may be unknown."""
-    hidden = set(getattr(_shell(), "user_ns_hidden", ())) | {"In", "Out"}
-    for name, value in namespace.items():
-        if name.startswith("_") or name in hidden or name in allowed or not isinstance(value, LITERALS):
-            continue
-        raise LookaheadError(f"unknown parameter {name!r}; this chapter takes {', '.join(allowed)}")
+    """No parameter may be unknown. What other cells set, before this call, is their own."""
+    for cell in namespace.get("In", ()):
+        for name in re.findall(r"^(\w+) = ", cell, re.M) if SETS_PARAMETERS.search(cell) else ():
+            if name not in allowed:
+                raise LookaheadError(f"unknown parameter {name!r}; this chapter takes {', '.join(allowed)}")
 
 
 def cell_key(source: str) -> str:
