@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import stat
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
