@@ -7,12 +7,14 @@
 # make bench      the speed beside that of transformers' GPT-2, into results/ and the book's appendix
 # make bench-gpu  the tests that need a GPU, and how fast a step and a stack of seeds are on it, into results/
 # make gpu        adds mamba-ssm's kernels, on a machine with a CUDA GPU
+# make lock       resolves requirements*.txt anew: every package's version and hashes, into requirements*.lock
 # make clean      removes what was built (not .venv)
 
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 BOOK := $(BIN)/python -m bookmaker
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 STAMPS := build/stamps
 
 LIBRARY := $(shell find lib -name '*.py')
@@ -23,9 +25,11 @@ OVERVIEW := book/static/overview.svg
 INSTALLED := .venv/installed
 CLUSTER := .venv/cluster
 SNAKEMAKE := Snakefile $(shell find $(wildcard clusters) -type f)
+# Empty where the environment's programs do not run: their Python, or the folder where they were installed, may be gone.
+SOUND := $(shell $(BIN)/$(if $(wildcard $(BIN)/pip),pip,python) --version 2>/dev/null)
 
 .NOTPARALLEL:
-.PHONY: book serve chapters test test-long test-cluster check compare test-site bench bench-gpu gpu clean
+.PHONY: anew book serve chapters test test-long test-cluster check compare test-site bench bench-gpu gpu lock clean
 
 book: $(INSTALLED) $(OVERVIEW)
 	@$(BOOK) chapters
@@ -100,17 +104,26 @@ bench-gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/bench_step.py results/gpu-step.json
 	$(BIN)/python benchmarks/bench_stacked.py results/gpu-stacked.json
 
-# The stamp is written last: after an installation that failed, the next call installs again.
-$(INSTALLED): requirements.txt pyproject.toml
+# The stamp is written last: after an installation that failed, the next call installs again. pip checks the hash of
+# every file but torch's: which build of it is installed, and from which index, is a choice (see README).
+$(INSTALLED): requirements.txt requirements.lock pyproject.toml $(if $(SOUND),,anew)
 	@rm -f $@
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	$(INSTALL) --require-hashes --no-deps -r requirements.lock
+	$(INSTALL) --no-build-isolation -r requirements.txt
 	@touch $@
 
-$(CLUSTER): $(INSTALLED) requirements-cluster.txt
+anew:
+	@rm -rf .venv
+
+$(CLUSTER): $(INSTALLED) requirements-cluster.lock
 	@rm -f $@
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -r requirements-cluster.txt
+	$(INSTALL) --require-hashes --no-deps -r requirements-cluster.lock
 	@touch $@
+
+lock: $(INSTALLED)
+	$(INSTALL) uv
+	$(BIN)/python tools/lock_requirements.py
 
 clean:
 	rm -rf build

@@ -15,11 +15,41 @@ import uuid
 
 from snakemake.exceptions import WorkflowError
 
+SETTINGS = ("experiments", "profile", "retry")
+YES, NO = {"yes", "true", "on", "1"}, {"no", "false", "off", "0", "none", "null", "~", ""}
+
+
+def setting(name):
+    """What --config says, as it is written there (Snakemake makes a number of 2024_10), or else a file of settings."""
+    written = dict(entry.split("=", 1) for entry in workflow.config_settings.config_args or ())
+    return written.get(name, config.get(name))
+
+
+def names():
+    """The experiments."""
+    said = setting("experiments") or []
+    said = said.replace(",", " ").split() if isinstance(said, str) else said
+    if not isinstance(said, list) or not all(isinstance(name, str) for name in said):
+        raise WorkflowError(f"experiments are names, not {said!r}: put it in quotation marks")
+    return said
+
+
+def retry():
+    """The option that says whether what failed before is tried again."""
+    said = str(setting("retry")).lower()
+    if said not in YES | NO:
+        raise WorkflowError(f"retry is yes or no, not {said!r}")
+    return "--retry" if said in YES else ""
+
+
+if unknown := sorted(set(config) - set(SETTINGS)):
+    raise WorkflowError(f"unknown in --config: {', '.join(unknown)}; known: {', '.join(SETTINGS)}")
+
 PYTHON = shlex.quote(sys.executable)
 LOOKAHEAD = f"{PYTHON} -m lookahead.cli"
-NAMES = str(config.get("experiments") or "").replace(",", " ").split()
-PROFILE = shlex.quote(str(config.get("profile", "quick")))
-RETRY = "--retry" if config.get("retry") else ""
+NAMES = names()
+PROFILE = f"--profile={shlex.quote(str(setting('profile') or 'quick'))}"
+RETRY = retry()
 
 # Marks what this call has done, and goes with it. Jobs on a cluster inherit the name.
 MARKS = os.environ.setdefault("LOOKAHEAD_MARKS", f".snakemake/marks/{uuid.uuid4().hex}")
@@ -27,7 +57,7 @@ MARKS = os.environ.setdefault("LOOKAHEAD_MARKS", f".snakemake/marks/{uuid.uuid4(
 
 def missing(name):
     """The ids of an experiment's runs that are not stored, or not current."""
-    command = f"{LOOKAHEAD} status {shlex.quote(name)} --profile {PROFILE} --missing"
+    command = f"{LOOKAHEAD} status {PROFILE} --missing -- {shlex.quote(name)}"
     asked = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True)
     if asked.returncode:
         raise WorkflowError(f"lookahead cannot say what is missing of {name}")
@@ -91,7 +121,7 @@ rule train:
         gpu=1,
     shell:
         (TAKE_A_GPU if GPUS else "")
-        + "{LOOKAHEAD} run {wildcards.name} --profile {PROFILE} --only {wildcards.id} --no-pack {RETRY}"
+        + "{LOOKAHEAD} run {PROFILE} --only {wildcards.id} --no-pack {RETRY} -- {wildcards.name:q}"
 
 
 rule pack:
@@ -100,7 +130,7 @@ rule pack:
     output:
         touch(f"{MARKS}/packed/{{name}}"),
     shell:
-        "{LOOKAHEAD} pack {wildcards.name} --profile {PROFILE}"
+        "{LOOKAHEAD} pack {PROFILE} -- {wildcards.name:q}"
 
 
 rule chapters:
@@ -128,5 +158,5 @@ onerror:
     for mark in PACKED:  # what succeeded is packed all the same
         name = os.path.basename(mark)
         if not os.path.exists(mark):
-            shell("{LOOKAHEAD} pack {name} --profile {PROFILE} || true")
+            shell("{LOOKAHEAD} pack {PROFILE} -- {name:q} || true")
     shutil.rmtree(MARKS, ignore_errors=True)

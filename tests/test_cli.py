@@ -2,6 +2,9 @@
 
 import argparse
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +187,37 @@ def test_ctrl_c_is_said(tiny: None, capsys: pytest.CaptureFixture[str], monkeypa
     monkeypatch.setattr(harness, "train", stop)
     assert cli.main(["run", "tiny", "--device", "cpu"]) == 130
     assert capsys.readouterr().err == "lookahead: stopped; the same call goes on from here\n"
+
+
+def process(stdout: int, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit status and errors of a command of its own that writes there."""
+    command = [sys.executable, "-m", "lookahead.cli", *arguments]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | environment
+    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, env=buffered, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"]])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments: list[str]) -> None:
+    """As in lookahead list | head -3."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert process(writer, *arguments) == (cli.BROKEN_PIPE, "")
+    os.close(writer)
+
+
+def test_an_output_that_cannot_be_written_is_said_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        assert process(full.fileno(), "list") == (1, "lookahead: [Errno 28] No space left on device\n")
+
+
+def test_a_missing_compiler_is_said_before_any_run(store: Path, tmp_path: Path) -> None:
+    nothing_compiled = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}
+    command = ["run", "direction", "--device", "cpu", "--engine", "compiled"]
+    status, errors = process(subprocess.DEVNULL, *command, **nothing_compiled)
+    assert status == 1
+    said = "lookahead: engine 'compiled' needs a compiler (g++, or what CXX names): install it, or take 'eager' ("
+    assert errors.startswith(said)
+    assert "no-such-compiler" in errors
+    assert errors.count("\n") == 1
+    assert not store.exists()

@@ -18,7 +18,7 @@ MODULES = {
     for path in sorted(LIBRARY.rglob("*.py"))
 }
 
-BASE = {"contracts", "registry", "random", "errors", "files", "machine", "stack"}
+BASE = {"contracts", "registry", "kinds", "random", "errors", "files", "machine", "stack"}
 MAY_IMPORT = {
     "errors": set(),
     "random": set(),
@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "machine": {"errors"},
     "tables": set(),
     "names": set(),
-    "registry": {"errors"},
+    "kinds": {"errors"},
+    "registry": {"errors", "kinds"},
     "contracts": {"random", "errors", "registry"},
     "stack": {"contracts", "errors"},
     "tasks": BASE,

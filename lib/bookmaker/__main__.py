@@ -14,6 +14,8 @@ taken from an execution; prose is always that of chapters/, so that mending a se
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 import signal
 import sys
 from pathlib import Path
@@ -26,6 +28,21 @@ from bookmaker.site import site
 from lookahead.errors import LookaheadError
 
 
+def count(text: str) -> int:
+    """A number of things, at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {text!r}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A time."""
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"a number of seconds, not {text!r}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; the exit code."""
     parser = argparse.ArgumentParser(prog="bookmaker", description="Executes, checks and builds the book.")
@@ -36,9 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     chapters.add_argument("--force", action="store_true", help="execute what is up to date, too")
     commands.add_parser("check", help="hold the committed chapters against the book's rules")
     comparing = commands.add_parser("compare", help="execute again and compare with the committed outputs")
-    comparing.add_argument("--budget", type=float, default=LIVE_BUDGET, help="core-seconds for all live cells")
+    comparing.add_argument("--budget", type=seconds, default=LIVE_BUDGET, help="core-seconds for all live cells")
     for command in (chapters, comparing):
-        command.add_argument("--jobs", type=int, default=2, help="chapters at a time (default: 2)")
+        command.add_argument("--jobs", type=count, default=2, help="chapters at a time (default: 2)")
     building = commands.add_parser("site", help="build the site")
     building.add_argument("--committed", action="store_true", help="from the committed outputs")
     building.add_argument("--output", type=Path, default=None, help="folder to build in (default: build/site)")

@@ -61,7 +61,9 @@ def address(root: Path) -> str:
 def committed(root: Path) -> str:
     """The day of the last commit; empty outside a checkout."""
     try:
-        found = subprocess.run(["git", "log", "-1", "--format=%cs"], cwd=root, capture_output=True, text=True, check=True)
+        found = subprocess.run(
+            ["git", "log", "-1", "--format=%cs"], cwd=root, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return found.stdout.strip()

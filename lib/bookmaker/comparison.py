@@ -10,7 +10,7 @@ from bookmaker.execution import digest, environment, found_runs, inputs, live_se
 from bookmaker.notebooks import listed
 from lookahead.chapter.source import repository
 from lookahead.errors import LookaheadError
-from lookahead.files import write_text
+from lookahead.files import read_cache, write_text
 
 LIVE_BUDGET = 15 * 60.0
 """Core-seconds that the live cells of all chapters together may take."""
@@ -28,7 +28,7 @@ def compare(root: Path, jobs: int = 2, budget: float = LIVE_BUDGET) -> None:
         root / "build" / "stamps" / "compare",
     )
     state = digest(root, [*chapters, *inputs(root), rules], str(budget), str(repository()))
-    if stamp.is_file() and stamp.read_text() == state:
+    if read_cache(stamp) == state:
         say(f"{len(chapters)} chapters, all compared already")
         return
     journal = root / "build" / "compare.journal"

@@ -48,13 +48,29 @@ def digest(root: Path, files: Iterable[Path], *more: str) -> str:
     return sha.hexdigest()
 
 
+ROOMS = {"lib": (".py", ".json"), "results": (".parquet", ".json"), "book/data": (".json",)}
+"""Folders of what determines a chapter's outputs, with the kinds of files that count; others are stray."""
+WORKING = re.compile(r"^results/runs/|^results/[^/]*-quick\.parquet$|^lib/bookmaker/|\.egg-info/|(^|/)\.")
+"""What nobody commits, and the builder, which no chapter can import."""
+
+
 def inputs(root: Path) -> list[Path]:
-    """The files, apart from its own, that determine a chapter's outputs. (No chapter can import the builder.)"""
-    library = [file for file in (root / "lib").rglob("*") if not {".egg-info"} & {Path(p).suffix for p in file.parts}]
-    stored = [file for room in ("results", "book/data") for file in (root / room).rglob("*")]
-    places = [*library, *stored, root / "requirements.txt"]
-    aside = {"__pycache__", root / "results" / "runs", root / "lib" / "bookmaker"}
-    return [file for file in places if file.is_file() and not aside & {*file.parts, *file.parents}]
+    """The files, apart from its own, that determine a chapter's outputs."""
+    pinned = [root / "requirements.txt", root / "requirements.lock"]
+    places = [*(root / "lib").rglob("*"), *(root / "results").glob("*")]
+    return [file for file in places if can_be_read(file.relative_to(root)) and file.is_file()] + [
+        file for file in pinned if file.is_file()
+    ]
+
+
+def can_be_read(name: Path) -> bool:
+    """Whether a chapter can read a file of that name: none of the builder's, nothing that an editor left there."""
+    return (
+        name.suffix in (".py", ".json", ".parquet")
+        and not any(part.startswith(".") for part in name.parts)
+        and not name.match("lib/bookmaker/*")
+        and not name.match("results/*-quick.parquet")
+    )
 
 
 def fingerprint(root: Path, chapter: Path) -> str:

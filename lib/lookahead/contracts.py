@@ -10,7 +10,6 @@ Shapes: B examples, P prompt tokens, A answer tokens, T tokens in a sequence, D 
 
 from __future__ import annotations
 
-import operator
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -92,6 +91,15 @@ class Task(Named):
     @abstractmethod
     def chance_accuracy(self) -> float:
         """Autoregressive accuracy of a model that knows everything but the decision."""
+
+    @property
+    @abstractmethod
+    def test_size(self) -> float:
+        """How many different examples the test split holds; `math.inf` where more than anybody will draw.
+
+        Those that a model is right or wrong about together count as one: a graph, whatever the order of its edges.
+        The intervals of all shares take it into account (see `evaluation.statistics.trials`).
+        """
 
     @abstractmethod
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -242,6 +250,18 @@ class Objective(Named, nn.Module):
         self.mask = task.taught
         """Answers [B, A] -> which of their tokens are taught, [B, A], or None for all."""
 
+    def check(self, task: Task) -> None:
+        """Refuses a task with other ids or lengths than that which the objective was made for.
+
+        Raises:
+            LookaheadError: what differs.
+        """
+        made = (self.dummy, self.prompt_length, self.answer_length)
+        asked = (task.vocab_size, task.prompt_length, task.answer_length)
+        if made != asked:
+            said = "{} ids, prompts of {} tokens and answers of {}"
+            raise LookaheadError(f"made for a task of {said.format(*made)}; {task.title} has {said.format(*asked)}")
+
     @classmethod
     @abstractmethod
     def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
@@ -290,17 +310,3 @@ class Objective(Named, nn.Module):
             return None
         numbers = uniforms(key, indices, self.answer_length * self.noise_per_token)
         return numbers if self.noise_per_token == 1 else numbers.unflatten(-1, (self.answer_length, -1))
-
-
-def whole_number(name: str, value: Any) -> int:
-    """A value as an int, where it is an integer of any type or a float without a fraction.
-
-    Raises:
-        LookaheadError: another value; the message says `name`.
-    """
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise LookaheadError(f"{name} must be a whole number, not {value!r}") from None

@@ -31,15 +31,33 @@ def processor() -> str:
 
 
 @functools.cache
+def checkout() -> Path | None:
+    """The checkout that the library lies in; None where it is installed otherwise."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        ours = 'name = "lookahead"' in (root / "pyproject.toml").read_text(encoding="utf-8")
+    except OSError:
+        ours = False
+    return root if ours else None
+
+
+@functools.cache
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the library's checkout, and whether the library differs from it; None outside a checkout."""
+    """The commit of the library's checkout, and whether the library differs from it; None outside a checkout.
+
+    Another repository around it is not asked: an environment often lies in somebody's own.
+    """
+    if (root := checkout()) is None:
+        return None, None
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*words: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        command = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}", *words]
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "."))
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "lib/lookahead"))
     except (OSError, subprocess.CalledProcessError):
         return None, None
 

@@ -9,7 +9,8 @@ from abc import ABC
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
-from lookahead.errors import LookaheadError
+from lookahead.errors import LookaheadError, shown
+from lookahead.kinds import annotations_of, fit
 
 REQUIRED = inspect.Parameter.empty
 """Stands for the default of an option that has none."""
@@ -38,9 +39,9 @@ class Named(ABC):
         Raises:
             LookaheadError: no such name; the message lists those there are.
         """
-        if name not in cls.known:
+        if not isinstance(name, str) or name not in cls.known:
             kind = cls.__name__.lower()
-            raise LookaheadError(f"unknown {kind} {name!r}; known: {', '.join(sorted(cls.known))}")
+            raise LookaheadError(f"unknown {kind} {shown(name)}; known: {', '.join(sorted(cls.known))}")
         return cls.known[name]
 
     @classmethod
@@ -48,6 +49,21 @@ class Named(ABC):
         """What a run's configuration may set, with the defaults (`REQUIRED` where there is none)."""
         parameters = inspect.signature(cls).parameters.values()
         return {p.name: p.default for p in parameters if p.name not in cls.supplied}
+
+    @classmethod
+    def kinds(cls) -> dict[str, Any]:
+        """The annotations of the options, as far as there are any."""
+        return annotations_of(cls)
+
+    @classmethod
+    def checked(cls, **options: Any) -> dict[str, Any]:
+        """Options as what their annotations say (see `kinds.fit`).
+
+        Raises:
+            LookaheadError: an option of another kind, or out of range.
+        """
+        kinds = cls.kinds()
+        return {name: fit(name, value, kinds.get(name, Any)) for name, value in options.items()}
 
     @classmethod
     def class_in(cls, package: str, class_name: str) -> type[Self]:

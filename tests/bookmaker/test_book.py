@@ -102,6 +102,20 @@ def test_a_raising_cell_is_told_and_changes_nothing(root, capfd):
         site.site(root, root / "build" / "site")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["chapters", "--jobs", "0"], "argument --jobs: at least 1, not '0'"),
+        (["compare", "--jobs", "-1"], "argument --jobs: at least 1, not '-1'"),
+        (["compare", "--budget", "nan"], "argument --budget: a number of seconds, not 'nan'"),
+    ],
+)
+def test_numbers_that_cannot_be(root, arguments, said, capsys):
+    with pytest.raises(SystemExit):
+        main(["--root", str(root), *arguments])
+    assert said in capsys.readouterr().err
+
+
 def test_what_is_current_is_decided_by_content(root):
     chapter = write_chapter(root, "x = 1")
     assert not execution.current(root, chapter)
@@ -113,6 +127,11 @@ def test_what_is_current_is_decided_by_content(root):
     (root / "results/runs/working.json").write_text("1")
     (root / "lib/bookmaker").mkdir()
     (root / "lib/bookmaker/site.py").write_text("the_builder = 1\n")
+    for stray in (".code.py.swp", ".#code.py", "code.py~", ".DS_Store", ".ipynb_checkpoints/code.py", "code.py.orig"):
+        (root / "lib/lookahead" / stray).parent.mkdir(exist_ok=True)
+        (root / "lib/lookahead" / stray).write_text("a stray\n")
+    for stray in (".DS_Store", ".a.parquet.x7k.part", "a.parquet.part", "a-quick.parquet"):
+        (root / "results" / stray).write_text("a stray\n")
     assert execution.current(root, chapter)
 
     notebook = nbformat.read(chapter, as_version=4)
@@ -123,7 +142,8 @@ def test_what_is_current_is_decided_by_content(root):
 
 
 @pytest.mark.parametrize(
-    "changed", ["lib/lookahead/code.py", "lib/lookahead/data.json", "results/a.parquet", "requirements.txt"]
+    "changed",
+    ["lib/lookahead/code.py", "lib/lookahead/data.json", "results/a.parquet", "requirements.txt", "requirements.lock"],
 )
 def test_a_changed_input_makes_stale(root, changed):
     chapter = write_chapter(root, "x = 1")

@@ -20,18 +20,25 @@ from lookahead.runs.result import Result
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
 
-QUICK = {"degree": 2, "path_length": 4, "num_nodes": 10, "learning_rate": 1e-3, "model": "tiny"}
+TASK = {"degree": 2, "path_length": 4, "num_nodes": 10}
+QUICK = {**TASK, "learning_rate": 1e-3, "model": "tiny", "seeds": 1, "examples": 100, "error_rate": 0.2}
+
+
+def injected(given: dict[str, Any]) -> dict[str, Any]:
+    """The names of a notebook that papermill has given parameters."""
+    cell = "# Parameters\n" + "".join(f"{name} = {value!r}\n" for name, value in given.items())
+    return {"In": ["", "repo = 'mine'", cell], "repo": "mine", **given}
 
 
 def start(**given: Any) -> Chapter:
     paper = {"path_length": 5, "num_nodes": 50}
-    return begin({**given}, task="path_star", quick=QUICK, census={"learning_rate": 5e-4}, paper=paper)
+    return begin(injected(given), task="path_star", quick=QUICK, census={"learning_rate": 5e-4}, paper=paper)
 
 
 def cell(experiment: str = "direction", **given: Any) -> Chapter:
     """A chapter about a cell of an experiment, with two changes and a parameter of its own."""
     fields, quick = {"objective": "teacher_forcing"}, {"steps": 240, "learning_rate": 2e-3, "seeds": 3}
-    return begin({**given}, name="c3", experiment=experiment, cell=fields, quick=quick, census={"seeds": 10})
+    return begin(injected(given), name="c3", experiment=experiment, cell=fields, quick=quick, census={"seeds": 10})
 
 
 def test_the_profile_fills_in_what_is_not_given() -> None:
@@ -60,10 +67,21 @@ def test_the_labels_grow_to_what_the_graph_needs(given: dict[str, int], labels: 
     [
         ({"degre": 5}, "unknown parameter 'degre'; this chapter takes profile, seed, device, degree"),
         ({"profile": "fast"}, "unknown profile 'fast'; known: quick, census, paper"),
-        ({"degree": "five"}, "degree is int, such as 2; not 'five'"),
-        ({"degree": True}, "degree is int"),
-        ({"learning_rate": "low"}, "learning_rate is float"),
-        ({"seed": 1.5}, "seed is int"),
+        ({"profile": ["quick"]}, r"profile must be text, not \['quick'\]"),
+        ({"device": 0}, "device must be text or None, not 0"),
+        ({"degree": "five"}, "degree must be a whole number, not 'five'"),
+        ({"degree": True}, "degree must be a whole number, not True"),
+        ({"degree": 1}, "degree must be at least 2, not 1"),
+        ({"path_length": 20_000}, "num_nodes must be at most 16384"),
+        ({"learning_rate": "low"}, "learning_rate must be a number, not 'low'"),
+        ({"learning_rate": 0}, "learning_rate must be above 0, not 0"),
+        ({"seed": 1.5}, "seed must be a whole number, not 1.5"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"seed": None}, "seed must be a whole number, not None"),
+        ({"seed": 2**64}, "seed must be at most 9007199254740992"),
+        ({"seeds": 0}, "seeds must be at least 1, not 0"),
+        ({"examples": 0}, "examples must be at least 1, not 0"),
+        ({"error_rate": 2.0}, "error_rate must be above 0 and at most 1, not 2.0"),
     ],
 )
 def test_what_it_does_not_know_is_refused(given: dict[str, Any], said: str) -> None:
@@ -107,7 +125,7 @@ def test_a_cell_takes_no_parameters_but_its_own() -> None:
     for given in ({"stpes": 3}, {"objective": "reversed"}, {"layers": 2}, {"start_from": "x"}):
         with pytest.raises(LookaheadError, match="unknown parameter"):
             cell(**given)
-    with pytest.raises(LookaheadError, match="steps is int, such as 240; not 'many'"):
+    with pytest.raises(LookaheadError, match="steps must be a whole number, not 'many'"):
         cell(steps="many")
     assert cell(weight_decay=0.1).weight_decay == 0.1
     with pytest.raises(LookaheadError, match="no cell of memory at profile quick has"):
@@ -180,22 +198,38 @@ def test_a_second_call_in_a_live_notebook_takes_no_results_for_parameters() -> N
     assert begin(namespace, quick=QUICK, census={}, paper={}).degree == 2
 
 
-def test_papermill_cannot_pass_an_unknown_parameter(tmp_path: Path) -> None:
-    first = nbformat.v4.new_code_cell("degree = None", metadata={"tags": ["parameters", "hide-input"]})
-    call = "from lookahead.chapter import begin\nbegin(globals(), quick={'degree': 2}, census={}, paper={}).degree"
-    notebook = nbformat.v4.new_notebook(cells=[first, nbformat.v4.new_code_cell(call)])
+CALL = "from lookahead.chapter import begin\nbegin(globals(), quick={'degree': 2}, census={}, paper={}).degree"
+
+
+def write_notebook(path: Path, *above: str, parameters: str = "profile = 'quick'\ndegree = None") -> None:
+    """A chapter with cells of one's own above its parameters."""
+    cells = [nbformat.v4.new_code_cell(source) for source in (*above, parameters, CALL)]
+    cells[-2].metadata["tags"] = ["parameters", "hide-input"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, tmp_path / "in.ipynb")
+    nbformat.write(notebook, path)
 
-    def papermill(*parameters: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", *parameters]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    refused = papermill("-p", "degre", "5")
+def papermill(folder: Path, *parameters: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", *parameters]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_papermill_cannot_pass_an_unknown_parameter(tmp_path: Path) -> None:
+    """Cells of one's own above the parameters may set what they want."""
+    write_notebook(tmp_path / "in.ipynb", 'repo = "mine"', "for i in range(3): pass", "!true", "%env COLAB=1\nx = {}")
+    refused = papermill(tmp_path, "-p", "degre", "5")
     assert refused.returncode != 0
     assert "unknown parameter 'degre'; this chapter takes profile, seed, device, degree" in refused.stderr
-    assert papermill("-p", "degree", "5").returncode == 0
+    done = papermill(tmp_path, "-p", "degree", "5")
+    assert done.returncode == 0, done.stderr
     assert nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs[0].data["text/plain"] == "5"
+
+
+def test_a_parameters_cell_edited_by_hand_is_judged_too() -> None:
+    cell = "profile = 'quick'\nseed = 0\ndegre = 5  # of the graph"
+    with pytest.raises(LookaheadError, match="unknown parameter 'degre'"):
+        begin({"In": ["", cell], "profile": "quick", "seed": 0, "degre": 5}, quick=QUICK, census={}, paper={})
 
 
 def test_a_claim_is_enforced_at_the_defaults_and_reported_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:

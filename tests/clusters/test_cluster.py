@@ -54,6 +54,7 @@ def find_experiment(name, seeds, *objectives):
 EXPERIMENTS = {{
     "tiny": find_experiment("tiny", 3, "teacher_forcing"),
     "faulty": find_experiment("faulty", 1, "reversed", "teacher_forcing"),
+    **{{name: find_experiment(name, 1, "teacher_forcing") for name in ("2024_10", "1e3")}},
 }}
 """
 """Experiments of a second a run."""
@@ -63,13 +64,17 @@ Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def snakemake(store: Path, tmp_path: Path) -> Snakemake:
-    """Calls it, with the tiny experiments and in a folder of its own; the store is empty."""
+    """Calls it, with the tiny experiments and in a folder of its own; the store is empty.
+
+    `names` may be followed by further settings; without it there is no --config.
+    """
     experiments = tmp_path / "experiments.py"
     experiments.write_text(TINY)
 
-    def call(*options: str, names: str = "tiny", **environment: str) -> subprocess.CompletedProcess[str]:
+    def call(*options: str, names: str | None = "tiny", **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--directory", str(tmp_path / "folder"), *options, "--config", f"experiments={names}"]
+        command += ["--directory", str(tmp_path / "folder"), *options]
+        command += [] if names is None else ["--config", *f"experiments={names}".split()]
         mine = {"LOOKAHEAD_EXPERIMENTS": str(experiments), "XDG_CACHE_HOME": str(tmp_path / "cache")}
         settings: dict[str, Any] = {"env": {**os.environ, **mine, **environment}, "capture_output": True, "text": True}
         return subprocess.run(command, cwd=tmp_path, timeout=300, check=False, **settings)
@@ -122,12 +127,45 @@ def test_a_run_that_fails_stops_no_other(snakemake: Snakemake, store: Path) -> N
     assert succeeded.run.objective == {"name": "teacher_forcing"}
 
 
-@pytest.mark.parametrize(("names", "said"), [("", "name experiments: --config experiments="), ("nosuch", "'nosuch'")])
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("", "name experiments: --config experiments="),
+        ("nosuch", "'nosuch'"),
+        ("--help", "unknown experiment '--help'"),
+        ("tiny profile=--help", "unknown profile '--help'"),
+        ("tiny retry=maybe", "retry is yes or no, not 'maybe'"),
+        ("tiny retrry=yes", "unknown in --config: retrry; known: experiments, profile, retry"),
+    ],
+)
 def test_what_cannot_be_planned_is_said(names: str, said: str, snakemake: Snakemake, store: Path) -> None:
     refused = snakemake("-c1", names=names)
     assert refused.returncode != 0
     assert said in refused.stderr
     assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "retry", "retries"),
+    [("2024_10", "yes", True), ("1e3", "no", False), ("tiny", "False", False), ("tiny", "null", False)],
+)
+def test_settings_mean_what_they_say(name: str, retry: str, retries: bool, snakemake: Snakemake) -> None:
+    """No is no, and a name that looks like a number is a name."""
+    planned = snakemake("-n", "-p", names=f"{name} retry={retry}")
+    assert planned.returncode == 0, planned.stderr
+    assert f"-- {name}\n" in planned.stdout
+    assert ("--retry" in planned.stdout) == retries
+
+
+def test_names_in_a_file_of_settings(snakemake: Snakemake, tmp_path: Path) -> None:
+    """A list, of names: what YAML made a number is refused."""
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("experiments: [tiny, '1e3']\n")
+    assert snakemake("-n", "--configfile", str(settings), names=None).returncode == 0
+    settings.write_text("experiments: 2024_10\n")
+    refused = snakemake("-n", "--configfile", str(settings), names=None)
+    assert refused.returncode != 0
+    assert "experiments are names, not 202410: put it in quotation marks" in refused.stdout + refused.stderr
 
 
 @pytest.mark.slurm

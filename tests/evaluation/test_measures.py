@@ -1,6 +1,7 @@
 """Every measure, on answerers whose values are known beforehand."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -199,6 +200,18 @@ def test_measuring_changes_nothing(build: Build) -> None:
     for parameter, (value, grad) in zip(objective.parameters(), before, strict=True):
         assert torch.equal(parameter, value)
         assert torch.equal(parameter.grad, grad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("other", [PathStar(2, 3, 12), PathStar(2, 4, 10), PathStar(3, 3, 10)])
+def test_a_task_that_the_network_was_not_made_for_is_refused(build: Build, other: PathStar) -> None:
+    """With another number of labels the marks have other ids: each would be taken for another."""
+    task, objective = build()
+    assert task == PathStar(2, 3, 10)
+    for measure in (evaluate, gradient_signal):
+        with pytest.raises(
+            LookaheadError, match=rf"made for a task of 13 ids, prompts of 15 .*; {re.escape(other.title)}"
+        ):
+            measure(objective, other, "test", 4)
 
 
 def test_nothing_to_measure_on_is_refused(build: Build) -> None:

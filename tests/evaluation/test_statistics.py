@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from lookahead.evaluation.statistics import across_seeds, time_to_success
+from lookahead.evaluation.statistics import across_seeds, fisher, proportion, time_to_success, trials
+from lookahead.tasks import PathStar
 
 
 def test_the_interval_of_a_mean_over_seeds_holds_what_other_seeds_would_give() -> None:
@@ -25,6 +27,27 @@ def test_seeds_that_agree_and_a_single_seed() -> None:
     assert (one.value, one.low, one.high) == (0.7, -math.inf, math.inf)
     with pytest.raises(ValueError, match="the mean of no seeds"):
         across_seeds([])
+
+
+def test_the_same_graph_again_is_no_new_trial() -> None:
+    assert trials(4096, 3024) == pytest.approx(1740, abs=1)
+    assert trials(4096, math.inf) == 4096
+    assert trials(1, 100) == 1
+    assert trials(10**9, 3024) == pytest.approx(3024, rel=1e-3)  # there are no more to learn from
+
+
+def test_the_interval_of_a_network_that_knows_graphs_as_a_whole_holds_its_accuracy() -> None:
+    """Networks that each get half of all graphs right, whatever the order of the edges: G(2, 3) with ten labels.
+
+    To count every example as new would miss the half in one of five.
+    """
+    task = PathStar(2, 3, 10)
+    prompts, answers = task.sample("test", torch.arange(4096))
+    graphs = torch.cat([answers, task.decoys(prompts, answers)], dim=1).unique(dim=0, return_inverse=True)[1]
+    knows = torch.rand(1000, 3024, generator=torch.Generator().manual_seed(0)) < 0.5
+    shares = knows[:, graphs].double().mean(dim=1).tolist()
+    assert 930 <= sum(0.5 in proportion(share, trials(4096, task.test_size)) for share in shares) <= 970
+    assert sum(0.5 in proportion(share, 4096) for share in shares) < 850
 
 
 def test_with_no_run_cut_short_the_median_time_is_the_median() -> None:
@@ -74,3 +97,13 @@ def test_the_interval_of_a_median_in_words() -> None:
 def test_times_that_cannot_be_are_refused(times: list[int | None], watched: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         time_to_success(times, watched)
+
+
+def test_an_exact_test_counts_tables() -> None:
+    """The tea of Fisher's lady: of the 70 ways to choose four of eight cups, 34 are as far from chance as 3 of 4."""
+    assert fisher(3, 4, 1, 4) == pytest.approx(34 / 70)
+    assert fisher(6, 20, 0, 20) == pytest.approx(fisher(0, 20, 6, 20))
+    assert fisher(7, 10, 0, 20) < 0.001
+    for counts in ((1, 0, 0, 5), (6, 5, 0, 5), (0, 5, -1, 5)):
+        with pytest.raises(ValueError, match="successes are at most the runs"):
+            fisher(*counts)

@@ -138,7 +138,14 @@ def test_what_has_no_meaning_gets_a_colour_that_no_other_has() -> None:
 def test_the_tokens_of_an_answer_look_different() -> None:
     task = PathStar(2, 6, 20)
     looks = [token_look(task, position) for position in range(task.answer_length)]
-    assert [look["label"] for look in looks] == ["start", "first step", "step 2", "step 3", "step 4", "goal"]
+    assert [look["label"] for look in looks] == [
+        "start",
+        "first step",
+        "second step",
+        "third step",
+        "fourth step",
+        "goal",
+    ]
     assert len({(look["color"], look.get("linestyle", "-")) for look in looks}) == task.answer_length
 
 

@@ -236,9 +236,12 @@ def test_the_weights_names_and_first_values_stay() -> None:
     ("sizes", "message"),
     [
         ({"width": 10, "heads": 4}, "width 10 does not split into 4 heads: take a multiple of 4"),
-        ({"heads": 0}, "must be at least 1, not 2, 24 and 0"),
-        ({"layers": 0}, "layers, width and heads must be at least 1"),
-        ({"implementation": "flash"}, "unknown attention implementation 'flash'; known: sdpa, plain"),
+        ({"heads": 0}, "heads must be at least 1, not 0"),
+        ({"layers": 0}, "layers must be at least 1"),
+        ({"implementation": "flash"}, "implementation must be one of sdpa, plain, not 'flash'"),
+        ({"layers": 2.5}, "layers must be a whole number, not 2.5"),
+        ({"width": "24"}, "width must be a whole number, not '24'"),
+        ({"heads": True}, "heads must be a whole number, not True"),
     ],
 )
 def test_sizes_that_cannot_be(sizes: dict[str, Any], message: str) -> None:

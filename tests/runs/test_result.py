@@ -15,8 +15,9 @@ import torch
 import lookahead
 from lookahead.contracts import Objective
 from lookahead.errors import LookaheadError
-from lookahead.evaluation import proportion
+from lookahead.evaluation import proportion, trials
 from lookahead.experiments import find_experiment
+from lookahead.objectives import TeacherForcing
 from lookahead.runs import examples, harness
 from lookahead.runs import result as results
 from lookahead.runs.parquet import pack, packed_path, read_packed
@@ -24,6 +25,9 @@ from lookahead.runs.result import Result, read_result, run_folder, store_folder
 from lookahead.runs.run import Run
 
 MakeRun = Callable[..., Run]
+
+MEASURES = {"autoregressive_accuracy": 0.97, "examples": 128}
+MANIFEST = {"steps": 10, "seconds": 1.5, "finished": "2026-01-01", "device": "a CPU", "torch": "2.11.0"}
 
 
 def made_up(run: Run, **fields: Any) -> Result:
@@ -33,8 +37,8 @@ def made_up(run: Run, **fields: Any) -> Result:
         **{
             "run": run,
             "curve": [row, {**row, "step": 10, "autoregressive_accuracy": 0.96}],
-            "measures": {"autoregressive_accuracy": 0.97, "cheat_accuracy": math.nan, "loss": [0.1, math.nan]},
-            "manifest": {"steps": 10},
+            "measures": {**MEASURES, "cheat_accuracy": math.nan, "loss": [0.1, math.nan]},
+            "manifest": MANIFEST,
             "stamp": "0",
             "replay": [1.5, math.nan],
             **fields,
@@ -136,7 +140,9 @@ def test_a_corrupt_result_is_refused_and_left(content: str, tiny_run: MakeRun, s
     path = run_folder(run.id) / "result.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    with pytest.raises(LookaheadError, match=r"result\.json(: not a result| is corrupt .*: remove it to run again)"):
+    with pytest.raises(
+        LookaheadError, match=r"result\.json(: not a result|: .* is no run| is corrupt .*: remove it to run again)"
+    ):
         harness.run(run, device="cpu")
     assert path.read_text() == content
 
@@ -168,14 +174,14 @@ def test_the_store_is_where_the_variable_says_else_in_the_checkout(
     assert store_folder() == checkout
     monkeypatch.setenv("LOOKAHEAD_RESULTS", "~/elsewhere")
     assert store_folder() == Path.home() / "elsewhere"
-    monkeypatch.setenv("LOOKAHEAD_RESULTS", "relative")
-    assert store_folder() == tmp_path / "relative"
-    assert packed_path("one") == tmp_path / "relative" / "one.parquet"
+    assert packed_path("one") == Path.home() / "elsewhere" / "one.parquet"
+    for relative in ("relative", "./relative", "~nobody-of-that-name/relative"):
+        monkeypatch.setenv("LOOKAHEAD_RESULTS", relative)
+        with pytest.raises(LookaheadError, match=f"is another folder from everywhere: make it {tmp_path}/"):
+            store_folder()
     monkeypatch.delenv("LOOKAHEAD_RESULTS")
-    monkeypatch.setattr(results, "__file__", str(tmp_path / "site-packages" / "lookahead" / "results.py"))
-    with pytest.raises(LookaheadError, match="set the environment variable LOOKAHEAD_RESULTS"):
-        store_folder()
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(results, "checkout", lambda: None)
+    assert store_folder() == Path.home() / ".local" / "share" / "lookahead"
 
 
 def test_a_store_that_cannot_be_made_is_refused(
@@ -232,10 +238,18 @@ def test_a_pack_is_read_by_pandas_in_one_line(tiny_run: MakeRun, store: Path) ->
     assert json.loads(frame["curve"].iloc[1])[1]["step"] == 10
 
 
-def test_options_of_different_kinds_can_be_packed(tiny_run: MakeRun, store: Path) -> None:
-    packed = [
-        made_up(tiny_run(objective={"name": "hints", "start": start}, seed=i)) for i, start in enumerate((True, 2))
-    ]
+def test_options_of_different_kinds_can_be_packed(
+    tiny_run: MakeRun, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Objective, "known", dict(Objective.known))
+
+    class Loose(TeacherForcing, name="loose"):
+        """Takes an option of any kind."""
+
+        def __init__(self, model: Any, task: Any, *, strength: Any = "all") -> None:
+            super().__init__(model, task)
+
+    packed = [made_up(tiny_run(objective={"name": "loose", "strength": s}, seed=i)) for i, s in enumerate(("all", 2))]
     pack("some", packed)
     assert sorted(map(as_text, read_packed("some"))) == sorted(map(as_text, packed))
 
@@ -283,8 +297,9 @@ def test_every_share_has_its_interval(tiny_run: MakeRun) -> None:
         "examples": 10,
     }
     result = dataclasses.replace(made_up(tiny_run()), measures=measures)
-    assert result.interval("autoregressive_accuracy") == proportion(0.5, 10)
-    assert result.interval("teacher_forced_token_accuracy", 0) == proportion(1.0, 10)
+    assert result.trials == trials(10, result.run.build_task().test_size) < 10
+    assert result.interval("autoregressive_accuracy") == proportion(0.5, result.trials)
+    assert result.interval("teacher_forced_token_accuracy", 0) == proportion(1.0, result.trials)
     for name, position in (
         ("loss", 0),
         ("examples", None),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,14 @@ def test_the_id_is_a_hash_of_what_is_not_at_its_default() -> None:
         ({"seed": np.int32(3)}, {"seed": 3}),
         ({"learning_rate": 1}, {"learning_rate": 1.0}),
         ({"learning_rate": np.float64(0.005)}, {"learning_rate": 0.005}),
+        ({"learning_rate": np.float32(0.5)}, {"learning_rate": 0.5}),
+        ({"learning_rate": torch.tensor(0.5)}, {"learning_rate": 0.5}),
+        ({"optimizer": np.str_("muon")}, {"optimizer": "muon"}),
+        ({"task": {**TASK, "question_first": np.bool_(True)}}, {"task": {**TASK, "question_first": True}}),
+        (
+            {"model": {"name": "mamba", "layers": np.int8(2), "width": 8.0}},
+            {"model": {"name": "mamba", "layers": 2, "width": 8}},
+        ),
         ({"task": {**TASK, "num_nodes": 10.0}}, {"task": TASK}),
         ({"task": PathStar(2, 4, 10)}, {"task": TASK}),
         ({"task": PathStar(2.0, 4, np.int64(10))}, {"task": TASK}),  # type: ignore[arg-type]
@@ -157,6 +166,7 @@ def test_to_json_and_back(fields: dict[str, Any]) -> None:
         ({"task": "maze"}, "unknown task 'maze'; known: .*path_star"),
         ({"task": "path_star"}, "task 'path_star' needs degree, path_length, num_nodes"),
         ({"task": {"degree": 2}}, "a task is given by its name or as a mapping with a name"),
+        ({"task": TASK, "objective": 5}, "an objective is given by its name or as a mapping with a name, not 5"),
         ({"task": 5}, "a task is given by its name or as a mapping with a name, not 5"),
         ({"task": {**TASK, "depth": 1}}, "unknown option of task 'path_star': depth; known: degree, path_length, num_"),
         ({"task": {**TASK, "seed": 1}}, "unknown option of task 'path_star': seed"),
@@ -174,6 +184,29 @@ def test_to_json_and_back(fields: dict[str, Any]) -> None:
         ),
         ({"task": TASK, "steps": "many"}, "steps must be a whole number, not 'many'"),
         ({"task": TASK, "seed": "one"}, "seed must be a whole number, not 'one'"),
+        ({"task": TASK, "seed": -1}, "seed must be at least 0, not -1"),
+        ({"task": TASK, "seed": 2**64}, "seed must be at most 9007199254740992, not 18446744073709551616"),
+        ({"task": TASK, "seed": True}, "seed must be a whole number, not True"),
+        ({"task": TASK, "start_from": 5}, "start_from must be text or None, not 5"),
+        ({"task": TASK, "start_from": "../../x"}, "start_from is the id of a run, such as 9bcb11b61904; not '../../x'"),
+        ({"task": {**TASK, "num_nodes": 10.5}}, "num_nodes must be a whole number, not 10.5"),
+        ({"task": {**TASK, "question_first": 1}}, "question_first must be true or false, not 1"),
+        ({"task": {"name": ["x"]}}, r"unknown task \['x'\]; known: .*path_star"),
+        ({"task": {**TASK, 5: 1}}, "unknown option of task 'path_star': 5; known"),
+        (
+            {"task": TASK, "model": {"name": "transformer", "layers": True, "width": 8, "heads": 2}},
+            "layers must be a who",
+        ),
+        (
+            {"task": TASK, "model": {"name": "transformer", "layers": 0, "width": 8, "heads": 2}},
+            "layers must be at least",
+        ),
+        (
+            {"task": TASK, "model": {"name": "mamba", "layers": 2, "width": 8, "state": 2.5}},
+            "state must be a whole number",
+        ),
+        ({"task": TASK, "objective": {"name": "hints", "start": 1}}, "start must be true or false, not 1"),
+        ({"task": TASK, "objective": {"name": "hints", "taught": "none"}}, "taught must be one of all, decision, not"),
     ],
 )
 def test_what_is_no_run_is_refused(config: dict[str, Any], message: str) -> None:
@@ -192,6 +225,23 @@ def test_more_reserved_ids_than_there_are_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Reversed, "needs", lambda *_, **__: type(needs)(longest=30, extra_tokens=5))
     with pytest.raises(LookaheadError, match="reversed needs 5 extra tokens; 4 are reserved"):
         Run(task=TASK, objective="reversed").build()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, not 0"),
+        ({"checkpoint_every": 2.5}, "checkpoint_every must be a whole number or None, not 2.5"),
+        ({"resume": "last"}, "resume must be one of latest, previous, never, not 'last'"),
+        ({"deadline": "9m"}, "deadline must be a number or None, not '9m'"),
+    ],
+)
+def test_how_a_run_is_done_is_checked_before_it_is(
+    how: dict[str, Any], message: str, tiny_run: MakeRun, store: Path
+) -> None:
+    with pytest.raises(LookaheadError, match=message):
+        harness.run(tiny_run(), device="cpu", **how)
+    assert not store.exists() or not any(store.iterdir())
 
 
 # -- built ---------------------------------------------------------------------------------------------------

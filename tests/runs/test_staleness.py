@@ -181,7 +181,7 @@ def test_a_stamp_follows_imports(
     followed = staleness._with_imports(frozenset({"stamped_module"}))
     assert followed == {
         "stamped_module",
-        *(f"lookahead.{name}" for name in ("errors", "random", "registry", "contracts")),
+        *(f"lookahead.{name}" for name in ("errors", "kinds", "random", "registry", "contracts")),
     }
     loop = staleness._with_imports(frozenset({"lookahead.training.loop", "lookahead.objectives.hints"}))
     assert loop >= {f"lookahead.training.{name}" for name in ("loop", "optimizers", "settings", "checkpoints")}

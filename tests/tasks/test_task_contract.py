@@ -73,3 +73,12 @@ def test_right_answers_are_right_and_decoys_are_not(preset: str) -> None:
     for row, decision in enumerate(task.decisions(prompts, answers).tolist()):
         assert torch.equal(decoys[row, :decision], answers[row, :decision])
         assert decoys[row, decision] != answers[row, decision]
+
+
+@each_task
+def test_no_more_different_prompts_are_drawn_than_the_task_says_there_are(preset: str) -> None:
+    """In 4096 test prompts as many repeats as chance gives, or fewer where one example has several prompts."""
+    task = build(preset)
+    prompts, _ = task.sample("test", torch.arange(4096))
+    assert task.test_size >= 1
+    assert 4096 - len(prompts.unique(dim=0)) <= 10 + 4096**2 / task.test_size

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from lookahead.chapter.chapter import Chapter
 from lookahead.errors import LookaheadError
 from lookahead.files import JOURNAL, note
+from lookahead.kinds import Count, Range, Seed, fit
 from lookahead.machine import pin
 
 COMMON = {"profile": "quick", "seed": 0, "device": None}
 """Parameters of every chapter, with their defaults."""
 
-LITERALS = (bool, int, float, str, list, tuple, dict, type(None))
+SETS_PARAMETERS = re.compile(r"\A# Parameters\n|^profile = ", re.M)
+"""A cell that does: the one that papermill adds, and the one after which it does."""
 MARK = "_lookahead_begun"
+
+KINDS = {
+    "profile": str,
+    "seed": Seed,
+    "device": str | None,
+    "seeds": Count,
+    "examples": Count,
+    "error_rate": Annotated[float, Range(above=0, most=1)],
+}
+"""What parameters that are no field of a run must be; the run judges the others."""
 
 
 def begin(
@@ -54,9 +67,9 @@ def begin(
 
     Raises:
         LookaheadError: an unknown parameter (papermill passes those on without a word), profile, or a value
-            of the wrong type.
+            of the wrong type or out of range.
     """
-    profile = namespace.get("profile", COMMON["profile"])
+    profile = fit("profile", namespace.get("profile", COMMON["profile"]), KINDS["profile"])
     if profile == "quick":
         pin()
     from lookahead.chapter.cell import Cell  # it loads torch
@@ -72,10 +85,9 @@ def begin(
         _time_cells()
         namespace[MARK] = [parameter for parameter in usual if parameter in namespace or parameter in changes["quick"]]
     given = {parameter: namespace.get(parameter, default) for parameter, default in allowed.items()}
-    for parameter, implied in {"seed": COMMON["seed"], **usual}.items():
-        value = given[parameter]
-        if value is not None and not _fits(value, implied):
-            raise LookaheadError(f"{parameter} is {type(implied).__name__}, such as {implied!r}; not {value!r}")
+    for parameter, value in given.items():
+        if value is not None or parameter in COMMON:
+            given[parameter] = fit(parameter, value, KINDS.get(parameter) or _kind(usual[parameter]))
     explicit = {parameter: given[parameter] for parameter in usual if given[parameter] is not None}
     default = (
         profile == "quick"
@@ -85,16 +97,17 @@ def begin(
     values = {**base.fitted({**sizes, **explicit}), **explicit}
     device = given["device"] or ("cpu" if profile == "quick" else "auto")
     parameters = {"profile": profile, "seed": given["seed"], "device": device, **values}
+    if base.task is not None:
+        base.run(parameters, {})  # what cannot be trained is refused here, not by a later cell
     return Chapter(parameters, default, base, name, shown=(*COMMON, *namespace[MARK]))
 
 
 def _refuse_unknown(namespace: Mapping[str, Any], allowed: Mapping[str, Any]) -> None:
-    """Names in the notebook before its first call are parameters: none may be unknown."""
-    hidden = set(getattr(_shell(), "user_ns_hidden", ())) | {"In", "Out"}
-    for name, value in namespace.items():
-        if name.startswith("_") or name in hidden or name in allowed or not isinstance(value, LITERALS):
-            continue
-        raise LookaheadError(f"unknown parameter {name!r}; this chapter takes {', '.join(allowed)}")
+    """No parameter may be unknown. What other cells set, before this call, is their own."""
+    for cell in namespace.get("In", ()):
+        for name in re.findall(r"^(\w+) = ", cell, re.M) if SETS_PARAMETERS.search(cell) else ():
+            if name not in allowed:
+                raise LookaheadError(f"unknown parameter {name!r}; this chapter takes {', '.join(allowed)}")
 
 
 def cell_key(source: str) -> str:
@@ -125,10 +138,6 @@ def _shell() -> Any:
     return ipython.get_ipython() if ipython else None
 
 
-def _fits(value: Any, implied: Any) -> bool:
-    """Whether a value can stand where `implied` does."""
-    if implied is None:
-        return True
-    if isinstance(implied, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(implied)
+def _kind(implied: Any) -> Any:
+    """The kind of what can stand where `implied` does."""
+    return type(implied) if isinstance(implied, bool | int | float | str) else Any

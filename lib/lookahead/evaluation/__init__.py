@@ -2,7 +2,7 @@
 
 from lookahead.evaluation.gradients import gradient_signal
 from lookahead.evaluation.measures import evaluate, evaluate_each
-from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion, time_to_success
+from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion, time_to_success, trials
 
 __all__ = [
     "Interval",
@@ -13,4 +13,5 @@ __all__ = [
     "gradient_signal",
     "proportion",
     "time_to_success",
+    "trials",
 ]

@@ -23,10 +23,11 @@ def gradient_signal(objective: Objective, task: Task, split: Split, count: int) 
         where it is positive, a step on that token also teaches the decision.
 
     Raises:
-        LookaheadError: fewer than two examples.
+        LookaheadError: fewer than two examples, or a task that the objective was not made for.
     """
     if count < 2:
         raise LookaheadError(f"cannot halve {count} examples: at least 2")
+    objective.check(task)
     device = device_of(objective)
     trained = [p for p in objective.parameters() if p.requires_grad]
     halves = []

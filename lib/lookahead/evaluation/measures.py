@@ -42,7 +42,7 @@ def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_s
         batch_size: examples at a time; what suits the device if not given.
 
     Raises:
-        LookaheadError: nothing to measure on.
+        LookaheadError: nothing to measure on, or a task that the objective was not made for.
     """
 
     def outputs(prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor) -> Outputs:
@@ -66,7 +66,7 @@ def evaluate_each(
         batch_size: examples of each member at a time; what suits the device if not given.
 
     Raises:
-        LookaheadError: nothing to measure on.
+        LookaheadError: nothing to measure on, or a task that the objective was not made for.
     """
     rows = rows_at_once(template)
     size = min(batch_size or rows, max(1, count))
@@ -118,6 +118,7 @@ def _evaluate(
     """The measures of S members; `outputs` is `_outputs` for all of them, with a leading dimension S."""
     if count < 1:
         raise LookaheadError(f"cannot measure on {count} examples: at least 1")
+    objective.check(tasks[0])
     device = device_of(objective)
     sums: dict[str, Tensor] = {}
     counts: dict[str, Tensor] = {}

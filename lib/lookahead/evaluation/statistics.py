@@ -30,12 +30,30 @@ class Interval:
         return self.low <= share <= self.high
 
 
-def proportion(share: float, n: int, z: float = Z95) -> Interval:
+def trials(examples: int, different: float) -> float:
+    """How many independent trials so many test examples are worth, drawn from only so many different ones.
+
+    A trained network is right or wrong about a graph nearly whatever the order of its edges: the intraclass
+    correlation on G(2, 3) is 0.7 to 0.9. So the same graph again is no new trial, and the graphs of the test split are
+    themselves a draw from all that the network might be asked. Both chances together are the design effect of clusters
+    that are right or wrong as a whole (Kish, 1965), 1 + (examples - 1) / different.
+
+        trials(4096, 3024) = 1740        G(2, 3) with 10 labels
+        trials(4096, 60_480) = 3836      G(2, 4)
+
+    Args:
+        examples: at least 1.
+        different: see `Task.test_size`.
+    """
+    return examples / (1 + (examples - 1) / different)
+
+
+def proportion(share: float, n: float, z: float = Z95) -> Interval:
     """The interval of a share seen in n independent trials (Wilson, 1927).
 
     Args:
         share: successes / n.
-        n: trials, at least 1.
+        n: trials, at least 1; of a network on test examples `trials` says how many they are worth.
         z: normal quantile; the default gives 95 %.
 
     Raises:
@@ -47,6 +65,23 @@ def proportion(share: float, n: int, z: float = Z95) -> Interval:
     reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     low, high = min(share, middle - reach), max(share, middle + reach)  # rounding must not shut out a share of 0 or 1
     return Interval(share, max(0.0, low), min(1.0, high))
+
+
+def fisher(successes: int, n: int, others: int, m: int) -> float:
+    """The p of Fisher's exact test (1922), two-sided: how likely counts as far apart are if both have one share.
+
+    Args:
+        successes: of n runs.
+        others: successes of m other runs.
+
+    Raises:
+        ValueError: no runs, or more successes than runs.
+    """
+    if not (0 <= successes <= n and 0 <= others <= m and n and m):
+        raise ValueError(
+            f"successes are at most the runs, of which there is one at least: {successes}/{n}, {others}/{m}"
+        )
+    return float(stats.fisher_exact([[successes, n - successes], [others, m - others]]).pvalue)
 
 
 def across_seeds(values: Sequence[float]) -> Interval:

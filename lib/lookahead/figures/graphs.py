@@ -15,12 +15,15 @@ EDGE = "#c4c4c4"
 """An edge that is not on the right arm."""
 
 
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+
+
 def token_name(task: Task, position: int) -> str:
     """What an answer token of a path is called in figures."""
-    last = task.answer_length - 1
-    if position == task.decision:
-        return "first step"
-    return "start" if position == 0 else "goal" if position == last else f"step {position}"
+    if position in (0, task.answer_length - 1):
+        return "goal" if position else "start"
+    step = position - task.decision
+    return f"{ORDINALS[step]} step" if 0 <= step < len(ORDINALS) else f"token {position + 1}"
 
 
 def draw_graph(ax: Axes, task: PathStar, prompt: Any, answer: Any | None = None) -> None:

@@ -5,13 +5,14 @@ differ in the scan: Mamba's has a rate of decay for every channel and state, Mam
 """
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookahead.errors import LookaheadError
+from lookahead.kinds import Count, Range
 from lookahead.models.ops.selective_scan import SELECTIVE_SCAN, selective_scan
 from lookahead.models.ops.ssd import SSD, ssd
 from lookahead.models.recurrent import (
@@ -20,9 +21,14 @@ from lookahead.models.recurrent import (
     Memory,
     Mixer,
     Recurrent,
-    check_range,
     inverse_softplus_of_steps,
 )
+
+State = Annotated[int, Range(least=1, most=256)]
+"""mamba-ssm's kernels go no further, and a model shall run everywhere."""
+
+Convolution = Annotated[int, Range(least=2, most=4)]
+"""What the original's convolution can compute."""
 
 
 class MambaMixer(Mixer):
@@ -38,9 +44,8 @@ class MambaMixer(Mixer):
     operation = SELECTIVE_SCAN
     vectors: ClassVar = ("A_log",)
 
-    def __init__(self, width: int, *, state: int = 16, convolution: int = 4, expand: int = 2) -> None:
+    def __init__(self, width: int, *, state: State = 16, convolution: Convolution = 4, expand: Count = 2) -> None:
         super().__init__()
-        check_sizes(state, convolution, expand)
         inner, self.rank, self.state = expand * width, math.ceil(width / 16), state
         self.in_proj = nn.Linear(width, 2 * inner, bias=False)
         self.conv1d = CausalConvolution(inner, convolution)
@@ -89,21 +94,20 @@ class Mamba2Mixer(Mixer):
         self,
         width: int,
         *,
-        state: int = 128,
-        convolution: int = 4,
-        expand: int = 2,
-        head_width: int = 64,
-        groups: int = 1,
+        state: State = 128,
+        convolution: Convolution = 4,
+        expand: Count = 2,
+        head_width: Count = 64,
+        groups: Count = 1,
     ) -> None:
         super().__init__()
-        check_sizes(state, convolution, expand)
         inner = expand * width
-        if head_width < 1 or inner % head_width:
+        if inner % head_width:
             raise LookaheadError(
                 f"{inner} inner channels ({expand} times width {width}) do not split into heads of {head_width}: "
                 "take a head_width that divides them"
             )
-        if groups < 1 or inner // head_width % groups:
+        if inner // head_width % groups:
             raise LookaheadError(
                 f"{inner // head_width} heads do not split into {groups} groups: take a number that divides them"
             )
@@ -143,15 +147,3 @@ class Mamba2(Recurrent, name="mamba2"):
         "mamba2-mini": {"layers": 12, "width": 512},
     }
     mixer = Mamba2Mixer
-
-
-def check_sizes(state: int, convolution: int, expand: int) -> None:
-    """Sizes, checked against what mamba-ssm's kernels can compute, so that a model runs everywhere.
-
-    Raises:
-        LookaheadError: sizes that cannot be.
-    """
-    check_range("state", state, 1, 256, "mamba-ssm's kernels go no further")
-    check_range("convolution", convolution, 2, 4, "that is what the original's convolution can compute")
-    if expand < 1:
-        raise LookaheadError(f"expand must be at least 1, not {expand}")

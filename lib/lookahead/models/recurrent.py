@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from lookahead.contracts import Model
 from lookahead.errors import LookaheadError
+from lookahead.kinds import Count, annotations_of
 from lookahead.models.ops.dispatch import Operation, resolve
 
 EPSILON = 1e-5
@@ -93,11 +94,11 @@ class Recurrent(Model):
     blocks: Sequence[Block]
 
     def __init__(
-        self, vocab_size: int, longest: int, *, layers: int, width: int, kernels: str = "auto", **mixer_options: Any
+        self, vocab_size: int, longest: int, *, layers: Count, width: Count, kernels: str = "auto", **mixer_options: Any
     ) -> None:
         super().__init__()
-        if min(layers, width) < 1:
-            raise LookaheadError(f"layers and width must be at least 1, not {layers} and {width}")
+        mixer_options = self.checked(layers=layers, width=width, **mixer_options)
+        layers, width = mixer_options.pop("layers"), mixer_options.pop("width")
         resolve(kernels)
         self.vocab_size, self.longest, self.width = vocab_size, longest, width
         self.kernels = kernels
@@ -118,6 +119,11 @@ class Recurrent(Model):
         own = {name: default for name, default in super().options().items() if name != "mixer_options"}
         mixer = inspect.signature(cls.mixer).parameters.values()
         return own | {p.name: p.default for p in mixer if p.kind is p.KEYWORD_ONLY}
+
+    @classmethod
+    def kinds(cls) -> dict[str, Any]:
+        """Of layers and width, and of the options of the mixer."""
+        return annotations_of(cls.mixer) | super().kinds()
 
     def forward(
         self,
@@ -233,13 +239,3 @@ def inverse_softplus_of_steps(count: int, smallest: float = 1e-3, largest: float
     """A bias for each of `count` step sizes, so that they start spread evenly in their logarithm."""
     dt = torch.exp(torch.rand(count) * (math.log(largest) - math.log(smallest)) + math.log(smallest))
     return dt + torch.log(-torch.expm1(-dt))
-
-
-def check_range(name: str, value: int, least: int, most: int, why: str) -> None:
-    """A size, checked.
-
-    Raises:
-        LookaheadError: it lies outside of what can be computed.
-    """
-    if not least <= value <= most:
-        raise LookaheadError(f"{name} must lie between {least} and {most}, not {value}: {why}")

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from lookahead.contracts import Model
 from lookahead.errors import LookaheadError
+from lookahead.kinds import Count
 
 INITIAL_DEVIATION = 0.4
 """Of a weight, times sqrt(width)."""
@@ -160,19 +161,16 @@ class Transformer(Model, name="transformer"):
         vocab_size: int,
         longest: int,
         *,
-        layers: int,
-        width: int,
-        heads: int,
+        layers: Count,
+        width: Count,
+        heads: Count,
         implementation: Literal["sdpa", "plain"] = "sdpa",
     ) -> None:
         super().__init__()
-        if min(layers, width, heads) < 1:
-            raise LookaheadError(f"layers, width and heads must be at least 1, not {layers}, {width} and {heads}")
+        sizes = self.checked(layers=layers, width=width, heads=heads, implementation=implementation)
+        layers, width, heads, implementation = sizes.values()
         if width % heads:
             raise LookaheadError(f"width {width} does not split into {heads} heads: take a multiple of {heads}")
-        if implementation not in self.implementations:
-            known = ", ".join(self.implementations)
-            raise LookaheadError(f"unknown attention implementation {implementation!r}; known: {known}")
         self.vocab_size, self.longest, self.width, self.heads = (vocab_size, longest, width, heads)
         self.implementation = implementation
         self.token_embedding = nn.Embedding(vocab_size, width)

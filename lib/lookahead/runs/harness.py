@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from lookahead.contracts import Objective, Split, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.measures import Measures, evaluate, evaluate_each
 from lookahead.files import note, sweep
+from lookahead.kinds import Count, fit
 from lookahead.machine import manifest, numbered, resolve_device
 from lookahead.runs import examples
-from lookahead.runs.result import Result, load_weights, open_run_folder, read_result, run_folder, write_result
+from lookahead.runs.result import Result, load_weights, locked_to_write, read_result, run_folder, write_result
 from lookahead.runs.run import Run
 from lookahead.runs.staleness import Replay, is_current, replay, stamp
 from lookahead.stack import load_member
@@ -53,6 +55,9 @@ def run(
 
         lookahead.run(task=PathStar(2, 4, 10), objective="reversed", steps=1000, seed=1)
 
+    A run draws its examples itself, by its seed. A task that was read from a file stands for its kind and sizes: the
+    examples of the file are not trained on.
+
     Args:
         config: a run; or its fields by keyword.
         device: "auto" (the GPU where there is one), "cpu", "cuda".
@@ -65,6 +70,7 @@ def run(
 
     Raises:
         LookaheadError: bad configuration, or a stored file that is corrupt or another run's.
+        Busy: another process is still doing it at the deadline.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; the same call goes on from there.
     """
     if config is None:
@@ -108,23 +114,27 @@ def run_all(
         configs: the runs.
         probe: as in `run`; of several runs it measures one after the other, on the CPU.
         checkpoint_every: in steps; if None once a minute.
-        wait: for runs that another process is doing.
+        wait: for runs that another process is doing, until the deadline.
 
     Returns:
         for each run its result, or the LookaheadError that ended it: `Busy` where another process is doing it.
 
     Raises:
-        LookaheadError: runs that cannot be trained as one.
+        LookaheadError: runs that cannot be trained as one, or an argument of another kind.
         Interrupted, OutOfTime: as `run`; what has finished by then is stored.
     """
+    checkpoint_every = fit("checkpoint_every", checkpoint_every, Count | None)
+    resume, deadline = fit("resume", resume, Resume), fit("deadline", deadline, float | None)
     where, outcomes = resolve_device(device), dict[str, Any]()
     check_alike(configs)
     with contextlib.ExitStack() as locks:
         to_do: list[Run] = []
         for config in {config.id: config for config in configs}.values():
             try:
-                locks.enter_context(FileLock(open_run_folder(config.id) / ".lock", timeout=-1 if wait else 0))
                 outcomes[config.id] = None if again else _stored(config)
+                if outcomes[config.id] is None:
+                    locks.enter_context(locked_to_write(run_folder(config.id) / ".lock", _patience(wait, deadline)))
+                    outcomes[config.id] = None if again else _stored(config)  # another process may have done it
                 if outcomes[config.id] is None:
                     to_do.append(config)
             except Timeout:
@@ -208,6 +218,11 @@ def _label(configs: Sequence[Run]) -> str:
         return ""
     name = configs[0].objective["name"].replace("_", " ")  # type: ignore[index]
     return name if configs[1:] else f"{name} seed {configs[0].seed}"
+
+
+def _patience(wait: bool, deadline: float | None) -> float:
+    """Seconds to wait for a lock; negative: as long as it takes."""
+    return 0 if not wait else -1 if deadline is None else max(0, deadline - time.monotonic())
 
 
 def _stored(config: Run) -> Result | None:

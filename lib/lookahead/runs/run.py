@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +15,9 @@ import torch
 import lookahead.models
 import lookahead.objectives
 import lookahead.tasks  # noqa: F401 (the three register what they hold)
-from lookahead.contracts import RESERVED_TOKENS, Model, Objective, Task, whole_number
-from lookahead.errors import LookaheadError
+from lookahead.contracts import RESERVED_TOKENS, Model, Objective, Task
+from lookahead.errors import LookaheadError, shown
+from lookahead.kinds import Seed
 from lookahead.registry import REQUIRED, Named
 from lookahead.training.settings import Settings
 
@@ -28,8 +29,8 @@ class Run(Settings):
     """What determines the weights: task, model, objective, the settings of the training, the seed.
 
     `task`, `model` and `objective` are given by name, as a mapping with a name and options, or (the task)
-    as an object (whose own seed does not count: the run's does); task and model also by the name of a preset. Where and
-    how it ran is not in here.
+    as an object; task and model also by the name of a preset. Of a task that is an object neither its own seed counts
+    (the run's does) nor a file that it was read from. Where and how it ran is not in here.
 
         Run(task=PathStar(2, 4, 10), model="tiny", objective="reversed", steps=1000, seed=1)
 
@@ -40,7 +41,7 @@ class Run(Settings):
     task: Mapping[str, Any] | Task | str
     model: Mapping[str, Any] | str = "tiny"
     objective: Mapping[str, Any] | str = "teacher_forcing"
-    seed: int = 0
+    seed: Seed = 0
     start_from: str | None = None
     """The id of a run whose final weights it starts from."""
     id: str = field(init=False, repr=False, compare=False)
@@ -48,10 +49,14 @@ class Run(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "seed", whole_number("seed", self.seed))
+        if self.start_from is not None and not re.fullmatch("[0-9a-f]{12}", self.start_from):
+            raise LookaheadError(f"start_from is the id of a run, such as 9bcb11b61904; not {shown(self.start_from)}")
         for kind, base in KINDS.items():
             object.__setattr__(self, kind, _spec(base, getattr(self, kind)))
-        text = json.dumps(self.config, sort_keys=True, separators=(",", ":"))
+        try:
+            text = json.dumps(self.config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise LookaheadError(f"a run is made of finite numbers, text, true, false and None ({error})") from error
         object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:12])
         self.build_task()
 
@@ -76,7 +81,7 @@ class Run(Settings):
             LookaheadError: an unknown key; the message lists the known ones.
         """
         known = [item.name for item in dataclasses.fields(cls) if item.init]
-        if unknown := [key for key in config if key not in known]:
+        if unknown := [str(key) for key in config if key not in known]:
             raise LookaheadError(f"unknown in a run: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
         if "task" not in config:
             raise LookaheadError("a run needs a task")
@@ -94,7 +99,7 @@ class Run(Settings):
         except ValueError as error:
             raise LookaheadError(f"no JSON: {error}") from error
         if not isinstance(config, dict):
-            raise LookaheadError(f"a run is a JSON object, not {text!r}")
+            raise LookaheadError(f"a run is a JSON object, not {shown(text)}")
         return cls.of(config)
 
     def build_task(self) -> Task:
@@ -125,10 +130,8 @@ class Run(Settings):
 
 
 def _number(value: Any) -> Any:
-    """2.0 and 2 are one number, and so is numpy's 2."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else float(value)
-    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
+    """2.0 and 2 are one number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _spec(base: type[Named], given: Any) -> dict[str, Any]:
@@ -140,14 +143,16 @@ def _spec(base: type[Named], given: Any) -> dict[str, Any]:
     if isinstance(given, str):
         given = find_preset(base, given)
     if not isinstance(given, Mapping) or "name" not in given:
-        raise LookaheadError(f"a {kind} is given by its name or as a mapping with a name, not {given!r}")
+        article = "an" if kind == "objective" else "a"
+        raise LookaheadError(f"{article} {kind} is given by its name or as a mapping with a name, not {shown(given)}")
     found = base.named(given["name"])
     allowed = found.options()
-    if unknown := [key for key in given if key != "name" and key not in allowed]:
+    if unknown := [str(key) for key in given if key != "name" and key not in allowed]:
         raise LookaheadError(
             f"unknown option of {kind} {found.name!r}: {', '.join(unknown)}; known: {', '.join(allowed) or 'none'}"
         )
-    spec = {"name": found.name, **allowed, **{k: _number(v) for k, v in given.items()}}
+    options = found.checked(**{key: value for key, value in given.items() if key != "name"})
+    spec = {"name": found.name, **allowed, **{key: _number(value) for key, value in options.items()}}
     if missing := [key for key, value in spec.items() if value is REQUIRED]:
         raise LookaheadError(f"{kind} {found.name!r} needs {', '.join(missing)}")
     return spec

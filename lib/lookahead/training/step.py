@@ -7,6 +7,7 @@ for a number, so that it runs as it is written, compiled, or captured in a CUDA 
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from math import gcd
@@ -158,15 +159,28 @@ def resolve_engine(engine: Engine, device: torch.device) -> Literal["eager", "co
     """The engine that is meant.
 
     Raises:
-        LookaheadError: no such engine, or CUDA graphs without CUDA.
+        LookaheadError: no such engine, CUDA graphs without CUDA, or no compiler that works.
     """
     if engine == "auto":
-        return "captured" if device.type == "cuda" else "eager"
+        engine = "captured" if device.type == "cuda" else "eager"
     if engine not in ("eager", "compiled", "captured"):
         raise LookaheadError(f"unknown engine {engine!r}; known: auto, eager, compiled, captured")
     if engine == "captured" and device.type != "cuda":
         raise LookaheadError(f"a {device.type} has no CUDA graphs: take engine 'compiled' or 'eager'")
+    if engine != "eager" and (why := why_not_compiled(device.type)):
+        compiler = "gcc or clang, or what CC names" if device.type == "cuda" else "g++, or what CXX names"
+        raise LookaheadError(f"engine {engine!r} needs a compiler ({compiler}): install it, or take 'eager' ({why})")
     return engine
+
+
+@functools.cache
+def why_not_compiled(device: str) -> str | None:
+    """What stops torch from compiling anything for a device; None if nothing does."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
+    except Exception as error:  # torch has many, from its own and from the compiler's
+        return str(error).strip().partition("\n")[0]
+    return None
 
 
 def training_indices(step: int, batch_size: int, examples: int | None, seed: int | list[int]) -> Tensor:

@@ -21,4 +21,11 @@ EXPERIMENTS = (
         cells=[{"task": path_star(2, 4), "objective": "reversed"}],
         fields={**SHORT, "learning_rate": 1e-3, "steps": 1200},
     ),
+    Experiment(
+        name="wrong-arm",
+        question="Put on a wrong arm of six inner nodes: does a network follow it, and does it finish it?",
+        cells=[{"task": path_star(2, 8, num_nodes=15), "objective": "teacher_forcing"}],
+        fields={**SHORT, "learning_rate": 1e-3},
+        seeds={"census": 5},
+    ),
 )

@@ -17,18 +17,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split, Task, whole_number
+from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split, Task
 from lookahead.errors import LookaheadError
-from lookahead.files import write_text
+from lookahead.files import replacing
+from lookahead.kinds import Seed, settle
 from lookahead.random import Key, distinct, integers, mix, words
 from lookahead.tasks.path_star import text
-from lookahead.tasks.path_star.text import ANSWER_MARK, EDGE_MARK, MARKS, QUESTION_MARK
+from lookahead.tasks.path_star.text import ANSWER_MARK, EDGE_MARK, LARGEST_NUM_NODES, MARKS, QUESTION_MARK
 
 SMALLEST_TEST_SET = 100
 """Distinct test graphs below which a task is refused: no accuracy could be told from another."""
-
-LARGEST_NUM_NODES = 2**14
-"""Labels are sampled as 16-bit integers."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,8 @@ class PathStar(Task, name="path_star"):
 
     Args:
         question_first: start and goal stand before the edges, `4,2/7,2|4,7|4,9|9,1=`; the graphs are the same.
+        any_size: a graph too small to hold anything out from is one as well; it can be read and written, not sampled,
+            and no run takes it. False whatever is given where the graph is large enough.
 
     Raises:
         LookaheadError: the graph cannot be, or is too small to hold anything out from.
@@ -57,35 +57,45 @@ class PathStar(Task, name="path_star"):
     }
     """Graphs of the paper with labels from 50."""
 
+    supplied: ClassVar[frozenset[str]] = Task.supplied | {"any_size"}
+
     degree: int
     path_length: int
     num_nodes: int
-    seed: int = 0
+    seed: Seed = 0
     question_first: bool = False
+    any_size: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("degree", "path_length", "num_nodes", "seed"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
-        if not isinstance(self.question_first, bool):
-            raise LookaheadError(f"question_first is true or false, not {self.question_first!r}")
+        settle(self)
         d, n = self.degree, self.num_nodes
         if d < 2:
             raise LookaheadError(f"degree must be at least 2, not {d}: with one arm there is nothing to choose")
-        if self.path_length < 3:
-            raise LookaheadError(
-                f"path_length must be at least 3, not {self.path_length}: it counts the start and the goal, "
-                "and with 2 the answer stands in the prompt"
-            )
+        if self.path_length < 2:
+            raise LookaheadError(f"path_length must be at least 2, not {self.path_length}: it counts start and goal")
         needed = self.labels_needed(d, self.path_length)
         if n < needed:
             raise LookaheadError(f"{self.title} has {needed} nodes, so num_nodes must be at least {needed}, not {n}")
         if n > LARGEST_NUM_NODES:
             raise LookaheadError(f"num_nodes must be at most {LARGEST_NUM_NODES}, not {n}")
-        if self.test_graphs() < SMALLEST_TEST_SET:
-            raise LookaheadError(
-                f"{self.title} with {n} labels has only {self.test_graphs()} graphs to test on, fewer than "
+        too_small = self._too_small()
+        if too_small and not self.any_size:
+            raise LookaheadError(too_small)
+        object.__setattr__(self, "any_size", bool(too_small))
+
+    def _too_small(self) -> str:
+        """Why nothing can be held out from the graphs; nothing where something can."""
+        if self.path_length < 3:
+            return (
+                f"path_length must be at least 3, not {self.path_length}: it counts the start and the goal, "
+                "and with 2 the answer stands in the prompt"
+            )
+        if (graphs := self.test_graphs()) < SMALLEST_TEST_SET:
+            return (
+                f"{self.title} with {self.num_nodes} labels has only {graphs} graphs to test on, fewer than "
                 f"{SMALLEST_TEST_SET}: take a larger num_nodes"
             )
+        return ""
 
     @staticmethod
     def labels_needed(degree: int, path_length: int) -> int:
@@ -155,11 +165,15 @@ class PathStar(Task, name="path_star"):
             count //= arms  # arms that do not end in the goal have no order
         return count * self.held_classes
 
+    @property
+    def test_size(self) -> float:
+        return self.test_graphs()
+
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Examples `indices` [B] (0 ... 2^32 - 1) of a split: prompts [B, P], answers [B, A], int64.
 
         Raises:
-            LookaheadError: no such split.
+            LookaheadError: no such split, or a graph too small to hold anything out from.
         """
         return self._examples(split, self.draws(split, indices))
 
@@ -184,6 +198,8 @@ class PathStar(Task, name="path_star"):
 
     def _bounds(self, split: Split) -> list[int]:
         """The bound of each of `draws`."""
+        if self.any_size:
+            raise LookaheadError(f"a task that is only read: {self._too_small()}")
         n, edges = self.num_nodes, self.num_edges
         return [self.classes(split)[1]] + [n - 1 - k for k in range(edges)] + [edges - k for k in range(edges)]
 
@@ -198,16 +214,26 @@ class PathStar(Task, name="path_star"):
         nodes = ((shape + start) % n).unflatten(0, (d, -1))  # [d, l - 1, B]; the first arm is the goal's
         sources = torch.cat([start.expand(d, 1, -1), nodes[:, :-1]], dim=1).flatten(0, 1)
         order = order.long()
-        prompts = start.new_empty(self.prompt_length, start.shape[0])
-        listed = prompts[self.edges_at : self.edges_at + 3 * edges]
-        listed[::3] = sources.gather(0, order)
-        listed[1::3] = nodes.flatten(0, 1).gather(0, order)
+        answers = torch.cat([start[None], nodes[0]])
+        prompts = self.prompt_tokens(sources.gather(0, order), nodes.flatten(0, 1).gather(0, order), answers)
+        return prompts.T.contiguous(), answers.T.contiguous()
+
+    def prompt_tokens(self, sources: Tensor, targets: Tensor, answers: Tensor) -> Tensor:
+        """The prompts [P, B] whose edges leave and enter these nodes, in this order, each [d (l - 1), B].
+
+        Args:
+            answers: [A, B]; start and goal are asked for.
+        """
+        n = self.num_nodes
+        prompts = answers.new_empty(self.prompt_length, answers.shape[1])
+        listed = prompts[self.edges_at : self.edges_at + 3 * self.num_edges]
+        listed[::3] = sources
+        listed[1::3] = targets
         listed[2::3].fill_(n + EDGE_MARK)
-        prompts[self.question_at], prompts[self.question_at + 1] = start, nodes[0, -1]
+        prompts[self.question_at], prompts[self.question_at + 1] = answers[0], answers[-1]
         prompts[max(self.edges_at, self.question_at) - 1].fill_(n + QUESTION_MARK)
         prompts[-1].fill_(n + ANSWER_MARK)
-        answers = torch.cat([start[None], nodes[0]])
-        return prompts.T.contiguous(), answers.T.contiguous()
+        return prompts
 
     def correct(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:
         """Whether the whole path is right, [B]."""
@@ -275,31 +301,40 @@ class PathStar(Task, name="path_star"):
 
     def text(self, tokens: Tensor) -> list[str]:
         """Rows of tokens [B, T] in the published format: commas between labels, none around marks."""
-        return text.lines(self, tokens)
+        return list(text.lines(self, tokens))
 
     def write(self, path: str | Path, prompts: Tensor, answers: Tensor) -> None:
-        """Writes examples to a text file in the published format, one a line; whole or not at all."""
-        lines = self.text(torch.cat([prompts, answers], dim=1))
-        write_text(path, "\n".join(lines) + "\n")
+        """Writes examples to a text file in the published format, one a line; whole or not at all.
+
+        Raises:
+            LookaheadError: no examples, what is no example of this task, or the file cannot be written.
+        """
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in text.checked_lines(self, prompts, answers))
 
     @classmethod
     def read(cls, path: str | Path, num_nodes: int | None = None) -> tuple[PathStar, Tensor, Tensor]:
         """Reads a file in the published format.
 
-        Degree, path length and whether the question comes first are read off the first line.
+        Degree, path length and whether the question comes first are read off the first line. Blanks at the ends of
+        lines, blank lines at the end of the file and a byte-order mark are passed over.
+
+        A run of the task that comes back draws graphs of its own, as every run does: it is not trained on the file.
 
         Args:
-            num_nodes: labels that the graphs were drawn from; one more than the largest if not given.
+            num_nodes: labels that the graphs were drawn from. One more than the largest if not given, with a warning:
+                a model that was made for another number takes labels for marks, and is wrong without a word.
 
         Returns:
-            the task, prompts [B, P], answers [B, A].
+            the task, prompts [B, P], answers [B, A]. A task whose graphs are too small to hold anything out from can
+            be read, but neither sampled nor trained on.
 
         Raises:
             LookaheadError: a malformed line; the message names file, line and fault.
         """
         try:
             with Path(path).open(encoding="utf-8") as file:
-                return cls.parse(file, num_nodes, str(path))
+                return text.parse(cls, file, num_nodes, str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise LookaheadError(f"{path} cannot be read as text ({error})") from error
 

@@ -1,0 +1,22 @@
+"""Numbers quoted from papers."""
+
+import json
+
+import pytest
+
+from lookahead.chapter import published
+from lookahead.errors import LookaheadError
+
+
+@pytest.mark.parametrize("exhibit", json.loads(published.PUBLISHED.read_text(encoding="utf-8")))
+def test_a_table_is_shown_with_its_source(exhibit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr(published, "display", shown.append)
+    published.table(exhibit)
+    (table,) = shown
+    assert "Source: Bachmann and Nagarajan (2024)" in table.data
+
+
+def test_an_unknown_table_is_refused() -> None:
+    with pytest.raises(LookaheadError, match="no published table 'wrong'; there are wrong-arm, main"):
+        published.table("wrong")
