@@ -219,7 +219,7 @@ def test_a_name_that_is_no_name_is_refused(name: Any) -> None:
         ({"seeds": 3}, "seeds is a mapping, not 3"),
         ({"seeds": {"cenus": 3}}, "unknown profile 'cenus'; known: quick, census, paper"),
         ({"seeds": {"census": "3"}}, "seeds must be a whole number, not '3'"),
-        ({"seeds": {"census": 0}}, "seeds is 1 or more, not 0"),
+        ({"seeds": {"census": 0}}, "seeds must be at least 1, not 0"),
         ({"cells": [{"seeds": 1.5}]}, "seeds must be a whole number, not 1.5"),
         ({"overrides": {"papr": {}}}, "unknown profile 'papr'"),
         ({"overrides": {"paper": {"cels": []}}}, "an override is a mapping of some of question, cells, fields, "),

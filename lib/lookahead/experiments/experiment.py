@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lookahead.contracts import Task, whole_number
+from lookahead.contracts import Task
 from lookahead.errors import LookaheadError
 from lookahead.experiments.fields import labels, matches
 from lookahead.experiments.profiles import Profile, find_profile
+from lookahead.kinds import Count, fit
 from lookahead.runs.harness import Probe
 from lookahead.runs.run import Run, find_preset
 
@@ -70,8 +71,7 @@ class Experiment:
         for profile in (*self.seeds, *self.overrides):
             find_profile(profile)
         for count in (*self.seeds.values(), *(cell["seeds"] for cell in self.cells if "seeds" in cell)):
-            if whole_number("seeds", count) < 1:
-                raise LookaheadError(f"seeds is 1 or more, not {count!r}")
+            fit("seeds", count, Count)
         known = ("question", "cells", "fields", "probe", "seeds")
         for others in self.overrides.values():
             if not isinstance(others, Mapping) or set(others) - set(known):
