@@ -730,6 +730,20 @@ def test_a_stale_result_is_shown_as_stale_and_made_again(
     monkeypatch.undo()
 
 
+def test_a_look_that_takes_long_says_what_it_does(
+    grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the code has changed, the first steps of every result are replayed, once."""
+    monkeypatch.setattr(grid_module, "wants_bar", lambda: True)
+    grid_state(grid, "quick")
+    assert capsys.readouterr().err == ""
+    look = grid_module.look
+    monkeypatch.setattr(grid_module, "look", lambda *given: time.sleep(0.15) or look(*given))
+    monkeypatch.setattr(grid_module, "SILENCE", 0.1)
+    grid_state(grid, "quick")
+    assert "comparing with today's code" in capsys.readouterr().err
+
+
 def test_the_time_left_is_that_of_the_cells_own_runs(grid: Experiment, store: Path) -> None:
     run_experiment(grid, "quick", device="cpu", only=["seed=0"])
     fast, slow, *missing = grid_state(grid, "quick")

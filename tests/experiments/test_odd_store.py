@@ -186,6 +186,21 @@ def test_a_result_with_another_key_in_its_manifest_is_named(key: str, full: Path
         Result.from_dict(data, "one")
 
 
+def test_a_failure_that_cannot_be_recorded_is_told(
+    full: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed_path("one-quick").unlink()
+    (run_folder(RUN.id) / "result.json").unlink()
+    (run_folder(RUN.id) / "failure.json").mkdir()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a device-side error")
+
+    monkeypatch.setattr(harness, "train", fail)
+    assert cli.main(["run", "one"]) == 1
+    assert "seed 0: failed: a device-side error (" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("content", WRONG_RESULTS, ids=range(len(WRONG_RESULTS)))
 def test_an_odd_record_of_a_failure_is_none(content: Any, full: Path, trainings: list[str]) -> None:
     packed_path("one-quick").unlink()

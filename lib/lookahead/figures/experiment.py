@@ -38,7 +38,7 @@ def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds]) -> No
         panel(ax, label, seeds)
     for ax in axes.flat[len(cells) :]:
         ax.axis("off")
-    fig.suptitle(question, x=0.01, ha="left", fontsize=11)
+    fig.suptitle(question, x=0.01, ha="left", fontsize=11, parse_math=False)
     fig.supxlabel(repr(fig), x=0.995, ha="right", fontsize=9, color=figures.FAINT, parse_math=False)
     with replacing(path) as temporary:
         fig.savefig(temporary, format=form, dpi=200, facecolor="white")
@@ -52,5 +52,5 @@ def panel(ax: Axes, label: str, seeds: Seeds) -> None:
     figures.curves(seeds, seeds.judged_by, color=color, ax=ax)
     figures.accuracy_axis(ax)
     figures.chance(ax, seeds[0].run.build_task().chance_accuracy)
-    ax.set_title(f"{figures.named(label)}\n{seeds.won} of {len(seeds)} succeed", fontsize=9)
+    ax.set_title(f"{figures.named(label)}\n{seeds.won} of {len(seeds)} succeed", fontsize=9, parse_math=False)
     ax.set(xlabel="training step", ylabel=figures.named(seeds.judged_by))
