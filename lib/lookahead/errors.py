@@ -11,3 +11,7 @@ class CannotContinue(LookaheadError):
 
 class NoRoom(LookaheadError):
     """The disk is full."""
+
+
+class Corrupt(LookaheadError):
+    """A file holds something else than what was written."""

@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lookahead.contracts import Model, Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.statistics import Z95, Interval, TimeToSuccess, proportion, time_to_success
 from lookahead.files import make_folder, write_text
+from lookahead.machine import arithmetic
 from lookahead.runs import staleness
 from lookahead.runs.run import Run
-from lookahead.training.checkpoints import load, load_state, save, state_tensors
+from lookahead.runs.sealed import SEAL, check_seal, sealed, with_nan
+from lookahead.training.checkpoints import load, load_state, metadata, save, state_tensors
 
 STORE = "LOOKAHEAD_RESULTS"
 """Environment variable: where the results lie."""
@@ -90,11 +93,24 @@ class Result:
     def current(self) -> bool:
         """Whether today's code would give it (see `lookahead.runs.staleness`). What a replay has told is remembered."""
         today = staleness.stamp(self.run)
+        if not self._start_stands():
+            return False
         if self.stamp == today:
             return True
-        told = json.dumps([self.run.id, self.stamp, self.replay, today])
+        told = json.dumps([self.run.id, self.stamp, self.replay, today, arithmetic(torch.device("cpu"))])
         key = hashlib.sha256(told.encode()).hexdigest()[:24]
         return verdict(key, lambda: staleness.is_current(self.run, self.stamp, self.replay))
+
+    def _start_stands(self) -> bool:
+        """Whether the run that it starts from is what it was, as far as that lies here: its weights, and its code."""
+        if self.run.start_from is None:
+            return True
+        if weights_checksum(self.run.start_from) not in (None, self.manifest.get("started_from")):
+            return False
+        with contextlib.suppress(LookaheadError):
+            start = read_result_of(self.run.start_from)
+            return start is None or start.current
+        return True
 
     def interval(self, name: str, position: int | None = None, z: float = Z95) -> Interval:
         """A share among the final measures with its binomial interval, at one position where it has several.
@@ -129,12 +145,21 @@ class Result:
             LookaheadError: no result, or the configuration is not the one its id says.
         """
         names = [item.name for item in dataclasses.fields(cls)]
-        if not isinstance(data, Mapping) or set(data) - OLD_KEYS != {*names, "id"}:
+        if not isinstance(data, Mapping) or set(data) - OLD_KEYS - {SEAL} != {*names, "id"}:
             raise LookaheadError(f"{origin}: not a result")
+        check_seal(data, origin)
         run = Run.of(data["run"])
         if run.id != data["id"]:
             raise LookaheadError(f"{origin}: says it is run {data['id']}, but its configuration is that of {run.id}")
-        return cls(**{name: data[name] for name in names if name != "run"}, run=run)
+        numbers = {
+            "measures": with_nan(data["measures"]),
+            "curve": [
+                {name: value if name == "training_loss" else with_nan(value) for name, value in row.items()}
+                for row in data["curve"]
+            ],
+            "replay": with_nan(data["replay"]) if isinstance(data["replay"], list) else data["replay"],
+        }
+        return cls(**{name: data[name] for name in names if name != "run"} | numbers, run=run)
 
 
 def steps_to_success(results: Sequence[Result]) -> TimeToSuccess:
@@ -191,8 +216,8 @@ def open_run_folder(run_id: str) -> Path:
 def write_result(result: Result, objective: Objective) -> None:
     """Weights, then the result: where there is a result, it is whole."""
     folder = run_folder(result.run.id)
-    save(folder / "weights.safetensors", state_tensors(objective), {"run": result.run.id})
-    write_text(folder / "result.json", json.dumps(result.to_dict()))
+    save(_weights_path(result.run.id), state_tensors(objective), {"run": result.run.id})
+    write_text(folder / "result.json", json.dumps(sealed(result.to_dict())))
 
 
 def read_result(run: Run) -> Result | None:
@@ -201,7 +226,12 @@ def read_result(run: Run) -> Result | None:
     Raises:
         LookaheadError: the file is corrupt or another configuration's.
     """
-    path = run_folder(run.id) / "result.json"
+    return read_result_of(run.id)
+
+
+def read_result_of(run_id: str) -> Result | None:
+    """As `read_result`, of a run of which the id alone is known."""
+    path = run_folder(run_id) / "result.json"
     if not path.exists():
         return None
     try:
@@ -209,8 +239,8 @@ def read_result(run: Run) -> Result | None:
     except ValueError as error:
         raise LookaheadError(f"{path} is corrupt ({error}): remove it to run again") from error
     result = Result.from_dict(data, str(path))
-    if result.run.id != run.id:
-        raise LookaheadError(f"{path} is the result of run {result.run.id}, not of {run.id}")
+    if result.run.id != run_id:
+        raise LookaheadError(f"{path} is the result of run {result.run.id}, not of {run_id}")
     return result
 
 
@@ -225,21 +255,46 @@ def trained(run: Run) -> tuple[Task, Objective]:
     return task, objective
 
 
-def load_weights(model: Model, run_id: str) -> None:
+def load_weights(model: Model, run_id: str) -> str:
     """Gives a model the final weights of another run's model; the objectives may differ.
+
+    Returns:
+        their checksum, as `weights_checksum` tells it.
 
     Raises:
         LookaheadError: no weights, or of another shape.
     """
-    prefix = "model."
+    prefix, checksum = "model.", weights_checksum(run_id)
     load_state(model, {k[len(prefix) :]: v for k, v in _weights(run_id).items() if k.startswith(prefix)})
+    return checksum or ""
+
+
+def weights_checksum(run_id: str) -> str | None:
+    """What tells the final weights of a run from others, if they are here."""
+    return metadata(_weights_path(run_id)).get("sha256")
+
+
+def has_weights(run_id: str) -> bool:
+    """Whether the final weights of a run are here, and whole."""
+    try:
+        _weights(run_id)
+    except LookaheadError:
+        return False
+    return True
+
+
+def _weights_path(run_id: str) -> Path:
+    return run_folder(run_id) / "weights.safetensors"
 
 
 def _weights(run_id: str) -> dict[str, Tensor]:
-    path = run_folder(run_id) / "weights.safetensors"
+    path, remedy = _weights_path(run_id), "do that run first; lookahead.run makes weights that were lost"
     if not path.exists():
-        raise LookaheadError(f"no weights of run {run_id} in {store_folder()}: do that run first")
-    tensors, record = load(path)
+        raise LookaheadError(f"no weights of run {run_id} in {store_folder()}: {remedy}")
+    try:
+        tensors, record = load(path)
+    except LookaheadError as error:
+        raise LookaheadError(f"{error}: {remedy}") from error
     if record["run"] != run_id:
-        raise LookaheadError(f"these weights belong to run {record['run']}, not to {run_id}")
+        raise LookaheadError(f"{path} holds the weights of run {record['run']}, not of {run_id}: {remedy}")
     return tensors
