@@ -13,6 +13,7 @@ import torch
 
 from lookahead.contracts import Objective, Task
 from lookahead.runs import examples, harness
+from lookahead.runs import result as results
 from lookahead.runs.run import Run
 from lookahead.training import Member
 
@@ -24,9 +25,11 @@ MODEL = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty store of results for one test, silence, and few test examples."""
+    """An empty store of results for one test, nothing beside it, silence, and few test examples."""
     folder = tmp_path / "store"
     monkeypatch.setenv("LOOKAHEAD_RESULTS", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(results, "committed_folder", lambda: None)
     monkeypatch.setenv("LOOKAHEAD_PROGRESS", "")
     monkeypatch.setattr(examples, "TEST_EXAMPLES", 128)
     return folder

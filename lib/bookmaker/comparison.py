@@ -9,7 +9,7 @@ from pathlib import Path
 from bookmaker.execution import digest, environment, found_runs, inputs, live_seconds, say
 from bookmaker.notebooks import listed
 from lookahead.errors import LookaheadError
-from lookahead.files import write_text
+from lookahead.files import read_cache, write_text
 
 LIVE_BUDGET = 15 * 60.0
 """Core-seconds that the live cells of all chapters together may take."""
@@ -27,7 +27,7 @@ def compare(root: Path, jobs: int = 2, budget: float = LIVE_BUDGET) -> None:
         root / "build" / "stamps" / "compare",
     )
     state = digest(root, [*chapters, *inputs(root), rules], str(budget))
-    if stamp.is_file() and stamp.read_text() == state:
+    if read_cache(stamp) == state:
         say(f"{len(chapters)} chapters, all compared already")
         return
     journal = root / "build" / "compare.journal"

@@ -47,13 +47,17 @@ def digest(root: Path, files: Iterable[Path], *more: str) -> str:
     return sha.hexdigest()
 
 
+ROOMS = {"lib": (".py", ".json"), "results": (".parquet", ".json"), "book/data": (".json",)}
+"""Folders of what determines a chapter's outputs, with the kinds of files that count; others are stray."""
+WORKING = re.compile(r"^results/runs/|^results/[^/]*-quick\.parquet$|^lib/bookmaker/|\.egg-info/|(^|/)\.")
+"""What nobody commits, and the builder, which no chapter can import."""
+
+
 def inputs(root: Path) -> list[Path]:
-    """The files, apart from its own, that determine a chapter's outputs. (No chapter can import the builder.)"""
-    library = [file for file in (root / "lib").rglob("*") if not {".egg-info"} & {Path(p).suffix for p in file.parts}]
-    stored = [file for room in ("results", "book/data") for file in (root / room).rglob("*")]
-    places = [*library, *stored, root / "requirements.txt"]
-    aside = {"__pycache__", root / "results" / "runs", root / "lib" / "bookmaker"}
-    return [file for file in places if file.is_file() and not aside & {*file.parts, *file.parents}]
+    """The files, apart from its own, that determine a chapter's outputs."""
+    found = [file for room, kinds in ROOMS.items() for file in (root / room).rglob("*") if file.suffix in kinds]
+    kept = [file for file in found if not WORKING.search(str(file.relative_to(root)))]
+    return [file for file in (*kept, root / "requirements.txt") if file.is_file()]
 
 
 def fingerprint(root: Path, chapter: Path) -> str:

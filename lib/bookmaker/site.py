@@ -12,7 +12,7 @@ from bookmaker.execution import current, digest, executed_copy, say
 from bookmaker.notebooks import finished, listed
 from bookmaker.status import MARK, tables
 from lookahead.errors import LookaheadError
-from lookahead.files import write_text
+from lookahead.files import read_cache, write_text
 
 
 def stage(root: Path, source: Path, committed: bool) -> None:
@@ -50,7 +50,7 @@ def site(root: Path, output: Path, committed: bool = False) -> Path:
     versions = [file for file in [root / "requirements.txt"] if file.is_file()]
     state = digest(source, (file for file in source.rglob("*") if file.is_file())) + digest(root, versions)
     page = html / "index.html"
-    if page.is_file() and stamp.is_file() and stamp.read_text() == state:
+    if page.is_file() and read_cache(stamp) == state:
         return page
     for old in (html, work):
         shutil.rmtree(old, ignore_errors=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
 from bookmaker.comparison import LIVE_BUDGET
 from bookmaker.execution import digest, executed, fingerprint, inputs
 from bookmaker.notebooks import listed, read
-from lookahead.files import write_text
+from lookahead.files import read_cache, write_text
 from lookahead.machine import processor
-from lookahead.tables import markdown
+from lookahead.tables import markdown, plain
 
 MARK = "<!-- tables -->"
 """The line of book/status.md that the tables replace."""
@@ -73,14 +74,11 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
 
 def results(root: Path) -> list[str]:
     """The stored results, and whether today's code would give them."""
-    files = sorted((root / "results").glob("*.parquet"))
+    files = sorted(file for file in inputs(root) if file.suffix == ".parquet")
     if not files:
         return []
     kept, state = root / "build" / "status.json", digest(root, inputs(root))
-    rows = None
-    if kept.is_file():
-        seen = json.loads(kept.read_text(encoding="utf-8"))
-        rows = seen["rows"] if seen["state"] == state else None
+    rows = known_rows(read_cache(kept), state)
     if rows is None:
         rows = [stored_row(file) for file in files]
         write_text(kept, json.dumps({"state": state, "rows": rows}))
@@ -95,6 +93,15 @@ def results(root: Path) -> list[str]:
     return ["## Stored results", "", table, "", note, "", *(f"Measured on {place}." for place in where), ""]
 
 
+def known_rows(text: str, state: str) -> list[list[Any]] | None:
+    """The rows that were kept, if they are those of this state."""
+    try:
+        seen = json.loads(text)
+        return seen["rows"] if seen["state"] == state else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def stored_row(file: Path) -> list[Any]:
     """One file of stored results: the table's cells, then the machines."""
     from lookahead.runs.parquet import read_pack  # loads torch
@@ -105,27 +112,34 @@ def stored_row(file: Path) -> list[Any]:
     days = sorted({day(m["finished"]) for m in said})
     hours = sum(m["seconds"] for m in said) / 3600
     return [
-        f"`{file.stem}`",
+        plain(file.stem),
         str(len(found)),
         str(len({result.run.seed for result in found})),
         f"{hours:.1f}",
         f"{len(found) / hours:.0f}" if hours else "",
         days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
-        ", ".join(sorted({revision(m["commit"], m["uncommitted_changes"]) for m in said})),
+        ", ".join(sorted({revision(m.get("commit"), m.get("uncommitted_changes")) for m in said})),
         "current" if not stale else f"{stale} of {len(found)} stale",
-        sorted({f"{m['device']}, torch {m['torch']}" for m in said}),
+        sorted({plain(f"{m['device']}, torch {m['torch']}") for m in said}),
     ]
 
 
 def environment() -> list[str]:
     """What the site was built with."""
     rows = [["Python", platform.python_version()], *([name, importlib.metadata.version(name)] for name in SHOWN)]
-    return ["## Versions", "", f"This site was built on: {processor()}.", "", markdown(["package", ""], rows), ""]
+    return [
+        "## Versions",
+        "",
+        f"This site was built on: {plain(processor())}.",
+        "",
+        markdown(["package", ""], rows),
+        "",
+    ]
 
 
 def where_executed(said: dict[str, Any]) -> str:
     """The machine of an execution, in words."""
-    return f"{said['processor']}, with Python {said['python']} and torch {said['torch']}"
+    return plain(f"{said['processor']}, with Python {said['python']} and torch {said['torch']}")
 
 
 def title(notebook: Path) -> str:
@@ -136,12 +150,14 @@ def title(notebook: Path) -> str:
 
 def day(moment: str) -> str:
     """The day of an ISO time, not to be broken over two lines."""
-    return moment[:10].replace("-", "\u2011")
+    return plain(moment[:10]).replace("-", "\u2011")
 
 
-def revision(commit: str | None, changed: bool | None) -> str:
+def revision(commit: Any, changed: Any) -> str:
     """A commit in short."""
-    return "not known" if commit is None else f"`{commit[:7]}`" + (" and changes" if changed else "")
+    if not re.fullmatch("[0-9a-f]{7,}", str(commit)):
+        return "not known"
+    return f"`{commit[:7]}`" + (" and changes" if changed else "")
 
 
 def plural(count: int, noun: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from lookahead.errors import LookaheadError
+from lookahead.tables import printable
 
 UNFINISHED = 3
 """Exit status: nothing went wrong, but not everything that was asked for is there yet."""
@@ -90,14 +92,26 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns the exit status."""
     options = parser().parse_args(arguments)
-    try:
-        return options.does(options)
-    except LookaheadError as error:
-        print(f"lookahead: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("lookahead: stopped; the same call goes on from here", file=sys.stderr)
-        return 130
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: complain(message)
+        try:
+            return options.does(options)
+        except LookaheadError as error:
+            complain(error)
+            return 1
+        except KeyboardInterrupt:
+            complain("stopped; the same call goes on from here")
+            return 130
+
+
+def say(*lines: str) -> None:
+    """Prints lines; what they quote may come from anybody's file."""
+    print(*map(printable, lines), sep="\n")
+
+
+def complain(message: object) -> None:
+    """Prints a line on stderr."""
+    print(printable(f"lookahead: {message}"), file=sys.stderr)
 
 
 # What loads torch is imported by the command that needs it: not for --help.
@@ -111,14 +125,14 @@ def list_experiments(options: argparse.Namespace) -> int:
     if options.name is not None:
         one, profile = find_experiment(options.name), options.profile or "quick"
         grid = select(labelled(one, profile), options.only)
-        print(f"{one.question} ({profile} profile)")
-        print(columns(["id", "seed", "label"], [[run.id, f"seed={run.seed}", label] for label, run in grid]))
+        say(f"{one.question} ({profile} profile)")
+        say(columns(["id", "seed", "label"], [[run.id, f"seed={run.seed}", label] for label, run in grid]))
         return 0
 
     found = all_experiments()
     width = max(map(len, found))
     for one in found.values():
-        print(f"{one.name:{width}}  {one.question}")
+        say(f"{one.name:{width}}  {one.question}")
     return 0
 
 
@@ -143,7 +157,7 @@ def run(options: argparse.Namespace) -> int:
         retry=options.retry,
         packing=not options.no_pack,
         stack=options.stack,
-        log=lambda line: tqdm.write(line, file=sys.stdout),
+        log=lambda line: tqdm.write(printable(line), file=sys.stdout),
     )
     if outcome.failed:
         raise LookaheadError(f"{len(outcome.failed)} runs failed; what succeeded is stored")
@@ -152,7 +166,7 @@ def run(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     from lookahead.experiments import PROFILES, all_experiments, find_experiment
-    from lookahead.experiments.grid import grid_state
+    from lookahead.experiments.grid import grid_state, packed_anywhere
     from lookahead.experiments.report import STATUS_HEAD, status_row
     from lookahead.tables import columns
 
@@ -166,14 +180,14 @@ def status(options: argparse.Namespace) -> int:
         return 0
     chosen = all_experiments().values() if options.name is None else [find_experiment(options.name)]
     profiles = list(PROFILES) if options.profile is None else [options.profile]
-    rows, failures = [], []
+    rows, failures, packed = [], [], packed_anywhere()
     for one in chosen:
         for profile in profiles:
-            grid = grid_state(one, profile, options.only)
+            grid = grid_state(one, profile, options.only, packed)
             if options.name or any(entry.state != "missing" for entry in grid):
                 rows.append(status_row(one, profile, grid))
             failures += [f"failed: {entry.title} ({entry.run.id}): {entry.error}" for entry in grid if entry.error]
-    print(columns(STATUS_HEAD, rows), *failures, sep="\n")
+    say(columns(STATUS_HEAD, rows), *failures)
     return 0
 
 
@@ -189,16 +203,14 @@ def show(options: argparse.Namespace) -> int:
             f"nothing is stored of {one.name} at profile {options.profile}: "
             f"lookahead run {one.name} --profile {options.profile}"
         )
-    print(
-        f"{one.question} ({options.profile} profile)", "", table(grid), "", TABLE_LEGEND, summary_line(grid), sep="\n"
-    )
+    say(f"{one.question} ({options.profile} profile)", "", table(grid), "", TABLE_LEGEND, summary_line(grid))
     if options.figure is not None:
         try:
             from lookahead.figures.experiment import draw_experiment
         except ImportError as error:
             raise LookaheadError(f"a figure needs more ({error}): pip install -e .[chapters]") from error
         draw_experiment(options.figure, one.question, cells(grid))
-        print(f"drawn to {options.figure}")
+        say(f"drawn to {options.figure}")
     return 0
 
 
@@ -206,7 +218,7 @@ def pack(options: argparse.Namespace) -> int:
     from lookahead.experiments import find_experiment, pack_experiment
 
     path, count = pack_experiment(find_experiment(options.name), options.profile, options.files)
-    print(f"{count} results in {path}")
+    say(f"{count} results in {path}")
     return 0
 
 
@@ -214,7 +226,7 @@ def info(options: argparse.Namespace) -> int:
     from lookahead.machine import resolve_device
     from lookahead.models.ops.dispatch import report
 
-    print(*report(resolve_device(options.device)), sep="\n")
+    say(*report(resolve_device(options.device)))
     return 0
 
 

@@ -1,5 +1,6 @@
-"""Tables in Markdown, and for a terminal."""
+"""Tables in Markdown, and for a terminal; text of unknown origin made harmless for both."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -34,3 +35,13 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).isdigit()
+
+
+def printable(text: str) -> str:
+    """A text for a terminal: what would steer it, or is not to be seen, is written as an escape such as \\x1b."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def plain(text: str) -> str:
+    """A text of unknown origin in Markdown, as it is: no markup, no HTML, one line. (Tables care for | themselves.)"""
+    return re.sub(r"([!\"#$%&'*+:;<=>?@\[\\\]^_`{}~])", r"\\\1", printable(" ".join(str(text).split())))

@@ -5,7 +5,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -33,11 +35,13 @@ from lookahead.experiments.fields import labels
 from lookahead.experiments.grid import counts, grid_state, seconds_left
 from lookahead.experiments.report import summary_line, table
 from lookahead.runs import harness
+from lookahead.runs import result as results
 from lookahead.runs.parquet import pack, packed_path, read_packed
 from lookahead.runs.result import Result, read_result, run_folder
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
 from lookahead.training import Member
+from read_only import make_read_only
 
 SMALL = {"model": MODEL, "steps": 4, "batch_size": 8, "evaluate_every": 2}
 
@@ -195,6 +199,57 @@ def test_experiments_of_ones_own_stand_beside_the_books(tmp_path: Path, monkeypa
     monkeypatch.setenv("LOOKAHEAD_EXPERIMENTS", str(file))
     assert labels(list(find_experiment("mine").runs("quick"))) == ["G(2,5) reversed"]
     assert list(all_experiments()) == [*EXPERIMENTS, "mine"]
+    file.write_text(file.read_text().replace("mine", "direction"))
+    with pytest.raises(LookaheadError, match="the book has an experiment direction of its own: name yours otherwise"):
+        find_experiment("direction")
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b", "", ".", "a.b", "a b", "-a", "a\n", "é", 5, None])
+def test_a_name_that_is_no_name_is_refused(name: Any) -> None:
+    with pytest.raises(LookaheadError, match="the name of an experiment is letters, digits, - and _, not "):
+        Experiment(name=name, question="?", cells=[])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"cells": {"objective": "reversed"}}, "cells is a list of mappings, each the fields of a run, not {'obj"),
+        ({"cells": ["reversed"]}, "cells is a list of mappings"),
+        ({"fields": ["steps"]}, "fields is a mapping, not"),
+        ({"seeds": 3}, "seeds is a mapping, not 3"),
+        ({"seeds": {"cenus": 3}}, "unknown profile 'cenus'; known: quick, census, paper"),
+        ({"seeds": {"census": "3"}}, "seeds must be a whole number, not '3'"),
+        ({"seeds": {"census": 0}}, "seeds is 1 or more, not 0"),
+        ({"cells": [{"seeds": 1.5}]}, "seeds must be a whole number, not 1.5"),
+        ({"overrides": {"papr": {}}}, "unknown profile 'papr'"),
+        ({"overrides": {"paper": {"cels": []}}}, "an override is a mapping of some of question, cells, fields, "),
+        ({"overrides": {"paper": {"name": "b"}}}, "an override is a mapping of some of"),
+    ],
+)
+def test_an_experiment_that_is_none_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(LookaheadError, match=f"experiment mine: {message}"):
+        Experiment(**{"name": "mine", "question": "?", "cells": [], **wrong})
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ({"stpes": 7}, "unknown in a run: stpes; known: batch_size, "),
+        ({"objective": "revresed"}, "unknown objective 'revresed'; known: "),
+        ({"objective": {"name": "hints", "strat": True}}, "unknown option of objective 'hints': strat; known: start"),
+        ({"objective": {"nme": "hints"}}, "a objective is given by its name or as a mapping with a name"),
+        ({"task": "G(2.5)"}, "unknown task 'G\\(2.5\\)'; known: "),
+        ({"task": {"name": ["path_star"]}}, "TypeError: unhashable type"),
+        ({"task": None}, "a task is given by its name"),
+        ({"optimizer": "adam"}, ""),
+        ({"steps": "many"}, ""),
+        ({"learning_rate": {}}, ""),
+    ],
+)
+def test_a_typo_in_a_cell_names_the_experiment(cell: dict[str, Any], message: str) -> None:
+    mine = Experiment(name="mine", question="?", cells=[{"task": TASK, **cell}])
+    with pytest.raises(LookaheadError, match=f"experiment mine, cell {{.*}}: {message}"):
+        list(mine.runs("quick"))
 
 
 @pytest.mark.parametrize(
@@ -202,6 +257,13 @@ def test_experiments_of_ones_own_stand_beside_the_books(tmp_path: Path, monkeypa
     [
         ("", "defines no EXPERIMENTS = "),
         ("EXPERIMENTS = {'mine': 3}", "EXPERIMENTS\\['mine'\\] is no Experiment of that name"),
+        ("EXPERIMENTS = 3", "defines no EXPERIMENTS = "),
+        ("raise KeyError('EXPERIMENTS')", "cannot be run: KeyError: 'EXPERIMENTS'"),
+        ("import sys; sys.exit()", "cannot be run: SystemExit: "),
+        (
+            "from lookahead.experiments import Experiment\nEXPERIMENTS = {'a/b': Experiment('a/b', '?', [])}",
+            "cannot be run: the name of an experiment is letters, digits, - and _, not 'a/b'",
+        ),
         ("1 / 0", "which LOOKAHEAD_EXPERIMENTS names, cannot be run: ZeroDivisionError"),
         (None, "cannot be run: FileNotFoundError"),
     ],
@@ -311,12 +373,155 @@ def test_a_corrupt_result_is_set_aside_and_made_again(grid: Experiment, store: P
     (run_folder(corrupt.id) / "result.json").write_text("{")
     said: list[str] = []
     outcome = run_experiment(grid, "quick", device="cpu", log=said.append)
-    aside = run_folder(corrupt.id) / "result.corrupt.json"
+    aside = run_folder(corrupt.id) / "result.json.corrupt"
     assert (
         said[0] == f"G(2,3) teacher_forcing, seed 0: its result could not be read: set aside as {aside}, and done again"
     )
     assert aside.read_text() == "{"
     assert len(outcome.done) == len(trainings) == 4
+
+
+def test_a_corrupt_file_of_an_experiment_is_set_aside_before_anything_is_trained(
+    grid: Experiment, store: Path, trainings: list[str]
+) -> None:
+    run_experiment(grid, "quick", device="cpu")
+    shutil.rmtree(store / "runs")
+    path, other = packed_path("tiny-quick"), packed_path("other-quick")
+    other.write_bytes(path.read_bytes())
+    cut = path.read_bytes()[:-100]
+    path.write_bytes(cut)
+    with pytest.warns(UserWarning, match=r"left out: .*tiny-quick\.parquet is corrupt or holds no results"):
+        assert [entry.state for entry in grid_state(grid, "quick")] == ["done"] * 4
+    other.unlink()
+    said: list[tuple[str, int]] = []
+    trainings.clear()
+    outcome = run_experiment(grid, "quick", device="cpu", log=lambda line: said.append((line, len(trainings))))
+    aside = path.with_name("tiny-quick.parquet.corrupt")
+    assert said[0] == (f"{path} is corrupt: set aside as {aside}; what is stored nowhere else is done again", 0)
+    assert aside.read_bytes() == cut
+    assert len(outcome.done) == len(trainings) == len(read_packed("tiny-quick")) == 4
+    path.write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"is corrupt: set aside as .*\.corrupt-2"):
+        assert pack_experiment(grid, "quick") == (path, 4)
+
+
+def test_a_file_that_holds_runs_of_a_newer_library_is_not_set_aside(
+    grid: Experiment, store: Path, trainings: list[str]
+) -> None:
+    """Nor is anything trained that could not be packed."""
+    run_experiment(grid, "quick", device="cpu")
+    path = packed_path("tiny-quick")
+    frame = pd.read_parquet(path)
+    frame["run"] = [text.replace('"path_length"', '"length_of_paths"') for text in frame["run"]]
+    frame.to_parquet(path)
+    trainings.clear()
+    with pytest.raises(
+        LookaheadError, match=r"tiny-quick.parquet: unknown option of task 'path_star': length_of_paths"
+    ):
+        run_experiment(grid, "quick", device="cpu")
+    assert trainings == []
+    assert path.exists()
+
+
+def test_the_time_limit_is_kept_while_waiting_for_another_runner(
+    grid: Experiment, store: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether that is a runner of the grid, or a chapter."""
+    monkeypatch.setattr(runner_module, "WAIT", 0.05)
+    busy = next(grid.runs("quick"))
+    run_folder(busy.id).mkdir(parents=True)
+    for lock in (".grid.lock", ".lock"):
+        said: list[str] = []
+        begun = time.monotonic()
+        with FileLock(run_folder(busy.id) / lock):
+            outcome = run_experiment(grid, "quick", device="cpu", only=[busy.id], time_limit=0.5, log=said.append)
+        assert time.monotonic() - begun < 20
+        assert [entry.run.id for entry in outcome.elsewhere] == [busy.id]
+        assert "waiting for 1 of 1 runs, which others are doing" in said
+        assert said[-1] == "1 of 1 runs are being done elsewhere"
+    assert trainings == []
+    with FileLock(run_folder(busy.id) / ".lock"), pytest.raises(harness.Busy, match="by another process"):
+        harness.run(busy, deadline=time.monotonic() + 0.1)
+
+
+def test_it_is_said_who_holds_a_run_on_a_file_system_without_locks(
+    grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    monkeypatch.setattr(runner_module, "WAIT", 0.05)
+    busy = next(grid.runs("quick"))
+    held = run_folder(busy.id) / ".grid.lock.held"
+    held.parent.mkdir(parents=True)
+    held.write_text("4711\nanother-machine\n")
+    said: list[str] = []
+    outcome = run_experiment(grid, "quick", device="cpu", time_limit=10, only=["seed=0"], log=said.append)
+    assert len(outcome.done) == len(outcome.elsewhere) == 1
+    told = f"process 4711 on another-machine holds it; if that is gone, remove {held}"
+    assert f"G(2,3) teacher_forcing, seed 0: {told}" in said
+
+
+def test_one_odd_folder_stops_no_other_run(grid: Experiment, store: Path) -> None:
+    odd = next(grid.runs("quick"))
+    (store / "runs").mkdir(parents=True)
+    run_folder(odd.id).write_text("a file where a folder should be")
+    outcome = run_experiment(grid, "quick", device="cpu")
+    assert len(outcome.done) == 3
+    assert [entry.run.id for entry in outcome.failed] == [odd.id]
+    assert f"{run_folder(odd.id)} could not be made (File exists)" in str(outcome.failed[0].error)
+
+
+# -- a store that cannot be written ----------------------------------------------------------------------------
+
+
+def test_what_is_stored_is_read_without_a_lock_and_without_a_write(
+    grid: Experiment, store: Path, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is missing is told in one line, with the file and the remedy, before anything is trained."""
+    run_experiment(grid, "quick", device="cpu", only=["seed=0"])
+    trainings.clear()
+    with monkeypatch.context() as patch:
+        make_read_only(store, patch)
+        first, *_ = grid.runs("quick")
+        assert harness.run(first, device="cpu").run == first
+        assert [entry.state for entry in grid_state(grid, "quick")] == ["done", "done", "missing", "missing"]
+        assert len(run_experiment(grid, "quick", device="cpu", only=["seed=0"]).done) == 2
+        remedy = (
+            r"could not be locked \(Read-only file system\): the environment variable LOOKAHEAD_RESULTS names another"
+        )
+        with pytest.raises(LookaheadError, match=rf"{store}/runs/\.writable {remedy}"):
+            run_experiment(grid, "quick", device="cpu")
+        with pytest.raises(LookaheadError, match=rf"{store}/runs/\.tiny-quick\.lock {remedy}"):
+            pack_experiment(grid, "quick")
+        with pytest.raises(LookaheadError, match=rf"/\.lock {remedy}"):
+            harness.run(first, device="cpu", again=True)
+    assert trainings == []
+
+
+def test_committed_results_are_read_wherever_the_store_is(
+    grid: Experiment, store: Path, trainings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the store comes first; nothing is trained again, nothing is copied."""
+    run_experiment(grid, "quick", device="cpu", only=["teacher_forcing"])
+    monkeypatch.setattr(results, "committed_folder", lambda: store)
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path / "mine"))
+    trainings.clear()
+    assert len(read_packed("tiny-quick")) == 2
+    assert len(run_experiment(grid, "quick", device="cpu", only=["teacher_forcing"]).done) == 2
+    assert trainings == []
+    assert not (tmp_path / "mine").exists()
+    before = packed_path("tiny-quick")
+    run_experiment(grid, "quick", device="cpu", only=["reversed"])
+    assert packed_path("tiny-quick") == before == tmp_path / "mine" / "tiny-quick.parquet"
+    assert [len(pd.read_parquet(folder / "tiny-quick.parquet")) for folder in (store, tmp_path / "mine")] == [2, 2]
+    assert len(read_packed("tiny-quick")) == 4
+    harness.run(next(grid.runs("quick")), device="cpu")
+    again = pack("tiny-quick", [read_result(next(grid.runs("quick")))])  # type: ignore[list-item]
+    newest = json.loads(pd.read_parquet(again).set_index("id").loc[next(grid.runs("quick")).id, "manifest"])
+    assert newest in [result.manifest for result in read_packed("tiny-quick")]
+    assert len(read_packed("tiny-quick")) == 4
 
 
 @pytest.fixture

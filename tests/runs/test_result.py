@@ -34,6 +34,9 @@ from lookahead.training.checkpoints import load, save
 
 MakeRun = Callable[..., Run]
 
+MEASURES = {"autoregressive_accuracy": 0.97, "examples": 128}
+MANIFEST = {"steps": 10, "seconds": 1.5, "finished": "2026-01-01", "device": "a CPU", "torch": "2.11.0"}
+
 
 def made_up(run: Run, **fields: Any) -> Result:
     """A result that nobody trained."""
@@ -42,8 +45,8 @@ def made_up(run: Run, **fields: Any) -> Result:
         **{
             "run": run,
             "curve": [row, {**row, "step": 10, "autoregressive_accuracy": 0.96}],
-            "measures": {"autoregressive_accuracy": 0.97, "cheat_accuracy": math.nan, "loss": [0.1, math.nan]},
-            "manifest": {"steps": 10},
+            "measures": {**MEASURES, "cheat_accuracy": math.nan, "loss": [0.1, math.nan]},
+            "manifest": MANIFEST,
             "stamp": "0",
             "replay": [1.5, math.nan],
             **fields,
@@ -145,7 +148,9 @@ def test_a_corrupt_result_is_refused_and_left(content: str, tiny_run: MakeRun, s
     path = run_folder(run.id) / "result.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    with pytest.raises(LookaheadError, match=r"result\.json(: not a result| is corrupt .*: remove it to run again)"):
+    with pytest.raises(
+        LookaheadError, match=r"result\.json(: not a result|: .* is no run| is corrupt .*: remove it to run again)"
+    ):
         harness.run(run, device="cpu")
     assert path.read_text() == content
 
@@ -314,9 +319,11 @@ def test_the_store_is_where_the_variable_says_else_in_the_checkout(
     assert store_folder() == checkout
     monkeypatch.setenv("LOOKAHEAD_RESULTS", "~/elsewhere")
     assert store_folder() == Path.home() / "elsewhere"
-    monkeypatch.setenv("LOOKAHEAD_RESULTS", "relative")
-    assert store_folder() == tmp_path / "relative"
-    assert packed_path("one") == tmp_path / "relative" / "one.parquet"
+    assert packed_path("one") == Path.home() / "elsewhere" / "one.parquet"
+    for relative in ("relative", "./relative", "~nobody-of-that-name/relative"):
+        monkeypatch.setenv("LOOKAHEAD_RESULTS", relative)
+        with pytest.raises(LookaheadError, match=f"is another folder from everywhere: make it {tmp_path}/"):
+            store_folder()
     monkeypatch.delenv("LOOKAHEAD_RESULTS")
     monkeypatch.setattr(results, "__file__", str(tmp_path / "site-packages" / "lookahead" / "results.py"))
     with pytest.raises(LookaheadError, match="set the environment variable LOOKAHEAD_RESULTS"):

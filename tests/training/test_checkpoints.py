@@ -288,10 +288,12 @@ checkpoints = Checkpoints(folder / "run", "a")
 small, large = {"w": torch.zeros(10)}, {"w": torch.zeros(100_000)}
 run = Run(task={"name": "path_star", "degree": 2, "path_length": 3, "num_nodes": 10})
 noise = torch.rand(60_000, generator=torch.Generator().manual_seed(0)).tolist()
-result = Result(run=run, curve=[], measures={"autoregressive_accuracy": 0.5}, manifest={}, stamp=stamp(run), replay=[])
+measures = {"autoregressive_accuracy": 0.5, "examples": 16}
+manifest = {"steps": 10, "seconds": 1.5, "finished": "2026-01-01", "device": "a CPU", "torch": "2.11.0"}
+result = Result(run=run, curve=[], measures=measures, manifest=manifest, stamp=stamp(run), replay=[])
 curve = [{"step": 0, "autoregressive_accuracy": 0, "noise": noise}]
 other = Run.of({**run.config, "seed": 1})
-large_result = Result(run=other, curve=curve, measures={}, manifest={}, stamp=stamp(other), replay=[])
+large_result = Result(run=other, curve=curve, measures=measures, manifest=manifest, stamp=stamp(other), replay=[])
 write_text(folder / "text", "old")
 save(folder / "tensors", small, {})
 for step in (1, 2):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead.errors import LookaheadError
-from lookahead.runs.result import store_folder
+from lookahead.runs.result import store_folders
 
 OURS = "lookahead"
 EVALUATE_EVERY = 20
@@ -67,5 +67,14 @@ class Benchmark:
 
 
 def report(name: str) -> dict[str, Any]:
-    """A report of the store as it was written, such as "memory" of `results/memory.json`."""
-    return json.loads((store_folder() / f"{name}.json").read_text(encoding="utf-8"))
+    """A report of the store as it was written, such as "memory" of `results/memory.json`; else the committed one.
+
+    Raises:
+        LookaheadError: there is none, or it cannot be read.
+    """
+    paths = [folder / f"{name}.json" for folder in store_folders()]
+    path = next((path for path in paths if path.exists()), paths[0])
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LookaheadError(f"{path} cannot be read ({error}): `make bench` writes it") from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lookahead.contracts import Task
+from lookahead.contracts import Task, whole_number
 from lookahead.errors import LookaheadError
 from lookahead.experiments.fields import labels, matches
 from lookahead.experiments.profiles import Profile, find_profile
@@ -47,6 +48,35 @@ class Experiment:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Profile -> attributes of the experiment that are others there."""
 
+    def __post_init__(self) -> None:
+        """Refuses what is no experiment.
+
+        Raises:
+            LookaheadError: the message names the experiment, what is wrong, and what would be right.
+        """
+        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", self.name):
+            raise LookaheadError(f"the name of an experiment is letters, digits, - and _, not {self.name!r}")
+        try:
+            self._check()
+        except LookaheadError as error:
+            raise LookaheadError(f"experiment {self.name}: {error}") from error
+
+    def _check(self) -> None:
+        if not isinstance(self.cells, list | tuple) or not all(isinstance(cell, Mapping) for cell in self.cells):
+            raise LookaheadError(f"cells is a list of mappings, each the fields of a run, not {self.cells!r}")
+        for name in ("fields", "seeds", "overrides"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise LookaheadError(f"{name} is a mapping, not {getattr(self, name)!r}")
+        for profile in (*self.seeds, *self.overrides):
+            find_profile(profile)
+        for count in (*self.seeds.values(), *(cell["seeds"] for cell in self.cells if "seeds" in cell)):
+            if whole_number("seeds", count) < 1:
+                raise LookaheadError(f"seeds is 1 or more, not {count!r}")
+        known = ("question", "cells", "fields", "probe", "seeds")
+        for others in self.overrides.values():
+            if not isinstance(others, Mapping) or set(others) - set(known):
+                raise LookaheadError(f"an override is a mapping of some of {', '.join(known)}, not {others!r}")
+
     def runs(self, profile: str) -> Iterator[Run]:
         """Every run, all cells of a seed before the next seed.
 
@@ -57,9 +87,16 @@ class Experiment:
         for seed in range(here.seeds.get(profile, size.seeds)):
             for cell in here.cells:
                 if seed < cell.get("seeds", seed + 1):
-                    fields = {"seed": seed, **here.fields, **size.run, **cell}
-                    fields.pop("seeds", None)
-                    yield Run.of({**fields, "task": sized(fields["task"], size)} if "task" in fields else fields)
+                    yield here._run(cell, seed, size)
+
+    def _run(self, cell: Mapping[str, Any], seed: int, size: Profile) -> Run:
+        """The run of a cell."""
+        fields = {"seed": seed, **self.fields, **size.run, **cell}
+        fields.pop("seeds", None)
+        try:
+            return Run.of({**fields, "task": sized(fields["task"], size)} if "task" in fields else fields)
+        except Exception as error:  # a cell may hold anything
+            raise LookaheadError(f"experiment {self.name}, cell {dict(cell)}: {_said(error)}") from error
 
     def cell(self, profile: str, fields: Mapping[str, Any]) -> Run:
         """The first run whose fields are the given ones (asked as in `Seeds.where`, a list being any of its values).
@@ -98,14 +135,19 @@ def own_experiments() -> dict[str, Experiment]:
     """
     if not (named := os.environ.get(OWN)):
         return {}
-    path = Path(named).expanduser()
+    path = Path(os.path.expanduser(named))
     try:
-        found = runpy.run_path(str(path))["EXPERIMENTS"]
-    except KeyError:
-        raise LookaheadError(f"{path} defines no EXPERIMENTS = {{name: Experiment(...)}}") from None
-    except Exception as error:  # it is anybody's code
-        raise LookaheadError(f"{path}, which {OWN} names, cannot be run: {type(error).__name__}: {error}") from error
+        found = runpy.run_path(str(path)).get("EXPERIMENTS")
+    except (Exception, SystemExit) as error:  # it is anybody's code
+        raise LookaheadError(f"{path}, which {OWN} names, cannot be run: {_said(error)}") from error
+    if not isinstance(found, Mapping):
+        raise LookaheadError(f"{path} defines no EXPERIMENTS = {{name: Experiment(...)}}")
     for name, experiment in found.items():
         if not isinstance(experiment, Experiment) or experiment.name != name:
             raise LookaheadError(f"{path}: EXPERIMENTS[{name!r}] is no Experiment of that name")
-    return found
+    return dict(found)
+
+
+def _said(error: BaseException) -> str:
+    """An error in words; of one that was not meant for the user its kind, too."""
+    return str(error) if isinstance(error, LookaheadError) else f"{type(error).__name__}: {error}"

@@ -6,20 +6,24 @@ import contextlib
 import datetime
 import json
 import statistics
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tqdm import tqdm
+
 from lookahead.errors import LookaheadError
 from lookahead.experiments.experiment import Experiment
 from lookahead.experiments.fields import labels
-from lookahead.files import make_folder, write_text
-from lookahead.runs.parquet import read_pack
-from lookahead.runs.result import Result, read_result, run_folder, store_folder
+from lookahead.files import make_folder, set_aside, write_text
+from lookahead.runs.parquet import read_pack, without_doubles
+from lookahead.runs.result import Result, read_result, run_folder, store_folders
 from lookahead.runs.run import Run
 from lookahead.runs.staleness import stamp
 from lookahead.training.checkpoints import Checkpoints
+from lookahead.training.progress import wants_bar
 
 State = Literal["done", "stale", "failed", "begun", "missing"]
 STATES: tuple[State, ...] = ("done", "stale", "failed", "begun", "missing")
@@ -45,18 +49,24 @@ class GridRun:
         return f"{self.label}, seed {self.run.seed}"
 
 
-def grid_state(experiment: Experiment, profile: str, only: Sequence[str] = ()) -> list[GridRun]:
+def grid_state(
+    experiment: Experiment, profile: str, only: Sequence[str] = (), packed: dict[str, Result] | None = None
+) -> list[GridRun]:
     """Every run of a grid with its state, in the grid's order.
 
     Args:
         only: keys that must all hold: the beginning of a run's id, a part of its label, or `seed=N`.
+        packed: as from `packed_anywhere`, where it is known.
 
     Raises:
         LookaheadError: no such profile, or a key that no run answers to.
     """
     chosen = select(labelled(experiment, profile), only)
-    packed = packed_anywhere()
-    return [look(label, run, packed) for label, run in chosen]
+    if packed is None:
+        packed = packed_anywhere()
+    comparing = {"desc": "comparing with today's code", "unit": "run", "leave": False}
+    shown = tqdm(chosen, **comparing, delay=2, disable=not wants_bar())  # where the code has changed it takes a while
+    return [look(label, run, packed) for label, run in shown]
 
 
 def labelled(experiment: Experiment, profile: str) -> list[tuple[str, Run]]:
@@ -90,11 +100,13 @@ def answers(key: str, label: str, run: Run) -> bool:
 
 
 def look(label: str, run: Run, packed: dict[str, Result]) -> GridRun:
-    """State of one run. A result that cannot be read counts as none here; the runner puts it into quarantine."""
+    """State of one run. A result that cannot be read is named, and counts as none; the runner sets it aside."""
     result = packed.get(run.id)
     if result is None or not result.current:
-        with contextlib.suppress(LookaheadError):
+        try:
             result = read_result(run) or result
+        except LookaheadError as error:
+            warnings.warn(str(error), stacklevel=2)
     if result is not None and result.current:
         return GridRun(label, run, "done", result)
     failure = read_failure(run)
@@ -107,17 +119,16 @@ def look(label: str, run: Run, packed: dict[str, Result]) -> GridRun:
 
 
 def packed_anywhere() -> dict[str, Result]:
-    """All packed results of the store by their run, current ones before stale ones; files that cannot be read aside."""
-    found: dict[str, Result] = {}
-    for path in sorted(store_folder().glob("*.parquet")):
-        try:
-            results = read_pack(path)
-        except LookaheadError:
-            continue
-        for result in results:
-            if result.run.id not in found or not found[result.run.id].current:
-                found[result.run.id] = result
-    return found
+    """All packed results by their run, current ones before stale ones; a file that cannot be read is named."""
+
+    def read() -> Iterator[Result]:
+        for path in (path for folder in store_folders() for path in sorted(folder.glob("*.parquet"))):
+            try:
+                yield from read_pack(path)
+            except LookaheadError as error:
+                warnings.warn(f"left out: {error}", stacklevel=2)
+
+    return without_doubles(read())
 
 
 # -- failures ------------------------------------------------------------------------------------------------
@@ -136,22 +147,22 @@ def read_failure(run: Run) -> dict[str, Any] | None:
     try:
         record = json.loads((run_folder(run.id) / "failure.json").read_text(encoding="utf-8"))
         return {"error": record["error"], "stamp": record["stamp"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def forget_failure(run: Run) -> None:
     """Removes the record of a run's failure, if there is one."""
-    (run_folder(run.id) / "failure.json").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # where the run is done nobody reads it
+        (run_folder(run.id) / "failure.json").unlink()
 
 
 def quarantine(run: Run) -> Path | None:
     """Renames a result that cannot be read, so that the run can be done again. Its new name, None if it is fine."""
-    path = run_folder(run.id) / "result.json"
     try:
         read_result(run)
     except LookaheadError:
-        return path.replace(path.with_name("result.corrupt.json"))
+        return set_aside(run_folder(run.id) / "result.json")
     return None
 
 

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from tqdm import tqdm
 
 from lookahead.contracts import Model
 from lookahead.errors import LookaheadError, NoRoom
 from lookahead.experiments.experiment import Experiment, packed_name
 from lookahead.experiments.grid import GridRun, forget_failure, grid_state, quarantine, refreshed, write_failure
+from lookahead.files import holder
 from lookahead.machine import resolve_device
 from lookahead.runs.harness import Busy, run_all
-from lookahead.runs.parquet import pack, read_pack, read_packed
-from lookahead.runs.result import Result, open_run_folder
+from lookahead.runs.parquet import (
+    Packed,
+    pack,
+    packed_path,
+    read_pack,
+    read_packed,
+    set_aside_if_corrupt,
+    without_doubles,
+)
+from lookahead.runs.result import Result, locked_to_write, run_folder, store_folder
 from lookahead.runs.run import Run
 from lookahead.training.member import MAY_DIFFER
 from lookahead.training.progress import wants_bar
@@ -65,7 +77,7 @@ def run_experiment(
 
     Args:
         only: as in `grid.grid_state`.
-        time_limit: seconds. It stops before, in the middle of a run if need be, which keeps its state.
+        time_limit: seconds from now. It stops before, in the middle of a run if need be, which keeps its state.
         wait: for the runs that others are doing, at the end.
         retry: those that failed before, too.
         packing: into the store's file of the experiment.
@@ -73,32 +85,50 @@ def run_experiment(
         log: gets a line about everything that happens.
 
     Raises:
-        LookaheadError: no such profile or device, or a key that no run answers to; no folder; a time limit shorter
-            than one step.
+        LookaheadError: no such profile or device, or a key that no run answers to; a store that cannot be written; a
+            time limit shorter than one step.
         NoRoom: the disk is full; what was stored is whole.
     """
+    begun = time.monotonic()
     resolve_engine(engine, resolve_device(device))
     if time_limit is not None and time_limit <= 0:
         raise LookaheadError(f"a time limit is more than 0 s, not {time_limit:g}")
     if stack < 1:
         raise LookaheadError(f"at least 1 run is trained at once, not {stack}")
+    name = packed_name(experiment, profile)
+    if (kept := set_aside_if_corrupt(name)) is not None:
+        log(f"{packed_path(name)} is corrupt: set aside as {kept}; what is stored nowhere else is done again")
     grid = grid_state(experiment, profile, only)
     how = {"device": device, "engine": engine, "probe": experiment.probe}
-    with Runner(experiment.name, grid, how, time_limit, retry, log) as runner:
+    with Runner(experiment.name, grid, how, time_limit, retry, log, begun) as runner:
         wanted = runner.plan()
+        if wanted:
+            refuse_read_only()
         while wanted:
             busy = runner.do(stacks(wanted, stack))
-            if busy and not wait:
+            if busy and (not wait or (len(busy) == len(wanted) and not runner.pause(busy))):
                 runner.outcome.elsewhere, busy = busy, []
-            elif len(busy) == len(wanted):
-                time.sleep(WAIT)
             wanted = busy
         outcome = runner.tell_what_is_left()
     results = [entry.result for entry in grid_state(experiment, profile, only)]
     outcome.done = [result for result in results if result is not None]
-    if packing and outcome.done:
-        pack(packed_name(experiment, profile), outcome.done)
+    if packing and not all_packed(name, outcome.done):
+        pack(name, outcome.done)
     return outcome
+
+
+def refuse_read_only() -> None:
+    """Raises a LookaheadError if the store cannot be written."""
+    with locked_to_write(store_folder() / "runs" / ".writable"):
+        pass
+
+
+def all_packed(name: str, results: Sequence[Result]) -> bool:
+    """Whether an experiment's file, or what is committed of it, holds all of these results."""
+    there: dict[str, Any] = {}
+    with contextlib.suppress(LookaheadError):  # no such file
+        there = {result.run.id: result.manifest for result in read_packed(name)}
+    return all(isinstance(result, Packed) and there.get(result.run.id) == result.manifest for result in results)
 
 
 class Runner:
@@ -106,7 +136,8 @@ class Runner:
 
     Args:
         how: what all runs share: device, engine, probe.
-        time_limit: in seconds, from now.
+        time_limit: in seconds.
+        since: when they begin to count, on the clock of `time.monotonic`.
     """
 
     def __init__(
@@ -117,13 +148,15 @@ class Runner:
         time_limit: float | None,
         retry: bool,
         log: Callable[[str], None],
+        since: float,
     ) -> None:
         self.name, self.grid, self.how, self.time_limit, self.retry, self.log = name, grid, how, time_limit, retry, log
         self.number = {entry.run.id: i for i, entry in enumerate(grid, 1)}
         self.begun = time.monotonic()
-        self.deadline = None if time_limit is None else self.begun + time_limit
+        self.deadline = None if time_limit is None else since + time_limit
         self.outcome = Outcome()
         self.tried = self.trained = 0
+        self.waits = False
         self.bar = tqdm(total=len(grid), desc=name, unit="run", disable=not wants_bar())
 
     def __enter__(self) -> Runner:
@@ -150,8 +183,9 @@ class Runner:
                 self.outcome.left = [*busy, *unit, *later]
                 return []
             with contextlib.ExitStack() as locks:
-                held = [entry for entry in unit if _lock(entry, locks)]
-                busy += [entry for entry in unit if entry not in held]
+                free = {entry.run.id: self.lock(entry, locks) for entry in unit}
+                held = [entry for entry in unit if free[entry.run.id]]
+                busy += [entry for entry in unit if free[entry.run.id] is False]
                 self.tried += len(held)
                 try:
                     ends = self.do_unit(held)
@@ -162,6 +196,31 @@ class Runner:
                     return []
             busy += [entry for entry, end in zip(held, ends, strict=True) if not self.tell(entry, end)]
         return busy
+
+    def lock(self, entry: GridRun, locks: contextlib.ExitStack) -> bool | None:
+        """Whether no other runner is doing a run; then no other can until the locks go. None if it cannot be done."""
+        try:
+            locks.enter_context(locked_to_write(_lock_file(entry), timeout=0))
+        except Timeout:
+            return False
+        except NoRoom:
+            raise
+        except LookaheadError as error:
+            self.tell(entry, dataclasses.replace(entry, state="failed", error=str(error)))
+            return None
+        return True
+
+    def pause(self, busy: Sequence[GridRun]) -> bool:
+        """Waits a little for runs that others are doing, and says so once; false if the time is up."""
+        if not self.waits:
+            self.waits = True
+            self.log(f"waiting for {len(busy)} of {len(self.grid)} runs, which others are doing")
+            for entry in busy:
+                if told := holder(_lock_file(entry)):
+                    self.log(f"{entry.title}: {told}")
+        left = math.inf if self.deadline is None else self.deadline - time.monotonic()
+        time.sleep(max(0.0, min(WAIT, left)))
+        return left > WAIT
 
     def do_unit(self, held: Sequence[GridRun]) -> list[Result | GridRun | Busy | None]:
         """Does runs whose locks are held, as one where there are several.
@@ -229,8 +288,8 @@ class Runner:
 
     def refuse_too_short(self, out: OutOfTime) -> None:
         """Raises a LookaheadError if the time was up before anything was done that lasts."""
-        if self.trained == 0 and out.steps <= 1 and self.deadline is not None and time.monotonic() > self.deadline:
-            needed = time.monotonic() - self.begun
+        needed = time.monotonic() - self.begun
+        if self.trained == 0 and out.steps <= 1 and self.time_limit is not None and needed > self.time_limit:
             raise LookaheadError(
                 f"a time limit of {self.time_limit:g} s is shorter than one step with what it needs, {needed:.1f} s "
                 "here: nothing would ever be finished; take several times that"
@@ -248,17 +307,12 @@ def stacks(wanted: Sequence[GridRun], size: int) -> list[list[GridRun]]:
     return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
 
 
-def _lock(entry: GridRun, locks: contextlib.ExitStack) -> bool:
-    """Whether no other runner is doing it; then no other can until the locks go."""
-    try:
-        locks.enter_context(FileLock(open_run_folder(entry.run.id) / ".grid.lock", timeout=0))
-    except Timeout:
-        return False
-    return True
+def _lock_file(entry: GridRun) -> Path:
+    return run_folder(entry.run.id) / ".grid.lock"
 
 
 def pack_experiment(experiment: Experiment, profile: str, files: Sequence[Path] = ()) -> tuple[Path, int]:
-    """Packs all working results of a grid, and what other machines packed in `files`.
+    """Packs all results of a grid that are stored, and what other machines packed in `files`.
 
     Returns:
         the file, and how many results it holds.
@@ -266,7 +320,7 @@ def pack_experiment(experiment: Experiment, profile: str, files: Sequence[Path] 
     Raises:
         LookaheadError: nothing to pack, or a file that holds other runs than this grid's.
     """
-    mine = {run.id for run in experiment.runs(profile)}
+    mine, name = {run.id for run in experiment.runs(profile)}, packed_name(experiment, profile)
     brought = []
     for file in files:
         results = read_pack(file)
@@ -276,12 +330,11 @@ def pack_experiment(experiment: Experiment, profile: str, files: Sequence[Path] 
                 f"{profile}, such as {strange[0].run.to_json()}"
             )
         brought += results
-    results = [entry.result for entry in grid_state(experiment, profile) if entry.result is not None]
-    here = {result.run.id: result for result in results}
-    for result in brought:
-        if result.run.id not in here or (result.current and not here[result.run.id].current):
-            here[result.run.id] = result
+    if (kept := set_aside_if_corrupt(name)) is not None:
+        warnings.warn(f"{packed_path(name)} is corrupt: set aside as {kept}", stacklevel=2)
+    stored = [entry.result for entry in grid_state(experiment, profile) if entry.result is not None]
+    here = without_doubles([*stored, *brought])
     if not here:
         raise LookaheadError(f"no results of {experiment.name} at profile {profile} to pack")
-    path = pack(packed_name(experiment, profile), here.values())
-    return path, len(read_packed(packed_name(experiment, profile)))
+    path = pack(name, here.values())
+    return path, len(read_pack(path))

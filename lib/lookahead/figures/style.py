@@ -148,7 +148,7 @@ class SignedFigure(Figure):
     def draw(self, renderer: Any) -> None:
         said = [signature(list(self.results.values()))] if self.results else []
         if said := [*said, *([self.note] if self.note else [])]:
-            self.supxlabel("; ".join(said), x=0.995, ha="right", fontsize=8.5, color=FAINT)
+            self.supxlabel("; ".join(said), x=0.995, ha="right", fontsize=8.5, color=FAINT, parse_math=False)
         super().draw(renderer)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from lookahead.contracts import Model, Objective, Split, Task
 from lookahead.errors import LookaheadError
@@ -21,7 +22,7 @@ from lookahead.runs.result import (
     Result,
     has_weights,
     load_weights,
-    open_run_folder,
+    locked_to_write,
     read_result,
     read_result_of,
     run_folder,
@@ -73,6 +74,7 @@ def run(
 
     Raises:
         LookaheadError: bad configuration, or a stored file that is corrupt or another run's.
+        Busy: another process is still doing it at the deadline.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; the same call goes on from there.
     """
     if config is None:
@@ -116,7 +118,7 @@ def run_all(
         configs: the runs.
         probe: as in `run`; of several runs it measures one after the other, on the CPU.
         checkpoint_every: in steps; if None once a minute.
-        wait: for runs that another process is doing.
+        wait: for runs that another process is doing, until the deadline.
 
     Returns:
         for each run its result, or the LookaheadError that ended it: `Busy` where another process is doing it.
@@ -131,8 +133,10 @@ def run_all(
         to_do: list[Run] = []
         for config in {config.id: config for config in configs}.values():
             try:
-                locks.enter_context(FileLock(open_run_folder(config.id) / ".lock", timeout=-1 if wait else 0))
                 outcomes[config.id] = None if again else _stored(config)
+                if outcomes[config.id] is None:
+                    locks.enter_context(locked_to_write(run_folder(config.id) / ".lock", _patience(wait, deadline)))
+                    outcomes[config.id] = None if again else _stored(config)  # another process may have done it
                 if outcomes[config.id] is None:
                     to_do.append(config)
             except Timeout:
@@ -218,6 +222,11 @@ def _label(configs: Sequence[Run]) -> str:
         return ""
     name = configs[0].objective["name"].replace("_", " ")  # type: ignore[index]
     return name if configs[1:] else f"{name} seed {configs[0].seed}"
+
+
+def _patience(wait: bool, deadline: float | None) -> float:
+    """Seconds to wait for a lock; negative: as long as it takes."""
+    return 0 if not wait else -1 if deadline is None else max(0, deadline - time.monotonic())
 
 
 def _stored(config: Run) -> Result | None:

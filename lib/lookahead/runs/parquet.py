@@ -10,12 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
 
-from lookahead.errors import LookaheadError
-from lookahead.files import make_folder, replacing
+from lookahead.errors import Corrupt, LookaheadError
+from lookahead.files import replacing, set_aside
 from lookahead.runs import staleness
-from lookahead.runs.result import Result, store_folder
+from lookahead.runs.result import Result, locked_to_write, store_folder, store_folders
 from lookahead.runs.run import KINDS, Run
 from lookahead.runs.sealed import SEAL, sealed
 
@@ -37,8 +36,8 @@ def pack(name: str, results: Iterable[Result]) -> Path:
         the file.
     """
     path = packed_path(name)
-    with FileLock(make_folder(store_folder() / "runs") / f".{name}.lock"):  # two that merge at once would lose rows
-        merged = {r.run.id: r for r in [*(read_packed(name) if path.exists() else []), *results]}
+    with locked_to_write(_lock(name)):  # two that merge at once would lose rows
+        merged = {r.run.id: r for r in [*(read_pack(path) if path.exists() else []), *results]}
         ordered = sorted(merged.values(), key=lambda r: (json.dumps({**r.run.config, "seed": None}), r.run.seed))
         rows = [_row(_restamped(result)) for result in ordered]
         columns = {key: None for row in rows for key in row}
@@ -66,31 +65,74 @@ def _restamped(result: Result) -> Result:
     return dataclasses.replace(result, stamp=staleness.stamp(result.run), replay=replayed)
 
 
+def _lock(name: str) -> Path:
+    return store_folder() / "runs" / f".{name}.lock"
+
+
 def read_packed(name: str) -> list[Result]:
-    """All results of an experiment.
+    """All results of an experiment: those of the store, and of other runs those that are committed in the checkout.
 
     Raises:
         LookaheadError: no such file, or corrupt.
     """
-    path = packed_path(name)
-    if not path.exists():
-        raise LookaheadError(f"no stored results of {name!r}: {path} is missing")
-    return read_pack(path)
+    paths = [path for folder in store_folders() if (path := folder / f"{name}.parquet").exists()]
+    if not paths:
+        raise LookaheadError(f"no stored results of {name!r}: {packed_path(name)} is missing")
+    return list(without_doubles(result for path in paths for result in read_pack(path)).values())
+
+
+def without_doubles(results: Iterable[Result]) -> dict[str, Result]:
+    """Results by their run: of several the first that is current, or else the first."""
+    found: dict[str, Result] = {}
+    for result in results:
+        if result.run.id not in found or (not found[result.run.id].current and result.current):
+            found[result.run.id] = result
+    return found
 
 
 def read_pack(path: Path) -> list[Result]:
     """All results in one file.
 
     Raises:
-        LookaheadError: corrupt.
+        LookaheadError: it cannot be read, or holds runs that this library does not know. `Corrupt`: it holds something
+            else.
     """
     try:
-        rows = pq.read_table(path, page_checksum_verification=True).to_pylist()
+        data = path.read_bytes()  # at once: the file may be replaced while it is read
+    except OSError as error:
+        kind = Corrupt if isinstance(error, IsADirectoryError) else LookaheadError
+        raise kind(f"{path} cannot be read ({error.strerror or error})") from error
+    try:
+        rows = pq.read_table(pa.BufferReader(data), page_checksum_verification=True).to_pylist()
         wanted = [item.name for item in dataclasses.fields(Result)] + ["id"]
         found = [{key: _plain(key, row[key]) for key in wanted} | {SEAL: row.get(SEAL)} for row in rows]
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-        raise LookaheadError(f"{path} is corrupt or holds no results ({error})") from error
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise Corrupt(f"{path} is corrupt or holds no results ({error})") from error
     return [Packed.from_dict(data, str(path)) for data in found]
+
+
+def set_aside_if_corrupt(name: str) -> Path | None:
+    """Renames the store's file of an experiment if it is corrupt, so that it can be made again.
+
+    Returns:
+        its new path; None if it is fine or not there.
+
+    Raises:
+        LookaheadError: it cannot be read for another reason.
+    """
+    path = packed_path(name)
+    if not path.exists() or not _corrupt(path):
+        return None
+    with locked_to_write(_lock(name)):
+        return set_aside(path) if _corrupt(path) else None  # another process may have been quicker
+
+
+def _corrupt(path: Path) -> bool:
+    try:
+        read_pack(path)
+    except Corrupt:
+        return True
+    return False
 
 
 def _plain(key: str, value: Any) -> Any:

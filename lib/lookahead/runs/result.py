@@ -7,7 +7,8 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ import torch
 from torch import Tensor
 
 from lookahead.contracts import Model, Objective, Task
-from lookahead.errors import LookaheadError
+from lookahead.errors import Corrupt, LookaheadError, NoRoom
 from lookahead.evaluation.statistics import Z95, Interval, TimeToSuccess, proportion, time_to_success
-from lookahead.files import make_folder, write_text
+from lookahead.files import locked, make_folder, read_cache, write_text
 from lookahead.machine import arithmetic
 from lookahead.runs import staleness
 from lookahead.runs.run import Run
@@ -142,15 +143,17 @@ class Result:
         """From plain data.
 
         Raises:
-            LookaheadError: no result, or the configuration is not the one its id says.
+            LookaheadError: a run that this library does not know. `Corrupt`: no result, or the configuration is not
+                the one its id says.
         """
         names = [item.name for item in dataclasses.fields(cls)]
         if not isinstance(data, Mapping) or set(data) - OLD_KEYS - {SEAL} != {*names, "id"}:
-            raise LookaheadError(f"{origin}: not a result")
+            raise Corrupt(f"{origin}: not a result")
         check_seal(data, origin)
-        run = Run.of(data["run"])
+        run = _run_of(data["run"], origin)
         if run.id != data["id"]:
-            raise LookaheadError(f"{origin}: says it is run {data['id']}, but its configuration is that of {run.id}")
+            raise Corrupt(f"{origin}: says it is run {data['id']}, but its configuration is that of {run.id}")
+        _check_parts(data, run.judged_by, origin)
         numbers = {
             "measures": with_nan(data["measures"]),
             "curve": [
@@ -162,6 +165,41 @@ class Result:
         return cls(**{name: data[name] for name in names if name != "run"} | numbers, run=run)
 
 
+def _run_of(config: Any, origin: str) -> Run:
+    """The run that a file says it is of."""
+    try:
+        return Run.of(config)
+    except LookaheadError as error:
+        raise LookaheadError(f"{origin}: {error}") from error
+    except Exception as error:  # anything may stand in a file
+        raise Corrupt(f"{origin}: {config!r} is no run ({type(error).__name__}: {error})") from error
+
+
+MANIFEST = {"steps": int, "seconds": int | float, "finished": str, "device": str, "torch": str}
+"""What every manifest holds, and is read."""
+
+
+def _check_parts(data: Mapping[str, Any], judged_by: str, origin: str) -> None:
+    """Refuses a result that lacks what its readers read."""
+    number, measures, curve, manifest = int | float, data["measures"], data["curve"], data["manifest"]
+    wanted = [
+        *(("manifest", manifest, name, kind) for name, kind in MANIFEST.items()),
+        ("measures", measures, judged_by, number | None),
+        ("measures", measures, "examples", int),
+    ]
+    if isinstance(curve, list):
+        wanted += [
+            ("curve", row, name, kind) for row in curve for name, kind in (("step", int), (judged_by, number | None))
+        ]
+    else:
+        raise Corrupt(f"{origin}: its curve is no list")
+    for part, found, name, kind in wanted:
+        if not isinstance(found, Mapping) or not isinstance(found.get(name, ...), kind):
+            raise Corrupt(f"{origin}: its {part} has no {name}, or what stands there is of another kind")
+    if not isinstance(data["stamp"], str):
+        raise Corrupt(f"{origin}: its stamp is no text")
+
+
 def steps_to_success(results: Sequence[Result]) -> TimeToSuccess:
     """When runs succeeded; those that never did are counted for as long as they were trained."""
     return time_to_success([r.step_of_success for r in results], [r.manifest["steps"] for r in results])
@@ -171,29 +209,48 @@ def store_folder() -> Path:
     """Where results lie: `LOOKAHEAD_RESULTS`, else `results/` in the checkout, never the working directory.
 
     Raises:
-        LookaheadError: the library is not in a checkout and the variable is not set.
+        LookaheadError: the library is not in a checkout and the variable is not set, or not absolute: chapters run in
+            a folder of their own.
     """
     if named := os.environ.get(STORE):
-        return Path(named).expanduser().absolute()
-    checkout = Path(__file__).resolve().parents[3]
-    if not (checkout / "pyproject.toml").exists():
+        path = Path(os.path.expanduser(named))
+        if not path.is_absolute():
+            raise LookaheadError(f"{STORE}={named} is another folder from everywhere: make it {path.absolute()}")
+        return path
+    if (committed := committed_folder()) is None:
         raise LookaheadError(f"set the environment variable {STORE} to a folder for results (there is no checkout)")
-    return checkout / "results"
+    return committed
+
+
+def committed_folder() -> Path | None:
+    """`results/` of the checkout: its packed results can be read wherever the store is. None without a checkout."""
+    checkout = Path(__file__).resolve().parents[3]
+    return checkout / "results" if (checkout / "pyproject.toml").exists() else None
+
+
+def store_folders() -> list[Path]:
+    """The folders that packed results are looked for in, the store first."""
+    return list(dict.fromkeys(folder for folder in (store_folder(), committed_folder()) if folder is not None))
 
 
 def verdict(key: str, find: Callable[[], bool]) -> bool:
-    """What was found before for this key, in this store; else what is found now, remembered for next time."""
-    path = store_folder() / "runs" / ".verdicts"
-    known = {}
-    with contextlib.suppress(OSError):
-        known = dict(line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.count(" ") == 1)
-    if key not in known:
-        known[key] = str(find())
-        with contextlib.suppress(OSError, LookaheadError):  # a store that cannot be written can still be read
+    """What was found before for this key; else what is found now, remembered for next time.
+
+    It is remembered in the store, or in the user's own cache where the store cannot be written.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    paths = [store_folder() / "runs" / ".verdicts", Path(cache) / "lookahead" / "verdicts"]
+    for path in paths:
+        if told := re.search(rf"^{key} (True|False)$", read_cache(path), re.MULTILINE):
+            return told[1] == "True"
+    found = find()
+    for path in paths:
+        with contextlib.suppress(OSError, LookaheadError):
             make_folder(path.parent)
             with path.open("a", encoding="utf-8") as file:
-                file.write(f"{key} {known[key]}\n")
-    return known[key] == "True"
+                file.write(f"{key} {found}\n")
+            break
+    return found
 
 
 def run_folder(run_id: str) -> Path:
@@ -201,16 +258,23 @@ def run_folder(run_id: str) -> Path:
     return store_folder() / "runs" / run_id
 
 
-def open_run_folder(run_id: str) -> Path:
-    """The folder of one run, made if missing.
+@contextlib.contextmanager
+def locked_to_write(path: Path, timeout: float = -1) -> Iterator[None]:
+    """Holds a lock of the store (see `lookahead.files.locked`), as whoever writes to it does.
 
     Raises:
-        LookaheadError: it cannot be made.
+        LookaheadError: the store cannot be written.
     """
-    try:
-        return make_folder(run_folder(run_id))
-    except LookaheadError as error:
-        raise LookaheadError(f"{error}: the environment variable {STORE} names another place for results") from error
+    with contextlib.ExitStack() as lock:
+        try:
+            lock.enter_context(locked(path, timeout))
+        except NoRoom:
+            raise
+        except LookaheadError as error:
+            raise LookaheadError(
+                f"{error}: the environment variable {STORE} names another place for results"
+            ) from error
+        yield
 
 
 def write_result(result: Result, objective: Objective) -> None:
@@ -232,11 +296,13 @@ def read_result(run: Run) -> Result | None:
 def read_result_of(run_id: str) -> Result | None:
     """As `read_result`, of a run of which the id alone is known."""
     path = run_folder(run_id) / "result.json"
-    if not path.exists():
-        return None
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise LookaheadError(f"{path} cannot be read ({error.strerror}): remove it to run again") from error
+    except (ValueError, RecursionError) as error:
         raise LookaheadError(f"{path} is corrupt ({error}): remove it to run again") from error
     result = Result.from_dict(data, str(path))
     if result.run.id != run_id:

@@ -138,8 +138,13 @@ def is_current(run: Run, stamped: str, replayed: Replay | list[float]) -> bool:
         return True
     try:
         now = replay_today(run, stacked=isinstance(replayed, dict) and replayed["stacked"])
-    except Exception:  # today's code cannot even begin it
+        return _agrees(now, replayed)
+    except Exception:  # today's code cannot even begin it, or what is stored is no replay
         return False
+
+
+def _agrees(now: Replay, replayed: Replay | list[float]) -> bool:
+    """Whether today's replay is what was stored."""
     if isinstance(replayed, list):
         return len(replayed) in (WARM_STEPS, REPLAY_STEPS) and _same_losses(now["losses"][: len(replayed)], replayed)
     return (

@@ -11,8 +11,15 @@ EXPERIMENTS = {experiment.name: experiment for chapter in CHAPTERS for experimen
 
 
 def all_experiments() -> dict[str, Experiment]:
-    """All experiments by name: the book's, and those of `LOOKAHEAD_EXPERIMENTS`."""
-    return EXPERIMENTS | own_experiments()
+    """All experiments by name: the book's, and those of `LOOKAHEAD_EXPERIMENTS`.
+
+    Raises:
+        LookaheadError: as `own_experiments`, or one of them has the name of one of the book's.
+    """
+    own = own_experiments()
+    if taken := [name for name in own if name in EXPERIMENTS]:
+        raise LookaheadError(f"the book has an experiment {', '.join(taken)} of its own: name yours otherwise")
+    return EXPERIMENTS | own
 
 
 def find_experiment(name: str) -> Experiment:
