@@ -234,7 +234,7 @@ def test_weights_that_were_lost_are_made_again(
     harness.run(run, device="cpu")
     damage(run_folder(run.id) / "weights.safetensors")
     assert read_result(run) is not None, "the result stands"
-    with pytest.raises(LookaheadError, match=r"do that run first; lookahead\.run makes weights that were lost"):
+    with pytest.raises(LookaheadError, match=r"do that run first; lookahead\.run makes lost weights anew"):
         trained(run)
     harness.run(run, device="cpu")
     assert trainings == [run.id, run.id]

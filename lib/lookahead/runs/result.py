@@ -354,7 +354,10 @@ def _weights_path(run_id: str) -> Path:
 
 
 def _weights(run_id: str) -> dict[str, Tensor]:
-    path, remedy = _weights_path(run_id), "do that run first; lookahead.run makes weights that were lost"
+    path = _weights_path(run_id)
+    remedy = (
+        f"do that run first; lookahead.run makes lost weights anew, and so does lookahead run --weights --only {run_id}"
+    )
     if not path.exists():
         raise LookaheadError(f"no weights of run {run_id} in {store_folder()}: {remedy}")
     try:
