@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bookmaker.comparison import LIVE_BUDGET
-from bookmaker.execution import digest, executed, fingerprint, inputs
+from bookmaker.execution import digest, executed, fingerprint, inputs, say
 from bookmaker.notebooks import listed, read
 from lookahead.files import read_cache, write_text
 from lookahead.machine import processor
@@ -80,6 +80,7 @@ def results(root: Path) -> list[str]:
     kept, state = root / "build" / "status.json", digest(root, inputs(root))
     rows = known_rows(read_cache(kept), state)
     if rows is None:
+        say("comparing the stored results with today's code ...")
         rows = [stored_row(file) for file in files]
         write_text(kept, json.dumps({"state": state, "rows": rows}))
     where = sorted({place for *_, places in rows for place in places})

@@ -123,13 +123,41 @@ def test_what_is_current_is_decided_by_content(root):
 
 
 @pytest.mark.parametrize(
-    "changed", ["lib/lookahead/code.py", "lib/lookahead/data.json", "results/a.parquet", "requirements.txt"]
+    "changed",
+    [
+        "lib/lookahead/code.py",
+        "lib/lookahead/data.json",
+        "results/a-census.parquet",
+        "results/speed.json",
+        "book/data/published.json",
+        "requirements.txt",
+    ],
 )
 def test_a_changed_input_makes_stale(root, changed):
     chapter = write_chapter(root, "x = 1")
     pretend_executed(root, chapter)
+    (root / changed).parent.mkdir(exist_ok=True)
     (root / changed).write_text("changed")
     assert not execution.current(root, chapter)
+
+
+STRAY = [
+    *(".code.py.swp", ".#code.py", "#code.py#", "code.py~", "code.py.orig", "code.pyc", ".DS_Store", "._code.py"),
+    *(".a.parquet.x1y2.part", "a.parquet.corrupt", "a-quick.parquet", "notes.txt", "Thumbs.db", ".nfs0001"),
+    *("__pycache__/code.pyc", ".ipynb_checkpoints/code.py", "lookahead.egg-info/top.json", ".git/a.json"),
+]
+
+
+@pytest.mark.parametrize("room", ["lib", "lib/lookahead", "results", "book/data"])
+def test_a_stray_file_makes_nothing_stale(root, room):
+    chapter = write_chapter(root, "x = 1")
+    pretend_executed(root, chapter)
+    for name in STRAY:
+        file = root / room / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("stray")
+    (root / room / "gone.py").symlink_to(root / "nowhere")
+    assert execution.current(root, chapter)
 
 
 def test_changed_code_makes_stale(root):

@@ -483,8 +483,8 @@ def test_it_is_said_who_holds_a_run_on_a_file_system_without_locks(
     held.parent.mkdir(parents=True)
     held.write_text("4711\nanother-machine\n")
     said: list[str] = []
-    outcome = run_experiment(grid, "quick", device="cpu", time_limit=10, only=["seed=0"], log=said.append)
-    assert len(outcome.done) == len(outcome.elsewhere) == 1
+    outcome = run_experiment(grid, "quick", device="cpu", time_limit=0.5, only=[busy.id], log=said.append)
+    assert [entry.run.id for entry in outcome.elsewhere] == [busy.id]
     told = f"process 4711 on another-machine holds it; if that is gone, remove {held}"
     assert f"G(2,3) teacher_forcing, seed 0: {told}" in said
 
@@ -754,6 +754,20 @@ def test_a_stale_result_is_shown_as_stale_and_made_again(
     assert [entry.state for entry in stale] == ["stale"] * 4
     assert "4 STALE: today's code would give others" in summary_line(stale)
     monkeypatch.undo()
+
+
+def test_a_look_that_takes_long_says_what_it_does(
+    grid: Experiment, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the code has changed, the first steps of every result are replayed, once."""
+    monkeypatch.setattr(grid_module, "wants_bar", lambda: True)
+    grid_state(grid, "quick")
+    assert capsys.readouterr().err == ""
+    look = grid_module.look
+    monkeypatch.setattr(grid_module, "look", lambda *given: time.sleep(0.15) or look(*given))
+    monkeypatch.setattr(grid_module, "SILENCE", 0.1)
+    grid_state(grid, "quick")
+    assert "comparing with today's code" in capsys.readouterr().err
 
 
 def test_the_time_left_is_that_of_the_cells_own_runs(grid: Experiment, store: Path) -> None:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from lookahead.errors import LookaheadError
+from lookahead.tables import printable
 
 if TYPE_CHECKING:
     from lookahead.chapter.cell import Cell
@@ -106,7 +107,8 @@ class Chapter:
                 "it needs a GPU; or take the profile census"
             )
         stale = "" if result.current else "; OUT OF DATE: today's code would give another"
-        print(f"no GPU here: run {config.id} is taken from the store, trained on {result.manifest['device']}{stale}")
+        device = printable(result.manifest["device"])
+        print(f"no GPU here: run {config.id} is taken from the store, trained on {device}{stale}")
         return result
 
     def glue(self, **numbers: float) -> None:

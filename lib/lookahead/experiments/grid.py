@@ -30,6 +30,10 @@ State = Literal["done", "stale", "failed", "begun", "missing"]
 STATES: tuple[State, ...] = ("done", "stale", "failed", "begun", "missing")
 
 
+SILENCE = 2.0
+"""Seconds that a look at a grid may take before it is said what it does."""
+
+
 @dataclass(frozen=True)
 class GridRun:
     """One run of a grid, and where it stands."""
@@ -65,8 +69,8 @@ def grid_state(
     chosen = select(labelled(experiment, profile), only)
     if packed is None:
         packed = packed_anywhere()
-    comparing = {"desc": "comparing with today's code", "unit": "run", "leave": False}
-    shown = tqdm(chosen, **comparing, delay=2, disable=not wants_bar())  # where the code has changed it takes a while
+    how = {"desc": "comparing with today's code", "unit": "run", "leave": False, "delay": SILENCE}
+    shown = tqdm(chosen, **how, disable=not wants_bar())  # where the code has changed it takes a while
     return [look(label, run, packed) for label, run in shown]
 
 

@@ -269,7 +269,12 @@ class Runner:
         if isinstance(end, Result):
             forget_failure(entry.run)
         elif not isinstance(end, Busy):
-            write_failure(entry.run, end)
+            try:
+                write_failure(entry.run, end)
+            except NoRoom:
+                raise
+            except LookaheadError as unwritten:
+                return dataclasses.replace(entry, state="failed", error=f"{end} ({unwritten})")
             return refreshed(entry)
         return end
 

@@ -40,7 +40,7 @@ def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds]) -> No
         ax.axis("off")
     for row in axes:
         row[0].set_ylabel("accuracy")
-    fig.suptitle(question, x=0.01, ha="left", fontsize=11)
+    fig.suptitle(question, x=0.01, ha="left", fontsize=11, parse_math=False)
     with replacing(path) as temporary:
         fig.savefig(temporary, format=form, dpi=200, facecolor="white")
     plt.close(fig)
@@ -53,5 +53,5 @@ def panel(ax: Axes, label: str, seeds: Seeds) -> None:
     figures.curves(seeds, seeds.judged_by, color=color, ax=ax)
     figures.accuracy_axis(ax)
     figures.chance(ax, seeds[0].run.build_task().chance_accuracy)
-    ax.set_title(f"{label.replace('_', ' ')}\n{seeds.won} of {len(seeds)} succeed", fontsize=8.5)
+    ax.set_title(f"{label.replace('_', ' ')}\n{seeds.won} of {len(seeds)} succeed", fontsize=8.5, parse_math=False)
     ax.set_xlabel("training step", fontsize=8.5)

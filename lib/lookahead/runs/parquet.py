@@ -132,6 +132,8 @@ def _corrupt(path: Path) -> bool:
         read_pack(path)
     except Corrupt:
         return True
+    except LookaheadError as error:
+        raise LookaheadError(f"{error}. Move the file away, and what only it holds is done again") from error
     return False
 
 
