@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--stack", type=int, default=1, metavar="S", help="train S seeds as one program, for a GPU")
     one.add_argument("--time-limit", type=duration, metavar="TIME", help="stop before this: 90 (seconds), 9m, 2h")
     one.add_argument("--retry", action="store_true", help="those that failed before, too")
+    one.add_argument("--weights", action="store_true", help="those that are done without weights here, too")
     one.add_argument("--no-wait", action="store_true", help="do not wait for runs that others are doing")
     one.add_argument("--no-pack", action="store_true", help="leave the packing to lookahead pack")
 
@@ -170,6 +171,7 @@ def run(options: argparse.Namespace) -> int:
         time_limit=options.time_limit,
         wait=not options.no_wait,
         retry=options.retry,
+        weights=options.weights,
         packing=not options.no_pack,
         stack=options.stack,
         log=lambda line: tqdm.write(printable(line), file=sys.stdout),

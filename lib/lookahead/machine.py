@@ -132,6 +132,19 @@ def manifest(
     }
 
 
+def arithmetic(device: torch.device) -> dict[str, Any]:
+    """On what the last digits of a result depend, beside the code."""
+    import torch
+
+    if device.type == "cuda":
+        return {"device": device_name(device), "torch": torch.__version__}
+    return {
+        "threads": torch.get_num_threads(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+    }
+
+
 def device_name(device: torch.device) -> str:
     """The device in words."""
     import torch

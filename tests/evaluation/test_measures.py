@@ -191,6 +191,55 @@ def test_the_first_examples_of_the_named_split_are_measured() -> None:
     assert torch.equal(torch.cat(seen), task.sample("test", torch.arange(25))[0])
 
 
+class Roomy(Solver):
+    """Runs out of memory at more than `room` examples, and notes how many it gets."""
+
+    room = 8
+
+    def forward(self, prompts: Tensor, answers: Tensor, noise: Any = None, progress: Any = None) -> Loss:
+        self.seen: list[int] = [*getattr(self, "seen", []), len(prompts)]
+        if len(prompts) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        return super().forward(prompts, answers)
+
+
+def test_where_memory_runs_out_fewer_are_measured_at_a_time() -> None:
+    """From where it ran out, every example once."""
+    task = PathStar(2, 4, 10)
+    roomy = Roomy(task)
+    with pytest.warns(UserWarning, match=r"the GPU ran out of memory: (15|7) examples are measured at a time now"):
+        found = evaluate(roomy, task, "test", 50, batch_size=30)
+    assert roomy.seen == [30, 15, *[7] * 7, 1]
+    assert found == evaluate(Solver(task), task, "test", 50)
+    roomy.room = 0
+    with (
+        pytest.warns(UserWarning, match="ran out of memory"),
+        pytest.raises(LookaheadError, match="no memory to measure one example: a smaller model or a larger GPU"),
+    ):
+        evaluate(roomy, task, "test", 50)
+
+
+def test_on_a_gpu_a_few_examples_tell_how_many_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an example takes 10 MB, the first ones more."""
+    pieces: list[int] = []
+
+    def with_peak(work: Callable[[], Any], device: torch.device) -> tuple[Any, int]:
+        first, last = work()
+        pieces.append(last - first)
+        return (first, last), 10_000_000 * (last - first) + (2**28 if first == 0 else 0)
+
+    monkeypatch.setattr(measures, "with_peak", with_peak)
+    gpu, work = torch.device("cuda"), lambda first, last: (first, last)
+    found = list(measures.in_pieces(work, 4096, 8192, 1, gpu))
+    assert [first for first, _ in found] == [0, *[last for _, last in found[:-1]]]
+    assert found[-1][1] == 4096
+    assert pieces[:3] == [64, 302, 429]
+    assert max(pieces) * 10_000_000 <= 2**32
+    pieces.clear()
+    list(measures.in_pieces(work, 100, 50, 16, gpu))
+    assert pieces == [4, 50, 46], "of 16 members together 64, then no more than is wanted"
+
+
 def test_measuring_changes_nothing(build: Build) -> None:
     task, objective = build("reversed")
     objective(*task.sample("train", torch.arange(4))).total.backward()

@@ -32,13 +32,14 @@ from lookahead.experiments import grid as grid_module
 from lookahead.experiments import runner as runner_module
 from lookahead.experiments.catalogue.indecipherable_token import gradients
 from lookahead.experiments.fields import labels
-from lookahead.experiments.grid import counts, grid_state, seconds_left
+from lookahead.experiments.grid import counts, grid_state, read_failure, seconds_left, write_failure
 from lookahead.experiments.report import summary_line, table
 from lookahead.runs import harness
 from lookahead.runs import result as results
 from lookahead.runs.parquet import pack, packed_path, read_packed
-from lookahead.runs.result import Result, read_result, run_folder
+from lookahead.runs.result import Result, read_result, run_folder, trained
 from lookahead.runs.run import Run
+from lookahead.runs.staleness import stamp
 from lookahead.tasks import PathStar
 from lookahead.training import Member
 from read_only import make_read_only
@@ -310,6 +311,31 @@ def test_what_is_missing_is_done(grid: Experiment, store: Path, trainings: list[
     packed_path("tiny-quick").unlink()
     assert len(run_experiment(grid, "quick", device="cpu").done) == 4
     assert trainings == [missing.id]
+
+
+def test_lost_weights_are_made_again_where_they_are_asked_for(
+    grid: Experiment, store: Path, trainings: list[str]
+) -> None:
+    """The result stands: without a word nothing is trained again."""
+    run_experiment(grid, "quick", device="cpu")
+    lost = next(grid.runs("quick"))
+    shutil.rmtree(run_folder(lost.id))
+    trainings.clear()
+    run_experiment(grid, "quick", device="cpu")
+    assert trainings == []
+    for _ in range(2):
+        run_experiment(grid, "quick", device="cpu", weights=True)
+        assert trainings == [lost.id]
+    trained(lost)
+
+
+def test_a_failure_record_that_was_damaged_is_none(grid: Experiment, store: Path) -> None:
+    run = next(grid.runs("quick"))
+    write_failure(run, LookaheadError("the message"))
+    assert read_failure(run) == {"error": "the message", "stamp": stamp(run)}
+    path = run_folder(run.id) / "failure.json"
+    path.write_text(path.read_text().replace("message", "massage"))
+    assert read_failure(run) is None
 
 
 def test_a_run_that_another_experiment_has_packed_is_not_done_again(

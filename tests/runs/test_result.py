@@ -18,11 +18,20 @@ from lookahead.errors import LookaheadError
 from lookahead.evaluation import proportion, trials
 from lookahead.experiments import find_experiment
 from lookahead.objectives import TeacherForcing
-from lookahead.runs import examples, harness
+from lookahead.runs import examples, harness, staleness
 from lookahead.runs import result as results
-from lookahead.runs.parquet import pack, packed_path, read_packed
-from lookahead.runs.result import Result, read_result, run_folder, store_folder
+from lookahead.runs.parquet import JSON_COLUMNS, pack, packed_path, read_packed
+from lookahead.runs.result import (
+    Result,
+    read_result,
+    read_result_of,
+    run_folder,
+    store_folder,
+    trained,
+    write_result,
+)
 from lookahead.runs.run import Run
+from lookahead.training.checkpoints import load, save
 
 MakeRun = Callable[..., Run]
 
@@ -158,6 +167,143 @@ def test_the_result_of_another_run_is_refused(tiny_run: MakeRun, store: Path) ->
     path.write_text(json.dumps(data))
     with pytest.raises(LookaheadError, match=f"says it is run {run.id}, but its configuration is that of {other.id}"):
         read_result(run)
+
+
+def written(result: Result) -> Path:
+    """The file of a result that nobody trained."""
+    write_result(result, result.run.build()[1])
+    return run_folder(result.run.id) / "result.json"
+
+
+def test_a_flipped_bit_in_a_result_is_refused_wherever_it_is(tiny_run: MakeRun, store: Path) -> None:
+    """It may become another number that looks as good: 0.5 becomes 0.1."""
+    result = made_up(tiny_run())
+    path = written(result)
+    whole, expected = path.read_bytes(), as_text(result)
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 7]) + whole[place + 1 :])
+        try:
+            found = read_result(result.run)
+        except LookaheadError:
+            continue
+        assert found is not None
+        assert as_text(found) == expected
+    path.write_bytes(whole.replace(b'"autoregressive_accuracy": 0.97', b'"autoregressive_accuracy": 0.17'))
+    with pytest.raises(LookaheadError, match=r"result\.json is corrupt: its checksum does not match"):
+        read_result(result.run)
+
+
+def test_a_result_without_a_checksum_was_written_by_earlier_code(tiny_run: MakeRun, store: Path) -> None:
+    """It is read, NaN too: nothing tells whether it is damaged, and hours of training may lie behind it."""
+    result = made_up(tiny_run())
+    path = written(result)
+    path.write_text(json.dumps(result.to_dict()))
+    assert "NaN" in path.read_text()
+    assert as_text(read_result(result.run)) == as_text(result)  # type: ignore[arg-type]
+
+
+def strict(text: str) -> Any:
+    """What strict JSON says."""
+
+    def refused(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refused)
+
+
+def test_what_is_stored_is_strict_json_and_comes_back(tiny_run: MakeRun, store: Path) -> None:
+    """NaN is null there, and NaN again when it is read; what was None stays None."""
+    result = made_up(tiny_run())
+    assert strict(written(result).read_text())["measures"]["cheat_accuracy"] is None
+    assert as_text(read_result(result.run)) == as_text(result)  # type: ignore[arg-type]
+    frame = pd.read_parquet(pack("some", [result]))
+    for column in JSON_COLUMNS:
+        strict(frame[column][0])
+    (found,) = read_packed("some")
+    assert as_text(found) == as_text(result)
+    assert found.curve[0]["training_loss"] is None
+
+
+# -- weights -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_weights_that_were_lost_are_made_again(
+    damage: Callable[[Path], Any], tiny_run: MakeRun, store: Path, trainings: list[str]
+) -> None:
+    run = tiny_run()
+    harness.run(run, device="cpu")
+    damage(run_folder(run.id) / "weights.safetensors")
+    assert read_result(run) is not None, "the result stands"
+    with pytest.raises(LookaheadError, match=r"do that run first; lookahead\.run makes lost weights anew"):
+        trained(run)
+    harness.run(run, device="cpu")
+    assert trainings == [run.id, run.id]
+    trained(run)
+
+
+@pytest.fixture
+def child(tiny_run: MakeRun, store: Path) -> Run:
+    """A run that starts from another; both are done."""
+    parent = tiny_run(seed=1)
+    harness.run(parent, device="cpu")
+    child = tiny_run(seed=2, steps=2, start_from=parent.id)
+    assert harness.run(child, device="cpu").current
+    return child
+
+
+def make_again(run_id: str) -> None:
+    """Other weights, as from a GPU that adds in no fixed order."""
+    path = run_folder(run_id) / "weights.safetensors"
+    tensors, record = load(path)
+    save(path, {name: tensor + 1e-3 for name, tensor in tensors.items()}, record)
+
+
+def test_other_weights_to_start_from_make_a_result_stale(child: Run, trainings: list[str]) -> None:
+    assert child.start_from is not None
+    pack("some", [read_result(child)])  # type: ignore[list-item]
+    make_again(child.start_from)
+    assert not read_result(child).current  # type: ignore[union-attr]
+    assert [result.current for result in read_packed("some")] == [False]
+    assert harness.run(child, device="cpu").current
+    assert trainings == [child.id]
+    (run_folder(child.start_from) / "weights.safetensors").unlink()
+    assert read_result(child).current, "nothing tells otherwise"  # type: ignore[union-attr]
+
+
+def test_a_checkpoint_that_began_with_other_weights_is_not_gone_on_from(
+    child: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert child.start_from is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(harness, "write_result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            harness.run(child, device="cpu", checkpoint_every=1, again=True)
+    make_again(child.start_from)
+    with pytest.warns(UserWarning, match=f"began with other weights of run {child.start_from}.* starts anew"):
+        assert harness.run(child, device="cpu").current
+
+
+def test_a_stale_run_is_not_started_from(child: Run) -> None:
+    assert child.start_from is not None
+    parent = read_result_of(child.start_from)
+    assert parent is not None
+    written(dataclasses.replace(parent, stamp="other", replay=[0.0] * 6))
+    assert not read_result(child).current  # type: ignore[union-attr]
+    with pytest.raises(LookaheadError, match=f"run {parent.run.id}, whose weights .* is stale: do it again first"):
+        harness.run(child, device="cpu")
+
+
+def test_what_a_replay_has_told_holds_for_its_threads(
+    tiny_run: MakeRun, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With others the last digits differ, and so may what is stale: it is asked again."""
+    result, asked = made_up(tiny_run()), []
+    monkeypatch.setattr(staleness, "is_current", lambda *_: asked.append(1) or torch.get_num_threads() == 1)
+    for threads, current in ((7, False), (7, False), (1, True), (1, True)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert result.current == current
+    assert len(asked) == 2
 
 
 # -- where they lie ------------------------------------------------------------------------------------------

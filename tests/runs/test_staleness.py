@@ -424,7 +424,7 @@ def test_a_pack_of_earlier_code_is_read(both: list[Result]) -> None:
     """Its losses are numbers in a list, not JSON."""
     earlier = [as_stored_by_earlier_code(result, 6) for result in both]
     path = pack("some", both)
-    table = pq.read_table(path)
+    table = pq.read_table(path).drop_columns(["sha256"])
     place = table.column_names.index("replay")
     pq.write_table(table.set_column(place, "replay", pa.array([result.replay for result in earlier])), path)
     assert [result.replay for result in read_packed("some")] == [result.replay for result in earlier]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -89,62 +90,118 @@ def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
 # -- the latest and the one before ---------------------------------------------------------------------------
 
 
-def saved(folder: Path, *steps: int) -> Checkpoints:
-    checkpoints = Checkpoints(folder, "one run")
+def saved(folder: Path, *steps: int, run_id: str = "one run", code: str = "this") -> Checkpoints:
+    refuses = {"this": None, "other": "was written by other code"}
+    checkpoints = Checkpoints(folder, run_id, code, refuses.get)
     for step in steps:
         checkpoints.save({"weight": torch.full((4,), float(step))}, {"steps": step})
     return checkpoints
 
 
-def steps_of(found: tuple[dict[str, torch.Tensor], dict] | None) -> int:
-    assert found is not None
-    tensors, record = found
-    assert tensors["weight"][0].item() == record["steps"]
-    return record["steps"]
+def steps_of(checkpoints: Checkpoints) -> int | None:
+    """The steps of the checkpoint that is taken up."""
+
+    def use(tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> int:
+        assert tensors["weight"][0].item() == record["steps"]
+        return record["steps"]
+
+    return checkpoints.take_up(use)
 
 
-def test_the_latest_is_loaded_and_the_one_before_is_kept(tmp_path: Path) -> None:
-    assert Checkpoints(tmp_path, "one run").load() is None
+def test_the_latest_is_taken_up_and_the_one_before_is_kept(tmp_path: Path) -> None:
+    assert steps_of(Checkpoints(tmp_path, "one run")) is None
     checkpoints = saved(tmp_path, 1, 2, 3)
-    assert steps_of(checkpoints.load()) == 3
-    assert steps_of(checkpoints.load(previous=True)) == 2
+    assert steps_of(checkpoints) == 3
+    assert checkpoints.steps_found() == 3
     assert len(list(tmp_path.iterdir())) == 2
+    checkpoints.latest.unlink()
+    assert steps_of(checkpoints) == 2
     checkpoints.remove()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_killed_between_its_two_renames_it_goes_on_from_the_previous(tmp_path: Path) -> None:
-    checkpoints = saved(tmp_path, 1, 2)
-    checkpoints.latest.unlink()
-    assert steps_of(checkpoints.load()) == 1
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
 
 
-def test_a_corrupt_checkpoint_is_refused_and_the_previous_offered(tmp_path: Path) -> None:
-    checkpoints = saved(tmp_path, 1, 2)
-    whole = checkpoints.latest.read_bytes()
-    checkpoints.latest.write_bytes(whole[:-3])
-    before = folder_contents(tmp_path)
-    with pytest.raises(LookaheadError, match=r"checkpoint\.previous\.safetensors.*resume='previous'"):
-        checkpoints.load()
-    assert folder_contents(tmp_path) == before
-    assert steps_of(checkpoints.load(previous=True)) == 1
-    checkpoints.previous.unlink()
-    with pytest.raises(LookaheadError, match="Start anew with resume='never'"):
-        checkpoints.load()
-    with pytest.raises(LookaheadError, match="there is no checkpoint before"):
-        checkpoints.load(previous=True)
+def of_another_run(path: Path) -> None:
+    saved(path.parent / "other", 9, run_id="another run").latest.replace(path)
 
 
-def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
-    saved(tmp_path, 1)
-    with pytest.raises(LookaheadError, match="belongs to run one run, not to another run"):
-        Checkpoints(tmp_path, "another run").load()
+def of_other_code(path: Path) -> None:
+    saved(path.parent / "other", 9, code="other").latest.replace(path)
 
 
-def test_a_run_with_a_corrupt_checkpoint_is_refused_untouched_and_can_go_on_from_the_previous(
-    tiny_run: Callable[..., Run], store: Path, monkeypatch: pytest.MonkeyPatch
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (cut, "cannot be read .* truncated, corrupt"),
+        (of_another_run, "belongs to run another run, not to one run"),
+        (of_other_code, "was written by other code"),
+        (a_folder, "cannot be read"),
+    ],
+)
+def test_where_the_latest_cannot_be_used_the_one_before_is(
+    damage: Callable[[Path], None], fault: str, tmp_path: Path
 ) -> None:
-    """Down to the same weights as an undisturbed run."""
+    checkpoints = saved(tmp_path, 1, 2)
+    damage(checkpoints.latest)
+    with pytest.warns(
+        UserWarning, match=f"^run one run was interrupted, and .*{fault}.*: set aside, .* goes on from the one before"
+    ):
+        assert steps_of(checkpoints) == 1
+    assert (tmp_path / "checkpoint.unusable").exists()
+    assert steps_of(checkpoints) == 1, "without a word, the second time"
+    checkpoints.save({"weight": torch.full((4,), 3.0)}, {"steps": 3})
+    assert checkpoints.previous.exists(), "what was gone on from is kept, not what was set aside"
+    assert steps_of(checkpoints) == 3
+
+
+def test_where_neither_can_be_used_both_are_set_aside(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1, 2)
+    cut(checkpoints.latest)
+    of_another_run(checkpoints.previous)
+    with pytest.warns(
+        UserWarning, match=r"cannot be read.*; .*belongs to run another run.*: set aside, and it starts anew"
+    ):
+        assert steps_of(checkpoints) is None
+    assert not checkpoints.latest.exists()
+    assert not checkpoints.previous.exists()
+    checkpoints.remove()
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_by_who_uses_it(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1, 2)
+
+    def use(tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> int:
+        if record["steps"] == 2:
+            raise LookaheadError("these weights belong to another model")
+        return record["steps"]
+
+    with pytest.warns(UserWarning, match="these weights belong to another model: set aside"):
+        assert checkpoints.take_up(use) == 1
+
+
+def test_what_a_damaged_header_says_is_not_told(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1)
+    whole = checkpoints.latest.read_bytes()
+    damaged = whole.replace(b'steps\\": 1', b'steps\\": 7')
+    assert damaged != whole
+    checkpoints.latest.write_bytes(damaged)
+    assert checkpoints.steps_found() == 0
+
+
+@pytest.mark.parametrize("spared", ["previous", None])
+def test_a_run_goes_on_from_what_damage_has_spared(
+    spared: str | None, tiny_run: Callable[..., Run], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the checkpoint before, or from nothing: to the same weights as an undisturbed run."""
     run = tiny_run(steps=9)
     harness.run(run, device="cpu")
     folder = store / "runs" / run.id
@@ -154,17 +211,16 @@ def test_a_run_with_a_corrupt_checkpoint_is_refused_untouched_and_can_go_on_from
         patched.setattr(harness, "write_result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             harness.run(run, device="cpu", checkpoint_every=2)
-    latest = folder / "checkpoint.safetensors"
-    content = bytearray(latest.read_bytes())
-    content[-5] ^= 4
-    latest.write_bytes(content)
-    before = folder_contents(folder)
-    with pytest.raises(LookaheadError, match="go on from it with resume='previous'"):
+    for name in ("checkpoint.safetensors", *(() if spared else ("checkpoint.previous.safetensors",))):
+        content = bytearray((folder / name).read_bytes())
+        content[-5] ^= 4
+        (folder / name).write_bytes(content)
+    then = "goes on from the one before it" if spared else "starts anew"
+    with pytest.warns(UserWarning, match=f"its checksum does not match: set aside, and it {then}"):
         harness.run(run, device="cpu")
-    assert folder_contents(folder) == before
-    harness.run(run, device="cpu", resume="previous")
     found, _ = load(folder / "weights.safetensors")
     assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+    assert {path.name for path in folder.iterdir()} <= {".lock", "result.json", "weights.safetensors"}
 
 
 def test_weights_of_another_model_are_refused(tiny_run: Callable[..., Run], store: Path) -> None:
@@ -261,7 +317,7 @@ for attempt in (
         raise SystemExit("was written")
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert after == before, set(after) ^ set(before)
-assert checkpoints.load()[1]["steps"] == 2
+assert checkpoints.take_up(lambda tensors, record: record)["steps"] == 2
 print("survived")
 """
 

@@ -17,7 +17,7 @@ from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate
 from lookahead.runs.run import Run
-from lookahead.training import Settings, Trained, sitting
+from lookahead.training import Member, Settings, Trained, sitting, train
 from lookahead.training.captured import Captured
 from lookahead.training.checkpoints import Checkpoints, state_tensors
 from lookahead.training.member import NonFiniteLoss
@@ -353,8 +353,78 @@ def test_a_finished_training_is_not_begun_again(tiny_run: MakeRun, tmp_path: Pat
 def test_an_unknown_way_to_resume_is_refused(tiny_run: MakeRun) -> None:
     run = tiny_run()
     task, objective = run.build()
-    with pytest.raises(LookaheadError, match="resume is 'latest', 'previous' or 'never', not 'last'"):
+    with pytest.raises(LookaheadError, match="resume is 'latest' or 'never', not 'last'"):
         train_one(objective, task, run, no_measure, resume="last")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("failing", [0, 3, 6])
+def test_a_measurement_that_fails_costs_no_training(failing: int, tiny_run: MakeRun, tmp_path: Path) -> None:
+    """Before the first step, between steps, after the last: the state is kept, and the row is measured next time."""
+    run = tiny_run(steps=6, evaluate_every=3)
+    taken: list[int] = []
+
+    def norm(objective: Objective) -> dict[str, Any]:
+        return {"autoregressive_accuracy": 0.0, "norm": next(objective.parameters()).norm().item()}
+
+    def fails(objective: Objective) -> dict[str, Any]:
+        if len(taken) == failing:
+            raise torch.OutOfMemoryError("no room")
+        return norm(objective)
+
+    def counted() -> tuple[Objective, Task]:
+        task, objective = run.build()
+        objective.register_forward_pre_hook(lambda *_: taken.append(1))
+        return objective, task
+
+    expected = train_one(*reversed(run.build()), run, norm)
+    kept = Checkpoints(tmp_path, run.id)
+    with pytest.raises(torch.OutOfMemoryError):
+        train_one(*counted(), run, fails, checkpoints=kept)
+    assert kept.steps_found() == failing
+    found = train_one(*counted(), run, norm, checkpoints=kept)
+    assert len(taken) == 6
+    assert found.curve == expected.curve
+
+
+def test_what_fails_after_the_last_step_costs_no_training(tiny_run: MakeRun, tmp_path: Path) -> None:
+    run = tiny_run(steps=6)
+    kept = Checkpoints(tmp_path, run.id)
+    task, objective = run.build()
+
+    def fails(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train([Member(objective, task, run, 0, kept)], lambda *_: [no_measure(objective)], finished=fails)
+    task, again = run.build()
+    again.register_forward_pre_hook(lambda *_: pytest.fail("trained again"))
+    train_one(again, task, run, no_measure, checkpoints=kept)
+    assert torch.equal(next(again.parameters()), next(objective.parameters()))
+
+
+def test_to_go_on_with_other_threads_is_told(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only then: they change the last digits."""
+    run = tiny_run(steps=6)
+    kept = Checkpoints(tmp_path, run.id)
+
+    def trained() -> Trained:
+        task, objective = run.build()
+        return train_one(objective, task, run, no_measure, checkpoints=kept, checkpoint_every=3)
+
+    trained()
+    kept.latest.unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(trained().machines) == 1
+    kept.latest.unlink()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    with pytest.warns(
+        UserWarning, match=f"run {run.id} was begun with threads 1, .* and goes on with threads 7, .*bit for"
+    ):
+        machines = trained().machines
+    assert [machine["threads"] for machine in machines] == [1, 7]
 
 
 # -- losses that are no numbers ------------------------------------------------------------------------------
@@ -376,7 +446,7 @@ def test_a_loss_that_is_no_number_is_named_and_the_last_good_state_kept(
     hook = objective.register_forward_hook(spoil)
     with pytest.raises(NonFiniteLoss, match=f"the loss of step 11 is {bad}: lower the learning rate"):
         train_one(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=4)
-    tensors, record = checkpoints.load()  # type: ignore[misc]
+    tensors, record = checkpoints.take_up(lambda *found: found)  # type: ignore[misc]
     assert record["steps"] == 8
     assert all(tensor.isfinite().all() for tensor in tensors.values())
     hook.remove()
@@ -394,7 +464,7 @@ def test_a_weight_that_is_no_number_is_never_saved(tiny_run: MakeRun, tmp_path: 
     with pytest.raises(NonFiniteLoss, match="after step 8 a weight is no number: lower the learning rate"):
         train_one(objective, task, run, no_measure, checkpoints=checkpoints, checkpoint_every=4)
     hook.remove()
-    tensors, record = checkpoints.load()  # type: ignore[misc]
+    tensors, record = checkpoints.take_up(lambda *found: found)  # type: ignore[misc]
     assert record["steps"] == 4
     assert all(tensor.isfinite().all() for tensor in tensors.values())
 

@@ -15,8 +15,9 @@
 | `examples` | how many examples stand behind each |
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +31,15 @@ Measures = dict[str, Any]
 """Names of the table above -> a float, a list of A floats by position, or for `parts` a mapping of floats."""
 
 ROWS_AT_ONCE = {"cpu": 128, "cuda": 8192}
-"""Examples of all members together that are computed at a time. A CPU is fastest where they fit into its caches; a GPU
-wants many (some GB at the size `mini`)."""
+"""Most examples of all members together that are computed at a time. A CPU is fastest where they fit into its caches; a
+GPU wants many."""
+FIRST_ROWS = 64
+"""So many are computed first on a GPU, to see how much memory they take."""
+BYTES_AT_ONCE = 2**32
+"""Most memory that what is computed at a time takes on a GPU. No tensor in it has more than 2^31 elements of two bytes
+or more, which is as far as kernels count that do so in 32 bits."""
+
+T = TypeVar("T")
 
 
 @torch.no_grad()
@@ -39,7 +47,7 @@ def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_s
     """Every measure of the table above, on the first `count` examples of a split.
 
     Args:
-        batch_size: examples at a time; what suits the device if not given.
+        batch_size: examples at a time, at most; what suits the device if not given.
 
     Raises:
         LookaheadError: nothing to measure on, or a task that the objective was not made for.
@@ -63,7 +71,7 @@ def evaluate_each(
     Args:
         template, state: the members.
         tasks: one for each member; they differ in their seed alone.
-        batch_size: examples of each member at a time; what suits the device if not given.
+        batch_size: examples of each member at a time, at most; what suits the device if not given.
 
     Raises:
         LookaheadError: nothing to measure on, or a task that the objective was not made for.
@@ -123,8 +131,9 @@ def _evaluate(
     sums: dict[str, Tensor] = {}
     counts: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
-    for first in range(0, count, batch_size):
-        indices = torch.arange(first, min(first + batch_size, count), device=device)
+
+    def piece(first: int, last: int) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        indices = torch.arange(first, last, device=device)
         prompts, answers = type(tasks[0]).sample_each(tasks, split, indices[None])  # [S, b, P], [S, b, A]
         shape, flat_prompts, flat_answers = prompts.shape[:2], prompts.flatten(0, 1), answers.flatten(0, 1)
         decoys = tasks[0].decoys(flat_prompts, flat_answers)
@@ -132,13 +141,19 @@ def _evaluate(
         *tensors, found_parts = outputs(prompts, answers, noise, decoys.unflatten(0, shape))
         judged = _judge(tasks[0], flat_prompts, flat_answers, decoys, *(tensor.flatten(0, 1) for tensor in tensors))
         mask = tasks[0].taught(flat_answers)
+        found: dict[str, Tensor] = {}
+        counted: dict[str, Tensor] = {}
         for name, value in judged.items():
-            counted = torch.ones_like(value) if mask is None or value.dim() == 1 else mask
-            value = torch.where(counted.bool(), value.double(), 0)
-            sums[name] = sums.get(name, 0) + value.unflatten(0, shape).sum(dim=1)
-            counts[name] = counts.get(name, 0) + counted.double().unflatten(0, shape).sum(dim=1)
-        for name, value in found_parts.items():
-            parts[name] = parts.get(name, 0) + value.double() * len(indices)
+            weight = torch.ones_like(value) if mask is None or value.dim() == 1 else mask
+            found[name] = torch.where(weight.bool(), value.double(), 0).unflatten(0, shape).sum(dim=1)
+            counted[name] = weight.double().unflatten(0, shape).sum(dim=1)
+        weighted = {name: value.double() * len(indices) for name, value in found_parts.items()}
+        return [(sums, found), (counts, counted), (parts, weighted)]
+
+    for added in in_pieces(piece, count, batch_size, len(tasks), device):
+        for totals, found in added:
+            for name, value in found.items():
+                totals[name] = totals.get(name, 0) + value
     means = {name: (total / counts[name]).tolist() for name, total in sums.items()}
     part_means = {name: (total / count).tolist() for name, total in parts.items()}
     return [
@@ -147,6 +162,62 @@ def _evaluate(
         | {"examples": count}
         for i in range(len(tasks))
     ]
+
+
+def in_pieces(work: Callable[[int, int], T], count: int, rows: int, members: int, device: torch.device) -> Iterator[T]:
+    """What `work(first, last)` gives for consecutive pieces of `count` examples, as large as memory has room for.
+
+    Args:
+        rows: most examples in a piece, of each of the members.
+
+    Raises:
+        LookaheadError: there is no room for one.
+    """
+    first, size = 0, rows if device.type == "cpu" else min(rows, max(1, FIRST_ROWS // members))
+    while first < count:
+        last = min(first + size, count)
+        outcome = _tried(lambda first=first, last=last: work(first, last), device)
+        if isinstance(outcome, torch.OutOfMemoryError):
+            rows = size = _halved(last - first, outcome)
+            continue
+        found, needed = outcome
+        yield found
+        if needed:
+            size = max(1, min(rows, (last - first) * BYTES_AT_ONCE // needed))
+        first = last
+
+
+def with_peak(work: Callable[[], T], device: torch.device) -> tuple[T, int]:
+    """What `work` gives, and the bytes that it needed at its peak on a GPU; 0 on a CPU, where nobody counts them."""
+    if device.type != "cuda":
+        return work(), 0
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    return work(), torch.cuda.max_memory_allocated(device) - before
+
+
+def _tried(work: Callable[[], T], device: torch.device) -> tuple[T, int] | torch.OutOfMemoryError:
+    """As `with_peak`, or the error, without the tensors that its traceback holds on to."""
+    try:
+        return with_peak(work, device)
+    except torch.OutOfMemoryError as error:
+        return error.with_traceback(None)
+
+
+def _halved(rows: int, fault: Exception) -> int:
+    """Half as many examples at a time, which is told.
+
+    Raises:
+        LookaheadError: there was only one.
+    """
+    if rows == 1:
+        raise LookaheadError(f"the GPU has no memory to measure one example: a smaller model or a larger GPU ({fault})")
+    torch.cuda.empty_cache()
+    warnings.warn(
+        f"the GPU ran out of memory: {rows // 2} examples are measured at a time now; the measures are the same",
+        stacklevel=5,
+    )
+    return rows // 2
 
 
 def _outputs(

@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from lookahead.errors import LookaheadError
+from lookahead.errors import Corrupt, LookaheadError
 from lookahead.experiments.experiment import Experiment
 from lookahead.experiments.fields import labels
 from lookahead.files import make_folder, set_aside, write_text
 from lookahead.runs.parquet import read_pack, without_doubles
 from lookahead.runs.result import Result, read_result, run_folder, store_folders
 from lookahead.runs.run import Run
+from lookahead.runs.sealed import check_seal, sealed
 from lookahead.runs.staleness import stamp
 from lookahead.training.checkpoints import Checkpoints
 from lookahead.training.progress import wants_bar
@@ -143,15 +144,16 @@ def write_failure(run: Run, error: BaseException) -> None:
     message = str(error) if isinstance(error, LookaheadError) else f"{type(error).__name__}: {error}"
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     record = {"run": run.config, "error": message, "when": when, "stamp": stamp(run)}
-    write_text(make_folder(run_folder(run.id)) / "failure.json", json.dumps(record))
+    write_text(make_folder(run_folder(run.id)) / "failure.json", json.dumps(sealed(record)))
 
 
 def read_failure(run: Run) -> dict[str, Any] | None:
     """The record of a run's failure, None where there is none."""
     try:
         record = json.loads((run_folder(run.id) / "failure.json").read_text(encoding="utf-8"))
+        check_seal(record, "failure.json")
         return {"error": record["error"], "stamp": record["stamp"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, Corrupt):
         return None
 
 

@@ -32,7 +32,7 @@ from lookahead.runs.parquet import (
     set_aside_if_corrupt,
     without_doubles,
 )
-from lookahead.runs.result import Result, locked_to_write, run_folder, store_folder
+from lookahead.runs.result import Result, has_weights, locked_to_write, run_folder, store_folder
 from lookahead.runs.run import Run
 from lookahead.training.member import MAY_DIFFER
 from lookahead.training.progress import wants_bar
@@ -66,6 +66,7 @@ def run_experiment(
     time_limit: float | None = None,
     wait: bool = True,
     retry: bool = False,
+    weights: bool = False,
     packing: bool = True,
     stack: int = 1,
     log: Callable[[str], None] = lambda line: None,
@@ -80,6 +81,7 @@ def run_experiment(
         time_limit: seconds from now. It stops before, in the middle of a run if need be, which keeps its state.
         wait: for the runs that others are doing, at the end.
         retry: those that failed before, too.
+        weights: those that are done, too, where their weights are not in the store.
         packing: into the store's file of the experiment.
         stack: how many runs that differ in seed and rates alone are trained as one.
         log: gets a line about everything that happens.
@@ -100,7 +102,7 @@ def run_experiment(
         log(f"{packed_path(name)} is corrupt: set aside as {kept}; what is stored nowhere else is done again")
     grid = grid_state(experiment, profile, only)
     how = {"device": device, "engine": engine, "probe": experiment.probe}
-    with Runner(experiment.name, grid, how, time_limit, retry, log, begun) as runner:
+    with Runner(experiment.name, grid, how, time_limit, retry, weights, log, begun) as runner:
         wanted = runner.plan()
         if wanted:
             refuse_read_only()
@@ -147,10 +149,12 @@ class Runner:
         how: dict[str, Any],
         time_limit: float | None,
         retry: bool,
+        weights: bool,
         log: Callable[[str], None],
         since: float,
     ) -> None:
-        self.name, self.grid, self.how, self.time_limit, self.retry, self.log = name, grid, how, time_limit, retry, log
+        self.name, self.grid, self.how, self.time_limit, self.log = name, grid, how, time_limit, log
+        self.retry, self.weights = retry, weights
         self.number = {entry.run.id: i for i, entry in enumerate(grid, 1)}
         self.begun = time.monotonic()
         self.deadline = None if time_limit is None else since + time_limit
@@ -170,9 +174,15 @@ class Runner:
         self.outcome.failed = [entry for entry in self.grid if entry.state == "failed" and not self.retry]
         for entry in self.outcome.failed:
             self.log(f"failed before: {entry.title}: {entry.error} (again with --retry)")
-        wanted = [entry for entry in self.grid if entry.state != "done" and (self.retry or entry.state != "failed")]
+        wanted = [entry for entry in self.grid if self.wants(entry)]
         self.bar.update(len(self.grid) - len(wanted))
         return wanted
+
+    def wants(self, entry: GridRun) -> bool:
+        """Whether a run is to be done."""
+        if entry.state == "done":
+            return self.weights and not has_weights(entry.run.id)
+        return self.retry or entry.state != "failed"
 
     def do(self, units: Sequence[Sequence[GridRun]]) -> list[GridRun]:
         """Does units of runs that no other runner is doing, as long as there is time; the runs others are doing."""
@@ -237,7 +247,7 @@ class Runner:
             now = refreshed(entry)
             if now.state == "failed" and not self.retry:
                 ends[entry.run.id] = now
-            elif now.state != "done":
+            elif self.wants(now):
                 to_do.append(entry)
         for entry, end in zip(to_do, self.train([entry.run for entry in to_do]), strict=True):
             ends[entry.run.id] = self.recorded(entry, end)

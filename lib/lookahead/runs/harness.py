@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +12,23 @@ from typing import Any
 import torch
 from filelock import Timeout
 
-from lookahead.contracts import Objective, Split, Task
+from lookahead.contracts import Model, Objective, Split, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.measures import Measures, evaluate, evaluate_each
 from lookahead.files import note, sweep
 from lookahead.kinds import Count, fit
 from lookahead.machine import manifest, numbered, resolve_device
 from lookahead.runs import examples
-from lookahead.runs.result import Result, load_weights, locked_to_write, read_result, run_folder, write_result
+from lookahead.runs.result import (
+    Result,
+    has_weights,
+    load_weights,
+    locked_to_write,
+    read_result,
+    read_result_of,
+    run_folder,
+    write_result,
+)
 from lookahead.runs.run import Run
 from lookahead.runs.staleness import Replay, is_current, replay, stamp
 from lookahead.stack import load_member
@@ -210,6 +218,8 @@ class _Prepared:
     resume: Resume
     code: dict[str, Any]
     """Its stamp and replay."""
+    started_from: str | None
+    """The checksum of the weights that it starts from, if they are another run's."""
 
 
 def _label(configs: Sequence[Run]) -> str:
@@ -226,38 +236,54 @@ def _patience(wait: bool, deadline: float | None) -> float:
 
 
 def _stored(config: Run) -> Result | None:
-    """The result that is stored, if it is current."""
+    """The result that is stored, if it is current and its weights are here, too."""
     stored = read_result(config)
-    if stored is None or not stored.current:
+    if stored is None or not stored.current or not has_weights(config.id):
         return None
     note(found=config.id, seconds=stored.manifest["seconds"])
     return stored
 
 
 def _prepare(config: Run, resume: Resume, replayed: Replay) -> _Prepared:
-    """Builds what a run trains, on the CPU; a checkpoint of other code is not gone on from."""
+    """Builds what a run trains, on the CPU; a checkpoint of other code, or of another start, is not gone on from."""
     task, objective = config.build()
-    if config.start_from is not None:
-        load_weights(objective.model, config.start_from)
+    started_from = None if config.start_from is None else _start(objective.model, config.start_from)
     sweep(run_folder(config.id))
     code = {"stamp": stamp(config), "replay": replayed}
-    checkpoints = Checkpoints(run_folder(config.id), config.id, code)
-    found = checkpoints.code_found() if resume != "never" else None
-    if found is not None and not is_current(config, found["stamp"], found["replay"]):
-        warnings.warn(f"run {config.id} was interrupted under other code: it starts anew", stacklevel=4)
-        resume = "never"
-    return _Prepared(config, task, objective, checkpoints, resume, code)
+
+    def refuses(found: dict[str, Any]) -> str | None:
+        if found.get("started_from") != started_from:
+            return f"began with other weights of run {config.start_from}"
+        return None if is_current(config, found["stamp"], found["replay"]) else "was written by other code"
+
+    checkpoints = Checkpoints(run_folder(config.id), config.id, {**code, "started_from": started_from}, refuses)
+    return _Prepared(config, task, objective, checkpoints, resume, code, started_from)
+
+
+def _start(model: Model, run_id: str) -> str:
+    """Gives a model the weights of another run, unless those are stale; their checksum."""
+    before = read_result_of(run_id)
+    if before is not None and not before.current:
+        raise LookaheadError(
+            f"run {run_id}, whose weights are to be started from, is stale: do it again first, with lookahead.run or "
+            f"lookahead run ({before.run.to_json()})"
+        )
+    return load_weights(model, run_id)
 
 
 def _store(one: _Prepared, done: Trained, measures: dict[str, Any], device: torch.device) -> Result:
     """The result of a run, written."""
     kernels = one.objective.model.kernels_used(numbered(device), getattr(torch, one.config.precision))
-    stacked = {"stacked": done.members} if done.members > 1 else {}
+    more: dict[str, Any] = {"stacked": done.members} if done.members > 1 else {}
+    if one.started_from is not None:
+        more["started_from"] = one.started_from
+    if len(done.machines) > 1:
+        more["begun_with"] = done.machines[:-1]
     result = Result(
         run=one.config,
         curve=done.curve,
         measures=measures,
-        manifest={**manifest(device, done.steps, done.seconds, kernels, done.engine), **stacked},
+        manifest={**manifest(device, done.steps, done.seconds, kernels, done.engine), **more},
         **one.code,
     )
     write_result(result, one.objective)

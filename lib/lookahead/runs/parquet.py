@@ -16,6 +16,7 @@ from lookahead.files import replacing, set_aside
 from lookahead.runs import staleness
 from lookahead.runs.result import Result, locked_to_write, store_folder, store_folders
 from lookahead.runs.run import KINDS, Run
+from lookahead.runs.sealed import SEAL, sealed
 
 JSON_COLUMNS = ("run", "curve", "measures", "manifest", "replay")
 
@@ -27,9 +28,9 @@ class Packed(Result):
 def pack(name: str, results: Iterable[Result]) -> Path:
     """Merges results into the store's file of an experiment: one row a run, readable by pandas.
 
-    The whole configuration (defaults too) and the scalar measures are columns; curve, manifest and the rest are JSON.
-    A result of a run that is there already takes its place. What is current gets today's stamp, so that reading
-    it need not replay it, and a whole replay.
+    The whole configuration (defaults too) and the scalar measures are columns; curve, manifest and the rest are strict
+    JSON, with null for NaN. A result of a run that is there already takes its place. What is current gets today's
+    stamp, so that reading it need not replay it, and a whole replay.
 
     Returns:
         the file.
@@ -104,7 +105,7 @@ def read_pack(path: Path) -> list[Result]:
     try:
         rows = pq.read_table(pa.BufferReader(data), page_checksum_verification=True).to_pylist()
         wanted = [item.name for item in dataclasses.fields(Result)] + ["id"]
-        found = [{key: _plain(key, row[key]) for key in wanted} for row in rows]
+        found = [{key: _plain(key, row[key]) for key in wanted} | {SEAL: row.get(SEAL)} for row in rows]
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
         raise Corrupt(f"{path} is corrupt or holds no results ({error})") from error
     return [Packed.from_dict(data, str(path)) for data in found]
@@ -148,7 +149,7 @@ def packed_path(name: str) -> Path:
 
 def _row(result: Result) -> dict[str, Any]:
     """One run as a row: scalars for people, JSON for the rest."""
-    data = result.to_dict()
+    data = sealed(result.to_dict())
     for key in JSON_COLUMNS:
         data[key] = json.dumps(data[key])
     for item in dataclasses.fields(Run):

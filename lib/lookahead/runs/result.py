@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lookahead.contracts import Model, Objective, Task
 from lookahead.errors import Corrupt, LookaheadError, NoRoom
 from lookahead.evaluation.statistics import Z95, Interval, TimeToSuccess, proportion, time_to_success, trials
 from lookahead.files import locked, make_folder, read_cache, write_text
-from lookahead.machine import checkout
+from lookahead.machine import arithmetic, checkout
 from lookahead.runs import staleness
 from lookahead.runs.run import Run
-from lookahead.training.checkpoints import load, load_state, save, state_tensors
+from lookahead.runs.sealed import SEAL, check_seal, sealed, with_nan
+from lookahead.training.checkpoints import load, load_state, metadata, save, state_tensors
 
 STORE = "LOOKAHEAD_RESULTS"
 """Environment variable: where the results lie."""
@@ -92,9 +94,11 @@ class Result:
     def current(self) -> bool:
         """Whether today's code would give it (see `lookahead.runs.staleness`). What a replay has told is remembered."""
         today = staleness.stamp(self.run)
+        if not self._start_stands():
+            return False
         if self.stamp == today:
             return True
-        told = json.dumps([self.run.id, self.stamp, self.replay, today])
+        told = json.dumps([self.run.id, self.stamp, self.replay, today, arithmetic(torch.device("cpu"))])
         key = hashlib.sha256(told.encode()).hexdigest()[:24]
         return verdict(key, lambda: staleness.is_current(self.run, self.stamp, self.replay))
 
@@ -102,6 +106,17 @@ class Result:
     def trials(self) -> float:
         """How many independent trials the test examples are worth."""
         return trials(self.measures["examples"], self.run.build_task().test_size)
+
+    def _start_stands(self) -> bool:
+        """Whether the run that it starts from is what it was, as far as that lies here: its weights, and its code."""
+        if self.run.start_from is None:
+            return True
+        if weights_checksum(self.run.start_from) not in (None, self.manifest.get("started_from")):
+            return False
+        with contextlib.suppress(LookaheadError):
+            start = read_result_of(self.run.start_from)
+            return start is None or start.current
+        return True
 
     def interval(self, name: str, position: int | None = None, z: float = Z95) -> Interval:
         """A share among the final measures with its interval, at one position where it has several.
@@ -139,13 +154,22 @@ class Result:
                 the one its id says.
         """
         names = [item.name for item in dataclasses.fields(cls)]
-        if not isinstance(data, Mapping) or set(data) - OLD_KEYS != {*names, "id"}:
+        if not isinstance(data, Mapping) or set(data) - OLD_KEYS - {SEAL} != {*names, "id"}:
             raise Corrupt(f"{origin}: not a result")
+        check_seal(data, origin)
         run = _run_of(data["run"], origin)
         if run.id != data["id"]:
             raise Corrupt(f"{origin}: says it is run {data['id']}, but its configuration is that of {run.id}")
         _check_parts(data, run.judged_by, origin)
-        return cls(**{name: data[name] for name in names if name != "run"}, run=run)
+        numbers = {
+            "measures": with_nan(data["measures"]),
+            "curve": [
+                {name: value if name == "training_loss" else with_nan(value) for name, value in row.items()}
+                for row in data["curve"]
+            ],
+            "replay": with_nan(data["replay"]) if isinstance(data["replay"], list) else data["replay"],
+        }
+        return cls(**{name: data[name] for name in names if name != "run"} | numbers, run=run)
 
 
 def _run_of(config: Any, origin: str) -> Run:
@@ -264,8 +288,8 @@ def locked_to_write(path: Path, timeout: float = -1) -> Iterator[None]:
 def write_result(result: Result, objective: Objective) -> None:
     """Weights, then the result: where there is a result, it is whole."""
     folder = run_folder(result.run.id)
-    save(folder / "weights.safetensors", state_tensors(objective), {"run": result.run.id})
-    write_text(folder / "result.json", json.dumps(result.to_dict()))
+    save(_weights_path(result.run.id), state_tensors(objective), {"run": result.run.id})
+    write_text(folder / "result.json", json.dumps(sealed(result.to_dict())))
 
 
 def read_result(run: Run) -> Result | None:
@@ -274,7 +298,12 @@ def read_result(run: Run) -> Result | None:
     Raises:
         LookaheadError: the file is corrupt or another configuration's.
     """
-    path = run_folder(run.id) / "result.json"
+    return read_result_of(run.id)
+
+
+def read_result_of(run_id: str) -> Result | None:
+    """As `read_result`, of a run of which the id alone is known."""
+    path = run_folder(run_id) / "result.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -284,8 +313,8 @@ def read_result(run: Run) -> Result | None:
     except (ValueError, RecursionError) as error:
         raise LookaheadError(f"{path} is corrupt ({error}): remove it to run again") from error
     result = Result.from_dict(data, str(path))
-    if result.run.id != run.id:
-        raise LookaheadError(f"{path} is the result of run {result.run.id}, not of {run.id}")
+    if result.run.id != run_id:
+        raise LookaheadError(f"{path} is the result of run {result.run.id}, not of {run_id}")
     return result
 
 
@@ -300,21 +329,49 @@ def trained(run: Run) -> tuple[Task, Objective]:
     return task, objective
 
 
-def load_weights(model: Model, run_id: str) -> None:
+def load_weights(model: Model, run_id: str) -> str:
     """Gives a model the final weights of another run's model; the objectives may differ.
+
+    Returns:
+        their checksum, as `weights_checksum` tells it.
 
     Raises:
         LookaheadError: no weights, or of another shape.
     """
-    prefix = "model."
+    prefix, checksum = "model.", weights_checksum(run_id)
     load_state(model, {k[len(prefix) :]: v for k, v in _weights(run_id).items() if k.startswith(prefix)})
+    return checksum or ""
+
+
+def weights_checksum(run_id: str) -> str | None:
+    """What tells the final weights of a run from others, if they are here."""
+    return metadata(_weights_path(run_id)).get("sha256")
+
+
+def has_weights(run_id: str) -> bool:
+    """Whether the final weights of a run are here, and whole."""
+    try:
+        _weights(run_id)
+    except LookaheadError:
+        return False
+    return True
+
+
+def _weights_path(run_id: str) -> Path:
+    return run_folder(run_id) / "weights.safetensors"
 
 
 def _weights(run_id: str) -> dict[str, Tensor]:
-    path = run_folder(run_id) / "weights.safetensors"
+    path = _weights_path(run_id)
+    remedy = (
+        f"do that run first; lookahead.run makes lost weights anew, and so does lookahead run --weights --only {run_id}"
+    )
     if not path.exists():
-        raise LookaheadError(f"no weights of run {run_id} in {store_folder()}: do that run first")
-    tensors, record = load(path)
+        raise LookaheadError(f"no weights of run {run_id} in {store_folder()}: {remedy}")
+    try:
+        tensors, record = load(path)
+    except LookaheadError as error:
+        raise LookaheadError(f"{error}: {remedy}") from error
     if record["run"] != run_id:
-        raise LookaheadError(f"these weights belong to run {record['run']}, not to {run_id}")
+        raise LookaheadError(f"{path} holds the weights of run {record['run']}, not of {run_id}: {remedy}")
     return tensors

@@ -23,6 +23,7 @@ from lookahead.evaluation.measures import Measures, evaluate, evaluate_each
 from lookahead.runs import examples
 from lookahead.runs.known_answers import KnownAnswers
 from lookahead.runs.run import Run
+from lookahead.runs.sealed import without_nan
 from lookahead.training.loop import train
 from lookahead.training.stacked import StackedStep
 from lookahead.training.step import Step
@@ -105,7 +106,7 @@ def _losses(step: Step, run: Run) -> torch.Tensor:
 def _record(losses: torch.Tensor, measures: Measures, task: Task, objective: Objective, stacked: bool) -> Replay:
     """The record of one run."""
     known = KnownAnswers(objective.model, task, "validation", REPLAY_EXAMPLES)
-    return _without_nan(
+    return without_nan(
         {
             "losses": losses.tolist(),
             "measures": measures,
@@ -114,15 +115,6 @@ def _record(losses: torch.Tensor, measures: Measures, task: Task, objective: Obj
             "stacked": stacked,
         }
     )
-
-
-def _without_nan(value: Any) -> Any:
-    """Plain data with None for what is no finite number."""
-    if isinstance(value, dict):
-        return {name: _without_nan(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def replay_today(run: Run, stacked: bool) -> Replay:

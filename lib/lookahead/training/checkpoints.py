@@ -3,8 +3,10 @@
 import contextlib
 import hashlib
 import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,8 +17,10 @@ from torch import Tensor, nn
 from lookahead.errors import LookaheadError
 from lookahead.files import replacing
 
-Resume = Literal["latest", "previous", "never"]
-"""What to go on from: the latest checkpoint, the one before it, or none."""
+Resume = Literal["latest", "never"]
+"""What to go on from: the latest checkpoint that can be used, or none."""
+
+T = TypeVar("T")
 
 
 def state_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -68,10 +72,10 @@ def save(path: str | Path, tensors: dict[str, Tensor], record: dict[str, Any]) -
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(record)
-    metadata = {"record": text, "sha256": _checksum(tensors, text)}
+    header = {"record": text, "sha256": f"{_checksum({}, text)} {_checksum(tensors, text)}"}
     with replacing(path) as temporary:
         try:
-            save_file(tensors, temporary, metadata)
+            save_file(tensors, temporary, header)
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
@@ -86,12 +90,33 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         data = Path(path).read_bytes()  # at once: the file may be replaced while it is read
         tensors = from_bytes(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = header.get("__metadata__", {})
+        found = header.get("__metadata__", {})
     except (OSError, SafetensorError, ValueError) as error:
         raise LookaheadError(f"{path} cannot be read ({error}): truncated, corrupt, or no safetensors file") from error
-    if "record" not in metadata or metadata.get("sha256") != _checksum(tensors, metadata["record"]):
+    if not _whole_record(found) or found["sha256"].split(" ")[-1] != _checksum(tensors, found["record"]):
         raise LookaheadError(f"{path} is corrupt: its checksum does not match")
-    return tensors, json.loads(metadata["record"])
+    return tensors, json.loads(found["record"])
+
+
+def metadata(path: str | Path) -> dict[str, str]:
+    """`record` (as JSON) and `sha256` of what `save` wrote, without its tensors; empty where they cannot be read.
+
+    The record is whole; whether the tensors are, `load` alone tells.
+    """
+    with contextlib.suppress(OSError, RuntimeError, SafetensorError, ValueError):
+        with safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+        if _whole_record(found):
+            return found
+    return {}
+
+
+def _whole_record(found: dict[str, str]) -> bool:
+    """Whether a file's metadata hold a record as it was written; earlier code gave it no checksum of its own."""
+    if not {"record", "sha256"} <= found.keys():
+        return False
+    *own, _ = found["sha256"].split(" ")
+    return own in ([], [_checksum({}, found["record"])])
 
 
 def _checksum(tensors: dict[str, Tensor], text: str) -> str:
@@ -109,12 +134,19 @@ class Checkpoints:
         folder: where they lie; made if missing.
         run_id: whose training it is.
         code: what tells the code that trains it from other code, as plain data; stored with every checkpoint.
+        refuses: why a checkpoint with another such `code` is not to be gone on from; None where it is.
     """
 
-    def __init__(self, folder: str | Path, run_id: str, code: Any = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        run_id: str,
+        code: Any = None,
+        refuses: Callable[[Any], str | None] = lambda code: None,
+    ) -> None:
         self.latest = Path(folder) / "checkpoint.safetensors"
         self.previous = Path(folder) / "checkpoint.previous.safetensors"
-        self.run_id, self.code = run_id, code
+        self.run_id, self.code, self.refuses = run_id, code, refuses
 
     def save(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
         """Writes a new latest one; the one that was latest is kept as the previous."""
@@ -124,47 +156,57 @@ class Checkpoints:
             self.latest.replace(self.previous)
         fresh.replace(self.latest)
 
-    def load(self, previous: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The latest (or the previous) checkpoint, or None where there is none.
+    def take_up(self, use: Callable[[dict[str, Tensor], dict[str, Any]], T]) -> T | None:
+        """What `use` makes of the latest checkpoint (its tensors, its record) that can be used; None where none can.
 
-        Raises:
-            LookaheadError: it is corrupt (the message offers the previous one) or another run's.
+        One that is corrupt, another run's or another code's, or that `use` refuses by a LookaheadError, is set aside
+        with a warning, and the one before it is taken.
         """
-        if previous and self.latest.exists() and not self.previous.exists():
-            raise LookaheadError(f"there is no checkpoint before {self.latest}: start anew with resume='never'")
-        path = self.previous if previous or not self.latest.exists() else self.latest
-        if not path.exists():
-            return None
-        try:
-            tensors, record = load(path)
-        except LookaheadError as error:
-            if path is self.latest and self.previous.exists():
-                raise LookaheadError(
-                    f"{error}. The one before it is still there ({self.previous.name}): "
-                    "go on from it with resume='previous'"
-                ) from error
-            raise LookaheadError(f"{error}. Start anew with resume='never'") from error
-        if record["run"] != self.run_id:
-            raise LookaheadError(f"{path} belongs to run {record['run']}, not to {self.run_id}")
-        return tensors, record
+        faults: list[str] = []
+        for path in (self.latest, self.previous):
+            if not path.exists():
+                continue
+            try:
+                tensors, record = load(path)
+                self._check(record, path)
+                found = use(tensors, record)
+            except LookaheadError as error:
+                faults.append(str(error))
+                with contextlib.suppress(OSError):
+                    path.replace(_aside(path))
+                continue
+            self._tell(faults, "it goes on from the one before it")
+            return found
+        self._tell(faults, "it starts anew")
+        return None
 
-    def code_found(self) -> Any:
-        """The `code` that the checkpoint to go on from was written with; None where none can be read."""
-        return self._record_found().get("code")
+    def _check(self, record: dict[str, Any], path: Path) -> None:
+        """Refuses a checkpoint that is another run's or another code's."""
+        if record.get("run") != self.run_id:
+            raise LookaheadError(f"{path} belongs to run {record.get('run')}, not to {self.run_id}")
+        if reason := self.refuses(record.get("code")):
+            raise LookaheadError(f"{path} {reason}")
+
+    def _tell(self, faults: list[str], then: str) -> None:
+        if faults:
+            what = "; ".join(faults)
+            warnings.warn(f"run {self.run_id} was interrupted, and {what}: set aside, and {then}", stacklevel=4)
 
     def steps_found(self) -> int:
         """Steps done by the checkpoint to go on from; 0 where none can be read."""
-        return self._record_found().get("steps", 0)
-
-    def _record_found(self) -> dict[str, Any]:
-        """The record of the latest checkpoint that can be read, without its tensors; empty where there is none."""
         for path in (self.latest, self.previous):
-            unreadable = contextlib.suppress(OSError, RuntimeError, SafetensorError, KeyError, ValueError)
-            with unreadable, safe_open(path, framework="pt") as file:
-                return json.loads(file.metadata()["record"])
-        return {}
+            if found := metadata(path):
+                return json.loads(found["record"]).get("steps", 0)
+        return 0
 
     def remove(self) -> None:
-        """Forgets both."""
-        self.latest.unlink(missing_ok=True)
-        self.previous.unlink(missing_ok=True)
+        """Forgets both, and what was set aside."""
+        for path in (self.latest, self.previous):
+            for name in (path, _aside(path)):
+                with contextlib.suppress(OSError):  # its result is there: nobody reads it
+                    name.unlink()
+
+
+def _aside(path: Path) -> Path:
+    """The name under which a checkpoint that cannot be used waits for the end of its run."""
+    return path.with_suffix(".unusable")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -60,15 +61,15 @@ def train(
     """
     check_alike([member.settings for member in members])
     outcomes: list[Any] = [None] * len(members)
-    groups: dict[tuple[int, int], list[Entrant]] = {}
+    groups: dict[tuple[int, int, int], list[Entrant]] = {}
     for number, member in enumerate(members):
         try:
-            entrant = enter(number, member)
+            entrant = enter(number, member, torch.device(device))
         except LookaheadError as error:
             outcomes[number] = error
         else:
             alone = 0 if member.objective.model.stackable else number
-            groups.setdefault((entrant.trained.steps, alone), []).append(entrant)
+            groups.setdefault((entrant.trained.steps, len(entrant.trained.curve), alone), []).append(entrant)
     with Sitting(deadline, measures_after, checkpoint_every) as sitting:
         for key in sorted(groups):
             if sitting.steps and sitting.late():
@@ -116,18 +117,29 @@ class Group:
         """Rows of the members that are still trained."""
         return [row for row, entrant in enumerate(self.rows) if self.outcomes[entrant.number] is None]
 
+    @property
+    def to_measure(self) -> bool:
+        """Whether an evaluation follows this step."""
+        return self.step % self.settings.evaluate_every == 0 or self.step == self.settings.steps
+
+    @property
+    def measured_at(self) -> int | None:
+        """The step of the last evaluation; None before the first."""
+        curve = self.rows[0].trained.curve
+        return curve[-1]["step"] if curve else None
+
     def train(self, label: str) -> None:
         """Takes steps until every member has left."""
         settings = self.settings
-        if not self.rows[0].trained.curve:
-            self.evaluate()
-        elif len(self.rows[0].trained.curve) > 1:
+        if self.measured_at != self.step and self.to_measure:
+            self.evaluate()  # not begun yet, or what measures it failed
+        if self.step > 0 and self.measured_at == self.step:
             self.judge()  # interrupted after a last step
             self.leave()
         self.sitting.open_progress(settings.steps, self.step, f"{label} x {len(self.rows)}" if self.rows[1:] else label)
         while self.alive and self.step < settings.steps:
             self.take_step()
-            if self.step % settings.evaluate_every == 0 or self.step == settings.steps:
+            if self.to_measure:
                 self.evaluate()
                 self.judge()
             action = self.sitting.due(self.step, unfinished=not all(self.rows[row].done for row in self.alive))
@@ -155,9 +167,9 @@ class Group:
         if not (alive := self.alive):
             return
         pending = [torch.stack([loss[row] for loss in self.losses]).mean().item() for row in alive if self.losses]
-        self.losses.clear()
-        with self.sitting.timed("measure"):
+        with self.kept(), self.sitting.timed("measure"):
             measured = self.measure(self.take, alive)
+        self.losses.clear()
         for row, loss, found in zip(alive, pending or [None] * len(alive), measured, strict=True):
             self.rows[row].trained.curve.append({"step": self.step, "training_loss": loss, **found})
 
@@ -181,11 +193,22 @@ class Group:
         for entrant in entrants:
             entrant.trained.steps = self.step
         if done:
-            self.finished([e.number for e in entrants], [e.trained for e in entrants], self.take, done)
+            with self.kept():
+                self.finished([e.number for e in entrants], [e.trained for e in entrants], self.take, done)
         for entrant in entrants:
             self.outcomes[entrant.number] = entrant.trained
         self.counted = self.sitting.seen = time.monotonic()  # what `finished` took is no member's training
         self.compact()
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Saves the state if what is done inside fails: hours of training may lie before it."""
+        try:
+            yield
+        except Exception:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                self.save()
+            raise
 
     def share_time(self) -> None:
         """Adds the time since the last call to the members that are trained, evenly."""
@@ -246,4 +269,4 @@ class Group:
             trained, checkpoints = self.rows[row].trained, self.rows[row].member.checkpoints
             record = {"steps": self.step, "curve": trained.curve, "seconds": trained.seconds, "losses": pending[row]}
             assert checkpoints is not None
-            checkpoints.save(tensors, record)
+            checkpoints.save(tensors, {**record, "machines": trained.machines})

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
+from lookahead.machine import arithmetic
 from lookahead.training.checkpoints import Checkpoints, Resume, load_state, split_names
 from lookahead.training.settings import Settings
 
@@ -51,6 +54,8 @@ class Trained:
     """How the steps were computed: what `Step.engine` says."""
     members: int = 1
     """How many were trained as one."""
+    machines: list[dict[str, Any]] = field(default_factory=list)
+    """What `machine.arithmetic` said in its sittings, where it changed; the last is that of the last sitting."""
 
 
 class NonFiniteLoss(LookaheadError):
@@ -82,18 +87,36 @@ class Entrant:
     done: bool = False
 
 
-def enter(number: int, member: Member) -> Entrant:
-    """The member with the state of its checkpoint, where there is one."""
-    if member.resume not in ("latest", "previous", "never"):
-        raise LookaheadError(f"resume is 'latest', 'previous' or 'never', not {member.resume!r}")
+def enter(number: int, member: Member, device: torch.device) -> Entrant:
+    """The member with the state of its checkpoint, where there is one that can be used."""
+    if member.resume not in ("latest", "never"):
+        raise LookaheadError(f"resume is 'latest' or 'never', not {member.resume!r}")
     member.objective.zero_grad(set_to_none=True)
+
+    def gone_on(tensors: dict[str, Tensor], record: dict[str, Any]) -> Entrant:
+        objective, optimizer = split_names(tensors)
+        load_state(member.objective, objective)
+        trained = Trained(steps=record["steps"], curve=record["curve"], seconds=record["seconds"])
+        trained.machines = record.get("machines", [])
+        return Entrant(number, member, trained, optimizer, record["losses"])
+
     found = None
     if member.checkpoints is not None and member.resume != "never":
-        found = member.checkpoints.load(previous=member.resume == "previous")
-    if found is None:
-        return Entrant(number, member, Trained(), {}, [])
-    tensors, record = found
-    objective, optimizer = split_names(tensors)
-    load_state(member.objective, objective)
-    trained = Trained(steps=record["steps"], curve=record["curve"], seconds=record["seconds"])
-    return Entrant(number, member, trained, optimizer, record["losses"])
+        found = member.checkpoints.take_up(gone_on)
+    entrant = found or Entrant(number, member, Trained(), {}, [])
+    _note_machine(entrant, arithmetic(device))
+    return entrant
+
+
+def _note_machine(entrant: Entrant, now: dict[str, Any]) -> None:
+    """Adds what this sitting computes with, and tells where it is not what an earlier one did."""
+    machines, checkpoints = entrant.trained.machines, entrant.member.checkpoints
+    if machines and machines[-1] != now and checkpoints is not None:
+        before, here = (", ".join(f"{name} {value}" for name, value in one.items()) for one in (machines[-1], now))
+        warnings.warn(
+            f"run {checkpoints.run_id} was begun with {before} and goes on with {here}: its weights will not be those "
+            "of a run in one sitting, bit for bit",
+            stacklevel=4,
+        )
+    if now not in machines[-1:]:
+        machines.append(now)
