@@ -32,13 +32,13 @@ OPERATIONS = {"selective_scan": SELECTIVE_SCAN, "ssd": SSD}
 def fused_or_skip(name: str, dtype: torch.dtype) -> Any:
     """mamba-ssm's function; skips where it is not installed, fails where it is and cannot be used."""
     try:
-        _, extension = import_mamba_ssm()
-    except Unusable as fault:
-        if fault.expected:
-            pytest.skip(str(fault))
+        _, fault = import_mamba_ssm()
+    except Unusable as unusable:
+        if unusable.expected:
+            pytest.skip(str(unusable))
         raise
-    if OPERATIONS[name].needs_extension and not extension:
-        pytest.skip("mamba-ssm is here without its compiled extension")
+    if OPERATIONS[name].needs_extension and fault.endswith("is missing: make gpu builds it"):
+        pytest.skip(fault)
     return OPERATIONS[name].load(torch.device("cuda", 0), dtype)
 
 
@@ -165,7 +165,10 @@ def test_a_captured_step_is_the_step(model: str, precision: Any, tolerance: floa
 
 @pytest.mark.gpu
 def test_a_captured_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
-    """Of the plain loop, and the other way round: the weights are those of an undisturbed run, up to rounding."""
+    """Of the plain loop, and the other way round: the losses are those of an undisturbed run, up to rounding.
+
+    Not the weights: attention does not depend on the bias of the keys, so that AdamW moves it by rounding alone.
+    """
     run = Run(task=PathStar(2, 4, 10), optimizer="muon", steps=40, evaluate_every=20, batch_size=64)
 
     def measure(objective: Any) -> dict[str, Any]:
@@ -173,6 +176,8 @@ def test_a_captured_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
 
     task, whole = run.build()
     train_one(whole.cuda(), task, run, measure, engine="eager")
+    examples = [value.cuda() for value in task.sample("test", torch.arange(64))]
+    expected = whole(*examples).tokens
     for first, second in (("eager", "captured"), ("captured", "eager")):
         folder = tmp_path / first
         late = time.monotonic()
@@ -181,8 +186,8 @@ def test_a_captured_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
                   engine=first)  # type: ignore[arg-type]  # fmt: skip
         objective = run.build()[1].cuda()
         train_one(objective, task, run, measure, checkpoints=Checkpoints(folder, run.id), engine=second)  # type: ignore[arg-type]
-        for a, b in zip(objective.parameters(), whole.parameters(), strict=True):
-            torch.testing.assert_close(a, b, rtol=0, atol=2e-2 * b.abs().max().item())
+        found = objective(*examples).tokens
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-2 * expected.max().item())
 
 
 # -- what make gpu does before it compiles -------------------------------------------------------------------
