@@ -1,7 +1,7 @@
 """Which code computes an operation: the reference, plain PyTorch, or mamba-ssm's kernels.
 
 An operation has one meaning and three ways to it. "auto" takes the fastest that works for the device and
-the precision; mamba-ssm's is used only after one small comparison with the reference, forward and backward.
+the precision; mamba-ssm's is used only after a small comparison with PyTorch's own, forward and backward.
 How an operation is computed is no part of what a model is.
 """
 
@@ -32,7 +32,7 @@ FUSED_DEVICES = ("cuda",)
 FUSED_VERSIONS = ((2, 3), (3, 0))
 """mamba-ssm from the first, before the second: both functions as they are called here."""
 FUSED_TOLERANCES = {torch.float32: 1e-2, torch.bfloat16: 5e-2, torch.float16: 2e-2}
-"""Largest difference from the reference, as a share of its largest value. Triton multiplies float32 matrices with
+"""Largest difference from what is right, as a share of its largest value. Triton multiplies float32 matrices with
 TF32's 10 bits; bfloat16 has 8. The gradient of A, a sum over all steps, may be off by twice as much. A kernel that
 computes something else is off by about 1."""
 FUSED_ELEMENTS = 2**31
