@@ -3,6 +3,7 @@
 # make chapters   executes the chapters in place: renews the committed outputs
 # make test       every check, as in CI
 # make test-long  the tests that take many minutes, or a quiet machine
+# make test-kernels   mamba-ssm's own kernels, run on a CPU; installs them and Triton into a folder of their own (1 GB)
 # make test-cluster   the Snakefile, here and on a Slurm of one node; installs Snakemake into .venv
 # make bench      the speed beside that of transformers' GPT-2, into results/ and the book's appendix
 # make bench-gpu  the tests that need a GPU, and how fast a step and a stack of seeds are on it, into results/
@@ -24,12 +25,13 @@ CHAPTERS := $(wildcard chapters/*.ipynb) $(wildcard chapters/*.toml)
 OVERVIEW := book/static/overview.svg
 INSTALLED := .venv/installed
 CLUSTER := .venv/cluster
+KERNELS := build/kernels
 SNAKEMAKE := Snakefile $(shell find $(wildcard clusters) -type f)
 # Empty where the environment's programs do not run: their Python, or the folder where they were installed, may be gone.
 SOUND := $(shell $(BIN)/$(if $(wildcard $(BIN)/pip),pip,python) --version 2>/dev/null)
 
 .NOTPARALLEL:
-.PHONY: anew book serve chapters test test-long test-cluster check compare test-site bench bench-gpu gpu lock clean
+.PHONY: anew book serve chapters test test-long test-kernels test-cluster check compare test-site bench bench-gpu gpu lock clean
 
 book: $(INSTALLED) $(OVERVIEW)
 	@$(BOOK) chapters
@@ -81,6 +83,19 @@ $(STAMPS)/browser: $(INSTALLED) build/test-site/stamp tests/bookmaker/test_site.
 
 test-long: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m long tests
+
+test-kernels: $(STAMPS)/kernels
+
+# Triton's interpreter runs what would be compiled for a GPU.
+$(STAMPS)/kernels: $(KERNELS)/installed $(filter lib/lookahead/models/%,$(LIBRARY)) \
+		$(filter tests/kernels/% tests/helpers/%,$(TESTS)) pyproject.toml
+	OMP_NUM_THREADS=1 TRITON_INTERPRET=1 MAMBA_DETERMINISTIC=1 PYTHONPATH=$(KERNELS) $(BIN)/pytest -m kernels tests/kernels
+	@mkdir -p $(STAMPS) && touch $@
+
+$(KERNELS)/installed: $(INSTALLED) requirements-gpu.txt requirements-kernels.txt tools/install_mamba_ssm.py
+	@rm -rf $(KERNELS)
+	$(BIN)/python tools/install_mamba_ssm.py --beside $(KERNELS)
+	@touch $@
 
 test-cluster: $(STAMPS)/cluster
 

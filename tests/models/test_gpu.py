@@ -5,6 +5,8 @@ pytest tests/models/test_gpu.py -s -m gpu      also prints tokens a second again
 
 import ast
 import importlib
+import io
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -32,13 +34,13 @@ OPERATIONS = {"selective_scan": SELECTIVE_SCAN, "ssd": SSD}
 def fused_or_skip(name: str, dtype: torch.dtype) -> Any:
     """mamba-ssm's function; skips where it is not installed, fails where it is and cannot be used."""
     try:
-        _, extension = import_mamba_ssm()
-    except Unusable as fault:
-        if fault.expected:
-            pytest.skip(str(fault))
+        _, fault = import_mamba_ssm()
+    except Unusable as unusable:
+        if unusable.expected:
+            pytest.skip(str(unusable))
         raise
-    if OPERATIONS[name].needs_extension and not extension:
-        pytest.skip("mamba-ssm is here without its compiled extension")
+    if OPERATIONS[name].needs_extension and fault.endswith("is missing: make gpu builds it"):
+        pytest.skip(fault)
     return OPERATIONS[name].load(torch.device("cuda", 0), dtype)
 
 
@@ -165,7 +167,10 @@ def test_a_captured_step_is_the_step(model: str, precision: Any, tolerance: floa
 
 @pytest.mark.gpu
 def test_a_captured_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
-    """Of the plain loop, and the other way round: the weights are those of an undisturbed run, up to rounding."""
+    """Of the plain loop, and the other way round: the losses are those of an undisturbed run, up to rounding.
+
+    Not the weights: attention does not depend on the bias of the keys, so that AdamW moves it by rounding alone.
+    """
     run = Run(task=PathStar(2, 4, 10), optimizer="muon", steps=40, evaluate_every=20, batch_size=64)
 
     def measure(objective: Any) -> dict[str, Any]:
@@ -173,6 +178,8 @@ def test_a_captured_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
 
     task, whole = run.build()
     train_one(whole.cuda(), task, run, measure, engine="eager")
+    examples = [value.cuda() for value in task.sample("test", torch.arange(64))]
+    expected = whole(*examples).tokens
     for first, second in (("eager", "captured"), ("captured", "eager")):
         folder = tmp_path / first
         late = time.monotonic()
@@ -181,8 +188,8 @@ def test_a_captured_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
                   engine=first)  # type: ignore[arg-type]  # fmt: skip
         objective = run.build()[1].cuda()
         train_one(objective, task, run, measure, checkpoints=Checkpoints(folder, run.id), engine=second)  # type: ignore[arg-type]
-        for a, b in zip(objective.parameters(), whole.parameters(), strict=True):
-            torch.testing.assert_close(a, b, rtol=0, atol=2e-2 * b.abs().max().item())
+        found = objective(*examples).tokens
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-2 * expected.max().item())
 
 
 # -- what make gpu does before it compiles -------------------------------------------------------------------
@@ -220,15 +227,13 @@ def test_another_setup_script_is_refused() -> None:
 @pytest.mark.skipif(torch.version.cuda is not None, reason="needs a torch without CUDA")
 def test_without_cuda_nothing_is_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(install_mamba_ssm.subprocess, "run", lambda *a, **k: pytest.fail("something was started"))
-    assert install_mamba_ssm.main() == 1
+    assert install_mamba_ssm.main([]) == 1
     assert "is built without CUDA, and mamba-ssm's kernels are CUDA's" in capsys.readouterr().err
 
 
-def test_the_steps_of_an_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What is needed, the source without building it, then the patched source without isolation."""
-    import io
-    import tarfile
-
+@pytest.fixture
+def pip(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, str]]]:
+    """The calls of pip, with their environment; none is done, but a source is there after its download."""
     calls: list[tuple[list[str], dict[str, str]]] = []
 
     def call(command: list[str], environment: dict[str, str]) -> None:
@@ -238,19 +243,41 @@ def test_the_steps_of_an_installation(monkeypatch: pytest.MonkeyPatch, tmp_path:
                 entry = tarfile.TarInfo("mamba_ssm-2.3.1/setup.py")
                 entry.size = len(SETUP)
                 tar.addfile(entry, io.BytesIO(SETUP.encode()))
-        elif len(calls) == 3:
-            assert "sm_75" in Path(command[-1], "setup.py").read_text()
+        elif command[-1].endswith("mamba_ssm-2.3.1"):
+            calls.append((Path(command[-1], "setup.py").read_text().splitlines(), {}))
 
-    monkeypatch.setattr(install_mamba_ssm, "capability", lambda: (7, 5))
     monkeypatch.setattr(install_mamba_ssm, "_call", call)
-    install_mamba_ssm.install(Path(install_mamba_ssm.__file__).parents[1] / "requirements-gpu.txt")
-    (first, _), (second, look), (third, build) = calls
+    return calls
+
+
+def test_the_steps_of_an_installation(
+    monkeypatch: pytest.MonkeyPatch, pip: list[tuple[list[str], dict[str, str]]]
+) -> None:
+    """What is needed, the source without building it, then the patched source without isolation, and compiled."""
+    monkeypatch.setattr(install_mamba_ssm, "capability", lambda: (7, 5))
+    assert install_mamba_ssm.main([]) == 0
+    (first, _), (second, look), (third, build), (setup, _) = pip
     assert "einops==0.8.2" in first
     assert not any("mamba" in word for word in first)
     assert second[-1].startswith("mamba-ssm==2.")
     assert look["MAMBA_SKIP_CUDA_BUILD"] == "TRUE"
     assert {"--no-build-isolation", "--no-deps"} <= {*second} & {*third}
-    assert "MAMBA_SKIP_CUDA_BUILD" not in build
+    assert build["MAMBA_SKIP_CUDA_BUILD"] == "FALSE", "set outside, it would leave the compiled part out"
+    assert any("sm_75" in line for line in setup)
+
+
+def test_the_steps_of_an_installation_without_a_gpu(
+    tmp_path: Path, pip: list[tuple[list[str], dict[str, str]]]
+) -> None:
+    """Everything goes to the folder, nothing is compiled, and nothing brings another torch."""
+    assert install_mamba_ssm.main(["--beside", str(tmp_path)]) == 0
+    (first, _), (_, look), (third, build), (setup, _) = pip
+    assert first[-1].endswith("requirements-kernels.txt")
+    for command in (first, third):
+        assert command[command.index("--target") + 1] == str(tmp_path)
+        assert "--no-deps" in command
+    assert look["MAMBA_SKIP_CUDA_BUILD"] == build["MAMBA_SKIP_CUDA_BUILD"] == "TRUE"
+    assert setup == SETUP.splitlines() == (tmp_path / "setup.py").read_text().splitlines()
 
 
 def test_a_step_that_fails_is_named() -> None:

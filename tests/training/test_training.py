@@ -1,5 +1,6 @@
 """The training loop: counted in steps, the options used, and resumed as if nothing had happened."""
 
+import contextlib
 import json
 import math
 import signal
@@ -7,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -674,6 +676,31 @@ def test_a_captured_step_takes_its_inputs_from_where_they_were_recorded(
         losses[captured] = [take(k) for k in range(9)]
     assert len(recorded) == 1
     torch.testing.assert_close(losses[True], losses[False], rtol=1e-5, atol=0)
+
+
+def test_no_optimiser_warns_that_it_is_not_captured_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It steps before the recording, on a GPU; here torch is told that there is one."""
+    stream = SimpleNamespace(wait_stream=lambda other: None, is_capturing=lambda: False)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda one: contextlib.nullcontext())
+    weight = torch.nn.Parameter(torch.ones(2))
+
+    def stepping(gradient: Tensor) -> Tensor:
+        optimizer = torch.optim.AdamW([weight], fused=True, capturable=True)
+        optimizer._warned_capturable_if_run_uncaptured = False  # whatever this torch begins with
+        weight.grad = gradient
+        with monkeypatch.context() as pretended:
+            pretended.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+            pretended.setattr(torch.accelerator, "current_stream", lambda: stream)
+            optimizer.step()
+        return weight.detach()
+
+    with pytest.warns(UserWarning, match="capturable=True"):
+        stepping(torch.ones(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Captured(stepping).aside(torch.ones(2))
 
 
 @pytest.mark.long

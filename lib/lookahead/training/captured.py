@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -51,10 +52,14 @@ class Captured:
             self.output = self.function(*self.inputs)
 
     def aside(self, *inputs: Tensor) -> Tensor:
-        """One call as it is, on a stream of its own, as recording asks for."""
+        """One call as it is, on a stream of its own, as recording asks for.
+
+        An optimiser that can be captured may warn that it is not; it will be.
+        """
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        with torch.cuda.stream(stream), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
             output = self.function(*inputs)
         torch.cuda.current_stream().wait_stream(stream)
         return output

@@ -63,6 +63,7 @@ class Step:
         self.objective, self.tasks, self.settings = objective, list(tasks), settings
         self.teach: Any = teach
         if self.engine != "eager":
+            objective.model.kernels_used(self.device, getattr(torch, settings.precision))  # tried before, not compiled
             torch.compiler.reset()  # every new module is another variant, and after eight nothing is compiled any more
             self.teach = torch.compile(teach, dynamic=False)
         self.parts = 1

@@ -1,15 +1,17 @@
 """Which code computes an operation: the reference, plain PyTorch, or mamba-ssm's kernels.
 
 An operation has one meaning and three ways to it. "auto" takes the fastest that works for the device and
-the precision; mamba-ssm's is used only after one small comparison with the reference, forward and backward.
+the precision; mamba-ssm's is used only after a small comparison with PyTorch's own, forward and backward.
 How an operation is computed is no part of what a model is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
+import itertools
 import os
 import re
 import sys
@@ -27,15 +29,20 @@ from lookahead.errors import LookaheadError
 KERNELS = ("auto", "reference", "torch", "mamba_ssm")
 
 FUSED_DEVICES = ("cuda",)
-FUSED_VERSIONS = ((2, 2), (3, 0))
+FUSED_VERSIONS = ((2, 3), (3, 0))
 """mamba-ssm from the first, before the second: both functions as they are called here."""
 FUSED_TOLERANCES = {torch.float32: 1e-2, torch.bfloat16: 5e-2, torch.float16: 2e-2}
-"""Largest difference from the reference, as a share of its largest value. Triton multiplies float32 matrices with
-TF32's 10 bits; bfloat16 has 8. A kernel that computes something else is off by about 1."""
+"""Largest difference from what is right, as a share of its largest value. Triton multiplies float32 matrices with
+TF32's 10 bits; bfloat16 has 8. The gradient of A, a sum over all steps, may be off by twice as much. A kernel that
+computes something else is off by about 1."""
+FUSED_ELEMENTS = 2**31
+"""Most elements of a tensor in one call of mamba-ssm: its kernels count them in 32 bits, and wrap without a word."""
 
 Inputs = tuple[Tensor, ...]
 Outcome = tuple[Tensor, Tensor]
 """The output, and the state after the last step."""
+Fused = Callable[[Inputs, Tensor | None], Outcome]
+"""An operation by mamba-ssm."""
 
 
 def at_least_float32(x: Tensor, *rest: Tensor) -> list[Tensor]:
@@ -65,8 +72,10 @@ class Operation:
         arguments: the names of the arguments that it is called with.
         needs_extension: whether that function needs mamba-ssm's compiled extension (the rest of mamba-ssm is Triton).
         fused: computes with mamba-ssm's function, which is its first argument.
-        resumes: whether that function can start from a state.
-        probe_inputs: small inputs to compare on, given a device and a dtype.
+        elements: of the largest tensor that this makes or reads, for one example.
+        resumes: whether that function can start from a state, and has a gradient for it and for the last one.
+        probe_inputs: small inputs to compare on, x, dt, A, B, C and a state, given a number of steps.
+        probe_steps: how many steps to compare; one of them more than a chunk of mamba-ssm's has.
     """
 
     name: str
@@ -76,11 +85,11 @@ class Operation:
     function: str
     arguments: tuple[str, ...]
     needs_extension: bool
+    elements: Callable[..., int]
     resumes: bool
-    probe_inputs: Callable[[torch.device, torch.dtype], Inputs]
-    verdicts: dict[tuple[torch.device, torch.dtype], tuple[Callable[..., Any] | None, str]] = field(
-        default_factory=dict
-    )
+    probe_inputs: Callable[[int], Inputs]
+    probe_steps: tuple[int, ...]
+    verdicts: dict[tuple[torch.device, torch.dtype], tuple[Fused | None, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         OPERATIONS.append(self)
@@ -92,16 +101,16 @@ class Operation:
             LookaheadError: an unknown way, mamba-ssm where it cannot be used, or float16 on a CPU.
         """
         x = inputs[0]
+        way, fused, _ = self.choose(kernels, x.device, x.dtype, resuming=state is not None)
+        if fused is not None:
+            return fused(inputs, state)
         with torch.autocast(x.device.type, enabled=False):  # a scan adds up long sums: it chooses its own precision
-            way, fused, _ = self.choose(kernels, x.device, x.dtype, resuming=state is not None)
-            if fused is not None:
-                return self.fused(fused, *inputs, state)
             return (self.reference if way == "reference" else self.plain)(*inputs, state)
 
     def choose(
         self, kernels: str, device: torch.device, dtype: torch.dtype, resuming: bool = False
-    ) -> tuple[str, Callable[..., Any] | None, str]:
-        """The way to compute, mamba-ssm's function if that is the way, and the reason to pass over a faster one."""
+    ) -> tuple[str, Fused | None, str]:
+        """The way to compute, mamba-ssm's if that is the way, and the reason to pass over a faster one."""
         kernels = resolve(kernels)
         if device.type == "cpu" and dtype == torch.float16:
             raise LookaheadError(f"{self.name} in float16 on a CPU: take float32 or bfloat16")
@@ -110,29 +119,54 @@ class Operation:
         if resuming and not self.resumes:
             fused, reason = None, "mamba-ssm's cannot start from a state"
         else:
-            fused, reason = self.fused_function(device, dtype)
+            fused, reason = self.verdict(device, dtype)
         if fused is not None:
             return "mamba_ssm", fused, ""
         if kernels == "mamba_ssm" and not resuming:
             raise LookaheadError(f"{self.name} by mamba-ssm is not possible: {reason}; take kernels='auto'")
         return "torch", None, reason
 
-    def fused_function(self, device: torch.device, dtype: torch.dtype) -> tuple[Callable[..., Any] | None, str]:
-        """mamba-ssm's function, if it is there and right; else None, and why. Warns once where something is wrong."""
+    def verdict(self, device: torch.device, dtype: torch.dtype) -> tuple[Fused | None, str]:
+        """mamba-ssm's way, if it is there and right; else None, and why. Found out once, where no compiler looks on."""
         if (device, dtype) not in self.verdicts:
-            try:
-                function = self.load(device, dtype)
-                self.compare(function, device, dtype)
-                self.verdicts[device, dtype] = function, ""
-            except Unusable as fault:
-                self.verdicts[device, dtype] = None, str(fault)
-                if not fault.expected:
-                    warnings.warn(
-                        f"{self.name}: mamba-ssm is there but not used, PyTorch's own operations are: {fault}",
-                        RuntimeWarning,
-                        stacklevel=4,
-                    )
+            judge: Any = torch.compiler.disable(self.judge) if torch.compiler.is_compiling() else self.judge
+            judge(device, dtype)
         return self.verdicts[device, dtype]
+
+    def judge(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Sets the verdict. Warns where something is wrong."""
+        try:
+            function = self.load(device, dtype)
+            self.compare(function, device, dtype)
+        except Unusable as fault:
+            self.verdicts[device, dtype] = None, str(fault)
+            if not fault.expected:
+                warnings.warn(
+                    f"{self.name}: mamba-ssm is there but not used, PyTorch's own operations are: {fault}",
+                    RuntimeWarning,
+                    stacklevel=5,
+                )
+        else:
+            fused: Any = torch.compiler.disable(functools.partial(self.in_calls, function))  # called as it is
+            self.verdicts[device, dtype] = fused, ""
+
+    def in_calls(self, function: Callable[..., Any], inputs: Inputs, state: Tensor | None) -> Outcome:
+        """The outcome by mamba-ssm's function, which gets as many examples at a time as it can count."""
+        x, dt, A, B, C = inputs
+        examples = FUSED_ELEMENTS // self.elements(*inputs)
+        if not examples:
+            raise LookaheadError(f"an example of {x.shape[1]} steps is too large for mamba-ssm: take kernels='torch'")
+        count = -(-len(x) // examples)
+        states = [None] * count if state is None else state.split(examples)
+        found = []
+        with torch.autocast(x.device.type, enabled=False):
+            for *piece, start in zip(*(v.split(examples) for v in (x, dt, B, C)), states, strict=True):
+                x, dt, B, C = piece
+                found.append(self.fused(function, x, dt, A, B, C, start))
+        if count == 1:
+            return found[0]
+        y, last = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return y, last
 
     def load(self, device: torch.device, dtype: torch.dtype) -> Callable[..., Any]:
         """mamba-ssm's function; Unusable where it is not for this device and dtype, not there, or another one."""
@@ -140,44 +174,62 @@ class Operation:
             raise Unusable(f"mamba-ssm needs a GPU with CUDA, this is a {device.type} device", expected=True)
         if dtype not in FUSED_TOLERANCES:
             raise Unusable(f"mamba-ssm does not compute in {str(dtype).removeprefix('torch.')}", expected=True)
-        version, extension = import_mamba_ssm()
+        version, fault = import_mamba_ssm()
         least, below = FUSED_VERSIONS
         if not least <= _numbers(version) < below:
             raise Unusable(f"version {version} is not one of those known to fit: {least[0]}.{least[1]} to {least[0]}.x")
-        if self.needs_extension and not extension:
-            raise Unusable("its compiled extension selective_scan_cuda is missing: make gpu builds it")
+        if self.needs_extension and fault:
+            raise Unusable(fault)
         module, name = self.function.split(":")
         try:
-            function = getattr(importlib.import_module(module), name)
-            known = inspect.signature(function).parameters
+            found = importlib.import_module(module)
         except Exception as error:
-            raise Unusable(f"version {version} has no {name} in {module} ({error})") from error
+            raise Unusable(f"{module} of version {version} cannot be imported: {_said(error)}") from error
+        function = getattr(found, name, None)
+        if function is None:
+            raise Unusable(f"version {version} has no {name} in {module}")
+        known = inspect.signature(function).parameters
         if missing := [argument for argument in self.arguments if argument not in known]:
             raise Unusable(f"{name} of version {version} takes no {', '.join(missing)}")
         return function
 
     def compare(self, function: Callable[..., Any], device: torch.device, dtype: torch.dtype) -> None:
-        """Outputs and all gradients on a small example; Unusable if they differ or it raises."""
-        found = []
-        for way in (self.reference, lambda *given: self.fused(function, *given)):
-            try:
-                with torch.inference_mode(False), torch.enable_grad():
-                    inputs = [value.requires_grad_() for value in self.probe_inputs(device, dtype)]
-                    y, _ = way(*inputs, None)
-                    weights = torch.linspace(-1, 1, y.numel(), device=device).view_as(y)
-                    found.append([y, *torch.autograd.grad((y.float() * weights).sum(), inputs)])
-            except Exception as error:
-                if way is self.reference:
-                    raise
-                raise Unusable(f"it raised {type(error).__name__}: {error}") from error
-        for name, right, given in zip(("output", *self.arguments), *found, strict=False):
-            off = (given.float() - right.float()).abs().max() / right.float().abs().max()
-            if not off <= FUSED_TOLERANCES[dtype]:  # not a number is no agreement
-                what = name if name == "output" else f"gradient of {name}"
-                allowed = FUSED_TOLERANCES[dtype]
-                raise Unusable(
-                    f"its {what} is off by {off:.1e} of the reference's largest value ({allowed} is allowed)"
-                )
+        """Outputs, last states and all gradients on small examples, beside PyTorch's own way in float64.
+
+        Raises:
+            Unusable: they differ, or it raises.
+            torch.OutOfMemoryError: the device is full, which says nothing about the function.
+        """
+        for steps, resuming in itertools.product(self.probe_steps, (False, True) if self.resumes else (False,)):
+            with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+                x, dt, A, B, C, *state = (v.to(device) for v in self.probe_inputs(steps)[: 6 if resuming else 5])
+                inputs = [x.to(dtype), dt, A, B.to(dtype), C.to(dtype), *state]
+                right = self.outcome(self.plain, [v.double() for v in inputs])
+                try:
+                    found = self.outcome(functools.partial(self.fused, function), inputs)
+                except Exception as error:
+                    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
+                        raise torch.OutOfMemoryError(str(error)) from error
+                    raise Unusable(f"it raised {_said(error)}") from error
+            for what, expected in right.items():
+                allowed = FUSED_TOLERANCES[dtype] * (2 if what == "gradient of A" else 1)
+                off, largest = (found[what] - expected).abs().max(), expected.abs().max()
+                if not off <= allowed * largest:  # not a number is no agreement
+                    start = " from a state" if resuming else ""
+                    raise Unusable(
+                        f"its {what} is off by {off / largest:.1e} of the largest value in {steps} steps{start} "
+                        f"({allowed} is allowed)"
+                    )
+
+    def outcome(self, way: Callable[..., Outcome], inputs: list[Tensor]) -> dict[str, Tensor]:
+        """Output, last state and the gradients of all inputs, by name; those of both, where the last state has one."""
+        inputs = [v.detach().requires_grad_() for v in inputs]
+        y, last = way(*inputs, *([None] if len(inputs) == 5 else []))
+        counted = (y, last) if self.resumes else (y,)
+        total = sum((v * torch.linspace(-1, 1, v.numel(), device=v.device).view_as(v)).sum() for v in counted)
+        gradients = torch.autograd.grad(total, inputs, materialize_grads=True)  # type: ignore[arg-type]
+        named = zip(("x", "dt", "A", "B", "C", "state"), gradients, strict=False)
+        return {"output": y, "last state": last, **{f"gradient of {name}": v for name, v in named}}
 
 
 def resolve(kernels: str) -> str:
@@ -195,40 +247,47 @@ def resolve(kernels: str) -> str:
     return kernels
 
 
-def import_mamba_ssm() -> tuple[str, bool]:
-    """The version of mamba-ssm, which is imported, and whether its compiled extension is there.
+def import_mamba_ssm() -> tuple[str, str]:
+    """The version of mamba-ssm, which is imported, and what keeps its compiled extension from being used, or "".
 
     Raises:
         Unusable: it is not installed, or cannot be imported.
     """
     try:
-        with _stand_in("selective_scan_cuda") as extension:
+        with _stand_in("selective_scan_cuda") as fault:
             package = importlib.import_module("mamba_ssm")
-    except ModuleNotFoundError as error:
-        if error.name == "mamba_ssm":
+    except Exception as error:  # a broken package can raise anything
+        if isinstance(error, ModuleNotFoundError) and error.name == "mamba_ssm":
             raise Unusable("mamba-ssm is not installed: make gpu installs it", expected=True) from error
-        raise Unusable(f"mamba-ssm cannot be imported: {error}") from error
-    except Exception as error:  # a broken extension can raise anything
-        raise Unusable(f"mamba-ssm cannot be imported: {type(error).__name__}: {error}") from error
-    return str(getattr(package, "__version__", "unknown")), extension
+        raise Unusable(f"mamba-ssm cannot be imported: {_said(error)}") from error
+    return str(getattr(package, "__version__", "unknown")), fault
 
 
 @contextlib.contextmanager
-def _stand_in(name: str) -> Iterator[bool]:
-    """Whether a module can be imported; where not, an empty one stands in for it.
+def _stand_in(name: str) -> Iterator[str]:
+    """What keeps a compiled module from being imported, or ""; where something does, an empty one stands in for it.
 
     mamba_ssm imports its compiled extension whatever is used of it; its Triton part does without.
     """
     try:
         importlib.import_module(name)
-    except ImportError:
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            fault = f"its compiled extension {name} is missing: make gpu builds it"
+        else:
+            fault = f"its compiled extension {name} cannot be loaded ({_said(error)}): make gpu builds it anew"
         sys.modules[name] = types.ModuleType(name)
         try:
-            yield False
+            yield fault
         finally:
             del sys.modules[name]
     else:
-        yield True
+        yield ""
+
+
+def _said(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -199,6 +199,9 @@ def weighted_sum(weights: Tensor, rows: Tensor) -> Tensor:
 
 # -- mamba-ssm -----------------------------------------------------------------------------------------------
 
+FUSED_CHUNK = 2048
+"""Most steps that mamba-ssm's kernel takes at once."""
+
 
 def scan_fused(
     selective_scan_fn: Callable[..., Any], x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: None
@@ -222,13 +225,19 @@ class WithoutGradient(torch.autograd.Function):
         raise LookaheadError("mamba-ssm has no gradient for the last state: take kernels='torch'")
 
 
-def probe_inputs(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Small inputs, the same everywhere: 2 examples, 70 steps, 16 channels, 8 states."""
+def elements(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> int:
+    """Of the largest tensor of `scan_fused`, for one example: x in another order, or two states a stretch of steps."""
+    steps, states = x.shape[1], A.shape[1]
+    return max(steps, -(-steps // FUSED_CHUNK) * 2 * states) * max(A.shape[0], states)
+
+
+def probe_inputs(steps: int) -> tuple[Tensor, ...]:
+    """Small inputs, the same everywhere: 2 examples, 16 channels, 8 states, and a state."""
     chance = torch.Generator().manual_seed(0)
-    x, B, C = (torch.randn(2, 70, n, generator=chance).to(device, dtype) for n in (16, 8, 8))
-    dt = torch.rand(2, 70, 16, generator=chance).square().to(device, dtype)
-    A = -torch.rand(16, 8, generator=chance).add(0.1).to(device)
-    return x, dt, A, B, C
+    x, B, C = (torch.randn(2, steps, n, generator=chance) for n in (16, 8, 8))
+    dt = torch.rand(2, steps, 16, generator=chance).square()
+    A = -torch.rand(16, 8, generator=chance).add(0.1)
+    return x, dt, A, B, C, torch.randn(2, 16, 8, generator=chance)
 
 
 SELECTIVE_SCAN = Operation(
@@ -239,6 +248,8 @@ SELECTIVE_SCAN = Operation(
     function="mamba_ssm.ops.selective_scan_interface:selective_scan_fn",
     arguments=("u", "delta", "A", "B", "C", "return_last_state"),
     needs_extension=True,
+    elements=elements,
     resumes=False,
     probe_inputs=probe_inputs,
+    probe_steps=(70, FUSED_CHUNK + 52),
 )

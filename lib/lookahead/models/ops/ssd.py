@@ -130,26 +130,39 @@ def ssd_fused(
     C: Tensor,
     state: Tensor | None,
 ) -> Outcome:
-    """The scan by mamba-ssm, whose chunks are powers of two."""
+    """The scan by mamba-ssm."""
     return mamba_chunk_scan_combined(
         x=x,
         dt=dt.float(),
         A=A.float(),
         B=B.to(x.dtype),
         C=C.to(x.dtype),
-        chunk_size=max(64, min(256, 2 ** math.ceil(math.log2(x.shape[1])))),
+        chunk_size=fused_chunk(x.shape[1]),
         initial_states=state,
         return_final_states=True,
     )
 
 
-def probe_inputs(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Small inputs, the same everywhere: 2 examples, 70 steps, 4 heads of 16 channels in 2 groups, 16 states."""
+def fused_chunk(steps: int) -> int:
+    """Steps in a chunk of mamba-ssm: a power of two."""
+    return max(64, min(256, 2 ** math.ceil(math.log2(steps))))
+
+
+def elements(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> int:
+    """Of the largest tensor of `ssd_fused`, for one example: an input, read where it lies, or the states of all chunks,
+    or the products of B and C in them."""
+    size = fused_chunk(x.shape[1])
+    chunk = max(x.shape[2] * x.shape[3] * B.shape[3], B.shape[2] * size**2)
+    return max(-(-x.shape[1] // size) * chunk, *(v.stride(0) for v in (x, B, C)))
+
+
+def probe_inputs(steps: int) -> tuple[Tensor, ...]:
+    """Small inputs, the same everywhere: 2 examples, 4 heads of 16 channels in 2 groups, 16 states, and a state."""
     chance = torch.Generator().manual_seed(0)
-    x, B, C = (torch.randn(2, 70, *n, generator=chance).to(device, dtype) for n in ((4, 16), (2, 16), (2, 16)))
-    dt = torch.rand(2, 70, 4, generator=chance).square().to(device)
-    A = -torch.rand(4, generator=chance).add(0.1).to(device)
-    return x, dt, A, B, C
+    x, B, C = (torch.randn(2, steps, *n, generator=chance) for n in ((4, 16), (2, 16), (2, 16)))
+    dt = torch.rand(2, steps, 4, generator=chance).square()
+    A = -torch.rand(4, generator=chance).add(0.1)
+    return x, dt, A, B, C, torch.randn(2, 4, 16, 16, generator=chance)
 
 
 SSD = Operation(
@@ -160,6 +173,8 @@ SSD = Operation(
     function="mamba_ssm.ops.triton.ssd_combined:mamba_chunk_scan_combined",
     arguments=("x", "dt", "A", "B", "C", "chunk_size", "initial_states", "return_final_states"),
     needs_extension=False,
+    elements=elements,
     resumes=True,
     probe_inputs=probe_inputs,
+    probe_steps=(300,),
 )
