@@ -265,7 +265,7 @@ def printed(page: Any) -> tuple[str, list[str]]:
                 text.append("-" if letter in ("\x02", "\ufffe") else "")
                 continue
             text.append(letter)
-            left, bottom, right, top = letters.get_charbox(index)
+            left, bottom, right, top = letters.get_charbox(index, loose=True)
             if left < MARGIN - 2 or right > width - MARGIN + 2 or bottom < 0 or top > height:
                 wrong.append(f"sheet {number}: {letter!r} at {left:.0f} to {right:.0f} of {width:.0f} points")
             colours = [ctypes.c_uint() for _ in range(4)]
