@@ -28,9 +28,7 @@ def entries(app, page):
 
 def links(doctree):
     """The anchors of terms that a page links to, each once."""
-    found = [
-        node.get("refid") or node.get("refuri", "").partition("#")[2] for node in doctree.findall(nodes.reference)
-    ]
+    found = [node.get("refid") or node.get("refuri", "").partition("#")[2] for node in doctree.findall(nodes.reference)]
     return list(dict.fromkeys(anchor for anchor in found if anchor.startswith("term-")))
 
 

@@ -17,7 +17,10 @@ MENDED = [
     # ln d, not lnd
     (re.compile("(<mi>[a-z]{2,}</mi>)(?=<m(?:i|n|sub|sup|frac|sqrt))"), r'\1<mspace width="0.1667em"></mspace>'),
     # a minus after a sign belongs to what follows
-    (re.compile("(&#x0003D;</mo>|&#x00028;</mo>|&#x0002C;</mo>)<mo>&#x02212;</mo>"), r'\1<mo form="prefix">&#x02212;</mo>'),
+    (
+        re.compile("(&#x0003D;</mo>|&#x00028;</mo>|&#x0002C;</mo>)<mo>&#x02212;</mo>"),
+        r'\1<mo form="prefix">&#x02212;</mo>',
+    ),
 ]
 
 

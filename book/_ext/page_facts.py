@@ -56,17 +56,12 @@ def executed(app, pagename):
 
 def duration(seconds):
     """40 seconds, 3 minutes."""
-    count, noun = (round(seconds), "second") if seconds < 60 else (round(seconds / 60), "minute")
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return plural(round(seconds), "second") if seconds < 60 else plural(round(seconds / 60), "minute")
 
 
 def plural(count, noun):
+    """1 minute, 2 minutes."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def hours(count):
-    """A time to read, in words that do not pretend to be exact."""
-    return plural(count, "minute") if count < 90 else f"{count / 60:.1f} hours".replace(".0", "")
 
 
 def byline(app, pagename, context, doctree):
@@ -76,9 +71,8 @@ def byline(app, pagename, context, doctree):
         pages = [app.env.get_doctree(page) for page in sorted(app.env.found_docs)]
         said += [html.escape(about.get("authors", ""))]
         said += [f"version {about['version']}"] if "version" in about else []
-        said += [about.get("date", ""), f"{hours(sum(map(minutes, pages)))} to read in all"]
-        if "repository" in about:
-            said.append(f'<a href="{about["repository"]}">code</a>')
+        said += [about.get("date", ""), f"about {max(10, round(sum(map(minutes, pages)), -1))} minutes to read in all"]
+        said += [f'<a href="{about["repository"]}">code</a>'] if "repository" in about else []
     else:
         said.append(f"{plural(minutes(doctree), 'minute')} to read")
         if notebook := executed(app, pagename):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import subprocess
 import tomllib
 from pathlib import Path
@@ -28,15 +29,15 @@ def about(root: Path) -> dict[str, str]:
     said = yaml.safe_load((root / CITATION).read_text(encoding="utf-8"))
     if missing := [name for name in ("title", "authors", "version", "license") if not (said or {}).get(name)]:
         raise LookaheadError(f"{CITATION} does not say: {', '.join(missing)}")
-    date, repository = str(said.get("date-released") or committed(root)), address(root)
+    day, repository = str(said.get("date-released") or committed(root)), address(root)
     facts = {
         "title": said["title"],
         "authors": " and ".join(name(author) for author in said["authors"]),
         "version": str(said["version"]),
         "licence": said["license"],
-        "date": date,
+        "date": in_words(day),
         "repository": repository,
-        "bibtex": bibtex(said, date[:4], repository),
+        "bibtex": bibtex(said, day[:4], repository),
     }
     return {key: value for key, value in facts.items() if value}
 
@@ -67,6 +68,11 @@ def committed(root: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return found.stdout.strip()
+
+
+def in_words(day: str) -> str:
+    """25 November 2026, from 2026-11-25."""
+    return f"{(found := datetime.date.fromisoformat(day)).day} {found:%B %Y}" if day else ""
 
 
 def bibtex(said: dict[str, Any], year: str, repository: str) -> str:

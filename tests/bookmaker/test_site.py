@@ -4,6 +4,7 @@ Run by `make test` after it has built the site into build/test-site.
 """
 
 import contextlib
+import ctypes
 import functools
 import http.server
 import os
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pypdfium2
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 pytestmark = pytest.mark.browser
 
@@ -30,9 +33,9 @@ VIEWS = [(width, scheme) for width in (1440, 390) for scheme in ("light", "dark"
 
 SETTLED = """async () => {
     await document.fonts.ready;
-    if (window.MathJax?.startup) await MathJax.startup.promise;
     for (const image of document.images) image.loading = "eager";
     await Promise.all([...document.images].map(image => image.decode().catch(() => null)));
+    await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
 }"""
 PROBLEMS = """() => {
     const found = [], root = document.documentElement;
@@ -54,13 +57,27 @@ PROBLEMS = """() => {
         if (/\\.svg$/.test(image.src) && box.width < 560 && image.naturalWidth > 560)
             found.push(`type of less than 9 pixels in a picture: ${image.alt}`);
     }
+    for (const frame of document.querySelectorAll("main *")) {
+        const hidden = frame.scrollWidth - frame.clientWidth;
+        if (hidden <= 1 || !frame.clientWidth) continue;
+        const name = `${frame.className || frame.tagName}: ${frame.textContent.trim().slice(0, 40)}`;
+        if (["auto", "scroll"].includes(getComputedStyle(frame).overflowX)) {
+            if (!frame.dataset.more) found.push(`scrolls sideways without a sign: ${name}`);
+            if (root.clientWidth > 1200 && frame.matches("pre, figure *"))
+                found.push(`${hidden} pixels are cut off: ${name}`);
+        }
+    }
     const article = document.querySelector("article")?.cloneNode(true);
-    for (const code of article?.querySelectorAll("pre, code, script, mjx-container") ?? []) code.remove();
+    for (const code of article?.querySelectorAll("pre, code, script, math") ?? []) code.remove();
     const raw = article?.textContent.match(/\\\\\\(|\\\\\\[|\\{glue|\\{cite|\\{numref|\\bnan\\b/);
     if (raw) found.push(`shows ${raw[0]} as it was written`);
-    for (const box of document.querySelectorAll("merror, mjx-merror")) found.push(`bad formula: ${box.textContent}`);
+    for (const box of document.querySelectorAll("merror")) found.push(`bad formula: ${box.textContent}`);
     return found;
 }"""
+WEIGHT = """() => ["navigation", "resource"].flatMap(kind => performance.getEntriesByType(kind)).reduce(
+    (sum, part) => sum + part.decodedBodySize, 0)"""
+HEAVIEST = {"chapters": 1.5e6, "": 0.8e6}
+"""Bytes of a page with all that it loads, unpacked: those of a chapter, and of any other page."""
 LINKS = """() => ({
     ids: [...document.querySelectorAll("[id], a[name]")].map(e => e.id || e.name),
     links: [...document.querySelectorAll("a[href]")].map(a => a.href),
@@ -142,7 +159,21 @@ class Visit:
         self.wrong.clear()
         self.page.goto(f"{self.address}/{name}", wait_until="load")
         self.page.evaluate(SETTLED)
-        return [f"{name}: {told}" for told in [*self.wrong, *self.page.evaluate(PROBLEMS)]]
+        wrong = [*self.wrong, *self.page.evaluate(PROBLEMS)]
+        weight, most = self.page.evaluate(WEIGHT), HEAVIEST.get(name.partition("/")[0], HEAVIEST[""])
+        if weight > most:
+            wrong.append(f"weighs {weight / 1e6:.2f} MB, more than {most / 1e6:.1f}")
+        return [f"{name}: {told}" for told in wrong]
+
+    def barriers(self) -> list[str]:
+        """What axe-core finds in the open page that keeps people out."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{self.page.url}: {rule['id']} ({rule['impact']}): {node['html'][:120]}"
+            for rule in found
+            if rule["impact"] in ("critical", "serious")
+            for node in rule["nodes"]
+        ]
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
@@ -150,7 +181,7 @@ def test_every_page_is_whole(width: int, scheme: str, address: str, browser: Any
     visit = Visit(browser, address, width, scheme)
     wrong = []
     for name in PAGES:
-        wrong += visit.open(name)
+        wrong += visit.open(name) + visit.barriers()
         theme = visit.page.evaluate("document.documentElement.dataset.theme")
         if theme != scheme:
             wrong.append(f"{name}: {theme}, though the reader's system is {scheme}")
@@ -179,6 +210,147 @@ def test_every_link_within_the_site_leads_somewhere(address: str, browser: Any) 
     assert sum(map(len, links.values())) > 100
 
 
+def test_a_page_says_what_it_is(address: str, browser: Any) -> None:
+    visit = Visit(browser, address, 1440, "light")
+    titles = set()
+    for name in PAGES:
+        visit.open(name)
+        titles.add(visit.page.title())
+        if name == "search.html":
+            continue
+        told = visit.page.get_attribute("meta[name=description]", "content") or ""
+        assert 20 < len(told) <= 310, name
+        assert visit.page.get_attribute("meta[property='og:description']", "content") == told
+        line = visit.page.inner_text(".byline")
+        assert "to read" in line
+        notebook = visit.page.get_attribute(".byline a[download]", "href") if name.startswith("chapters/") else None
+        assert notebook == (Path(name).stem + ".ipynb" if name.startswith("chapters/") else None)
+        assert "version" in visit.page.inner_text(".book-facts")
+    visit.context.close()
+    assert "When Teacher Forcing Fails" in titles
+    assert len(titles) == len(PAGES)
+    assert "genindex.html" not in PAGES
+
+
+def test_the_book_can_be_cited_from_every_page(address: str, browser: Any) -> None:
+    visit = Visit(browser, address, 390, "light")
+    visit.open(PAGES[0])
+    visit.page.click(".book-citation summary")
+    shown = visit.page.inner_text(".book-citation pre")
+    visit.context.close()
+    assert shown.startswith("@misc{whenteacherforcingfails,")
+    assert "author       = {{The lookahead developers}}" in shown
+
+
+MARGIN = 16 / 25.4 * 72
+"""Points at the sides of a printed page, as book.css has them."""
+PRINTED = """() => ({
+    heading: document.querySelector("article h1").firstChild.textContent.trim(),
+    lines: [...document.querySelectorAll("article pre")].filter(pre => !pre.closest("details.hide"))
+        .flatMap(pre => pre.textContent.split("\\n")),
+    folded: [...document.querySelectorAll("article :is(.admonition.dropdown, details:not(.hide))")]
+        .map(fold => fold.lastElementChild.textContent),
+})"""
+
+
+def printed(page: Any) -> tuple[str, list[str]]:
+    """The text of a page printed to PDF, without white space, and what is wrong with where and how it stands."""
+    text, wrong = [], []
+    document = pypdfium2.PdfDocument(page.pdf(format="A4"))
+    for number, sheet in enumerate(document, start=1):
+        letters, (width, height) = sheet.get_textpage(), sheet.get_size()
+        for index in range(letters.count_chars()):
+            letter = letters.get_text_range(index, 1)
+            if letter.isspace() or letter in ("", "\x02", "\ufffe"):
+                text.append("-" if letter in ("\x02", "\ufffe") else "")
+                continue
+            text.append(letter)
+            left, bottom, right, top = letters.get_charbox(index, loose=True)
+            if left < MARGIN - 2 or right > width - MARGIN + 2 or bottom < 0 or top > height:
+                wrong.append(f"sheet {number}: {letter!r} at {left:.0f} to {right:.0f} of {width:.0f} points")
+            colours = [ctypes.c_uint() for _ in range(4)]
+            pypdfium2.raw.FPDFText_GetFillColor(letters, index, *colours)
+            if min(colour.value for colour in colours[:3]) > 170:
+                wrong.append(f"sheet {number}: {letter!r} is pale: {[colour.value for colour in colours]}")
+    return "".join(text), wrong
+
+
+def squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+def test_paper_has_all_that_the_screen_has(address: str, browser: Any) -> None:
+    """Printed by one who reads in the dark: light, unfolded, nothing cut, with the chapter's number and the address."""
+    visit = Visit(browser, address, 1440, "dark")
+    wrong = []
+    for name in PAGES:
+        if name == "search.html":
+            continue
+        visit.open(name)
+        asked = visit.page.evaluate(PRINTED)
+        text, misplaced = printed(visit.page)
+        wrong += [f"{name}: {told}" for told in misplaced[:5]]
+        for line in [asked["heading"], f"{address}/{name}", *asked["lines"], *asked["folded"]]:
+            if squeezed(line)[-30:] not in text:
+                wrong.append(f"{name}: is not printed: {line[:80]}")
+        if visit.page.evaluate("document.documentElement.dataset.theme") != "dark":
+            wrong.append(f"{name}: stays light after printing")
+    visit.context.close()
+    assert wrong == []
+
+
+def test_pages_on_a_disk_can_be_searched(browser: Any) -> None:
+    visit = Visit(browser, SITE.as_uri(), 1440, "light")
+    visit.page.goto(f"{SITE.as_uri()}/search.html?q=indecipherable")
+    visit.page.wait_for_selector("#search-results li a", timeout=20_000)
+    visit.page.wait_for_timeout(500)
+    found = [link.get_attribute("href") or "" for link in visit.page.query_selector_all("#search-results li a")]
+    visit.context.close()
+    assert any("04-indecipherable-token" in link for link in found)
+    assert visit.wrong == []
+
+
+def test_every_link_to_a_term_has_its_definition(address: str, browser: Any) -> None:
+    visit = Visit(browser, address, 1440, "light")
+    without = []
+    for name in PAGES:
+        visit.open(name)
+        without += visit.page.evaluate("""() => [...document.querySelectorAll('article a[href*="#term-"]')].filter(
+            link => !document.getElementById(link.getAttribute("aria-describedby"))).map(link => link.outerHTML)""")
+    visit.context.close()
+    assert without == []
+
+
+def test_a_term_shows_its_definition(tmp_path: Path, browser: Any) -> None:
+    """Under the pointer and under the focus, until Escape; within the window."""
+    static = Path(__file__).parents[2] / "book" / "static"
+    (tmp_path / "page.html").write_text(f"""<!doctype html><style>{(static / "book.css").read_text()}</style>
+        <script>{(static / "book.js").read_text()}</script>
+        <article class=bd-article><p style="text-align: right; margin-top: 80vh">
+        <a href="words.html#term-arm">arm</a></p>
+        <div class=term-note id=note-term-arm popover=manual><p>The nodes from the start to an end.</p></div>""")
+    with served(tmp_path) as address:
+        page = Visit(browser, address, 390, "light").page
+        page.goto(f"{address}/page.html")
+        link, note = page.locator("a"), page.locator(".term-note")
+        assert link.get_attribute("aria-describedby") == "note-term-arm"
+        assert not note.is_visible()
+        link.hover()
+        assert note.is_visible()
+        box = note.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        assert box["y"] + box["height"] <= 900
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(300)
+        assert not note.is_visible()
+        page.keyboard.press("Tab")
+        assert note.is_visible()
+        page.keyboard.press("Escape")
+        assert not note.is_visible()
+        page.context.close()
+
+
 def test_the_search_finds_a_chapter(address: str, browser: Any) -> None:
     visit = Visit(browser, address, 1440, "light")
     visit.page.goto(f"{address}/search.html?q=indecipherable")
@@ -199,6 +371,10 @@ def test_the_address_of_the_site_leads_to_its_first_page(address: str, browser: 
 BAD = {
     "a wide table": ("<table><tr><td style='min-width:900px'>x</td></tr></table>", "pixels sideways"),
     "a picture that is not there": ("<img src=none.png alt=Nothing>", "a picture is not to be seen: Nothing"),
+    "what scrolls and does not say so": (
+        "<div style='overflow: auto'><p style='width: 900px'>x</p></div>",
+        "scrolls sideways without a sign",
+    ),
     "a formula that was not set": ("<p>as \\(x^2\\) says</p>", "as it was written"),
     "a number that was not glued": ("<p>{glue:text}`x`</p>", "shows {glue as it was written"),
     "a number that is none": ("<p>is nan here</p>", "shows nan as it was written"),
