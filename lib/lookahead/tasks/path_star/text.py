@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -59,7 +60,9 @@ def checked_lines(task: PathStar, prompts: Tensor, answers: Tensor) -> Iterator[
         raise LookaheadError(f"prompts [B, {wanted[0]}] and answers [B, {wanted[1]}] are written, not {given}")
     if not len(prompts):
         raise LookaheadError("no examples to write: a file without one does not say what its graphs are")
-    for number, line in enumerate(lines(task, torch.cat([prompts, answers], dim=1))):
+    parts = zip(prompts.split(ROWS), answers.split(ROWS), strict=True)
+    rendered = chain.from_iterable(lines(task, torch.cat(part, dim=1)) for part in parts)
+    for number, line in enumerate(rendered):
         try:
             _check_alike(_parse_line(line), task.title, task.question_first, "this task's")
         except ValueError as fault:
