@@ -81,7 +81,7 @@ def fisher(successes: int, n: int, others: int, m: int) -> float:
         raise ValueError(
             f"successes are at most the runs, of which there is one at least: {successes}/{n}, {others}/{m}"
         )
-    return float(stats.fisher_exact([[successes, n - successes], [others, m - others]]).pvalue)
+    return float(stats.fisher_exact([[successes, n - successes], [others, m - others]])[1])
 
 
 def across_seeds(values: Sequence[float]) -> Interval:
