@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "tables": set(),
     "kinds": {"errors"},
     "registry": {"errors", "kinds"},
-    "contracts": {"random", "errors", "registry"},
+    "contracts": {"random", "errors", "registry", "kinds"},
     "stack": {"contracts", "errors"},
     "tasks": BASE,
     "models": BASE,
