@@ -1,5 +1,6 @@
 """Kinds and ranges: what fits an annotation, what it becomes, and what is said of the rest."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -35,6 +36,8 @@ Share = Annotated[float, Range(above=0, most=1)]
         (2.0, Count | None, 2),
         ([1], Any, [1]),
         ([1], list[int], [1]),
+        ((np.int64(1), 2.0), Sequence[int], [1, 2]),
+        ({"a": 1}, dict[str, int], {"a": 1}),
     ],
 )
 def test_a_value_becomes_what_the_annotation_says(given: Any, kind: Any, found: Any) -> None:
@@ -61,6 +64,7 @@ def test_a_value_becomes_what_the_annotation_says(given: Any, kind: Any, found: 
         (1j, float, "a number, not 1j"),
         (1.5, Share, "above 0 and at most 1, not 1.5"),
         (1, bool, "true or false, not 1"),
+        ("12", Sequence[int], "a list, not '12'"),
         (b"a", str, "text, not b'a'"),
         ("c", Literal["a", "b"], "one of a, b, not 'c'"),
         ([], Literal["a", "b"], r"one of a, b, not \[\]"),
@@ -77,6 +81,11 @@ def test_every_option_of_the_library_says_its_kind() -> None:
         for kind in of_the_library(base).values():
             assert set(kind.options()) <= set(kind.kinds()), kind
     assert set(Settings.__dataclass_fields__) <= set(annotations_of(Settings))
+
+
+def test_an_item_that_does_not_fit_is_named_by_its_place() -> None:
+    with pytest.raises(LookaheadError, match=r"x\[1\] must be a whole number, not True"):
+        fit("x", [1, True], Sequence[int])
 
 
 def test_annotations_that_mean_nothing_judge_nothing() -> None:

@@ -26,7 +26,6 @@ function watchScroll() {
   const sizes = new ResizeObserver(entries => entries.forEach(entry => markScroll(entry.target)));
   for (const frame of frames) {
     frame.addEventListener("scroll", () => markScroll(frame), { passive: true });
-    frame.addEventListener("toggle", () => markScroll(frame));
     sizes.observe(frame);
     for (const child of frame.children) sizes.observe(child);
   }

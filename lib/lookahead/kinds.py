@@ -4,6 +4,7 @@ layers: Annotated[int, Range(least=1)]
 learning_rate: Annotated[float, Range(above=0)]
 precision: Literal["float32", "bfloat16"]
 clip: float | None
+rungs: Sequence[int]
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -60,7 +61,7 @@ def fit(name: str, value: Any, kind: Any) -> Any:
     words = []
     for base, limits in _choices(kind):
         try:
-            found = _as(base, plain)
+            found = _as(name, plain, base)
         except ValueError as error:
             words.append(str(error))
             continue
@@ -84,11 +85,12 @@ def _choices(kind: Any, limits: tuple[Range, ...] = ()) -> Iterator[tuple[Any, t
         yield kind, (*limits, Range(most=LARGEST)) if kind is int else limits
 
 
-def _as(kind: Any, value: Any) -> Any:
+def _as(name: str, value: Any, kind: Any) -> Any:
     """A plain value as one of a kind.
 
     Raises:
         ValueError: it is none; the message says what would be one.
+        LookaheadError: an item of it is none.
     """
     if kind is int:
         if _is_number(value) and (isinstance(value, int) or value.is_integer()):
@@ -102,6 +104,11 @@ def _as(kind: Any, value: Any) -> Any:
         if type(value) is kind:
             return value
         raise ValueError({bool: "true or false", str: "text"}.get(kind, "None"))
+    if typing.get_origin(kind) in (list, Sequence):
+        if isinstance(value, list | tuple):
+            (item,) = typing.get_args(kind)
+            return [fit(f"{name}[{i}]", one, item) for i, one in enumerate(value)]
+        raise ValueError("a list")
     if typing.get_origin(kind) is Literal:
         allowed = typing.get_args(kind)
         if any(type(one) is type(value) and one == value for one in allowed):
