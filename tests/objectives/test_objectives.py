@@ -378,7 +378,7 @@ def test_an_unknown_option_is_refused(build: Build) -> None:
         build({"name": "teacher_forcing", "start": False})
     with pytest.raises(LookaheadError, match="unknown option of objective 'hints': begin; known: start, later, taught"):
         build({"name": "hints", "begin": False})
-    with pytest.raises(LookaheadError, match="taught is 'all' or 'decision', not 'goal'"):
+    with pytest.raises(LookaheadError, match="taught must be one of all, decision, not 'goal'"):
         build({"name": "hints", "taught": "goal"})
 
 

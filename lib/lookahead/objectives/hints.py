@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lookahead.contracts import Loss, Needs
-from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.errors import CannotContinue
 from lookahead.objectives.sequences import PromptFirst, answer_loss, generate, read
 
 
@@ -34,10 +34,7 @@ class Hints(PromptFirst, name="hints"):
         taught: Literal["all", "decision"] = "all",
     ) -> None:
         super().__init__(model, task)
-        if not (isinstance(start, bool) and isinstance(later, bool)):
-            raise LookaheadError(f"start and later are true or false, not {start!r} and {later!r}")
-        if taught not in ("all", "decision"):
-            raise LookaheadError(f"taught is 'all' or 'decision', not {taught!r}")
+        start, later, taught = self.checked(start=start, later=later, taught=taught).values()
         steps = torch.arange(self.answer_length)
         shown = torch.where(steps[:-1] < task.decision, start, later)
         self.register_buffer("shown", shown, persistent=False)

@@ -323,7 +323,8 @@ class PathStar(Task, name="path_star"):
 
         Args:
             num_nodes: labels that the graphs were drawn from. One more than the largest if not given, with a warning:
-                a model that was made for another number takes labels for marks, and is wrong without a word.
+                a model that was made for another number takes labels for marks, and is wrong without a word
+                (`Objective.check` tells whether it was made for the task that comes back).
 
         Returns:
             the task, prompts [B, P], answers [B, A]. A task whose graphs are too small to hold anything out from can
