@@ -266,6 +266,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "no numbers": ({"scan": nan_scan}, "its output is off by nan"),
     "raises": ({"scan": raising}, "it raised RuntimeError: no kernel image is available"),
     "too old": ({"version": "1.2.0.post1"}, r"version 1.2.0.post1 is not one of those known to fit: 2.3 to 2.x"),
+    "just too old": ({"version": "2.2.6"}, r"version 2.2.6 is not one of those known to fit: 2.3 to 2.x"),
     "too new": ({"version": "3.0.0"}, "version 3.0.0 is not one of those known to fit"),
     "no version": ({"version": "unknown"}, "version unknown is not one of those known to fit"),
     "other signature": ({"scan": old_scan}, "selective_scan_fn of version 2.3.1 takes no return_last_state"),
