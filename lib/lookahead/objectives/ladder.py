@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from lookahead.contracts import Loss, Task, whole_number
@@ -53,7 +52,7 @@ class Ladder(TeacherForcing, name="ladder"):
                 f"from that state there are the rungs 0 (the last token) to {highest}, not {list(rungs)}"
             )
         if type(task).taught is not Task.taught:
-            raise LookaheadError(f"{task.name} has answers of different length: its rungs have no one place")
+            raise LookaheadError(f"rungs are counted from the last token: {task.name} must have answers of one length")
         self.decoys = task.decoys if of == "decoy" else None
         self.weight = weight
         self.heads = extra_heads(model, len(self.rungs), "mlp")

@@ -55,4 +55,14 @@ EXPERIMENTS = (
         ],
         fields=FIELDS,
     ),
+    Experiment(
+        name="ladder-longer",
+        question="And on arms of five, where the ladder has three rungs below the first step?",
+        cells=[
+            {"task": path_star(2, 5), "objective": ladder(*rungs)}
+            for rungs in ((1, 2), (0, 1, 2), (1,), (2,), (0,), (0, 1), (0, 2))
+        ],
+        fields={**FIELDS, "steps": 12_000, "evaluate_every": 100},
+        seeds={"census": 10},
+    ),
 )
