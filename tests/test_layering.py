@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "machine": {"errors"},
     "tables": set(),
+    "names": set(),
     "registry": {"errors"},
     "contracts": {"random", "errors", "registry"},
     "stack": {"contracts", "errors"},
@@ -35,8 +36,8 @@ MAY_IMPORT = {
     "evaluation": BASE,
     "runs": {*BASE, "tasks", "models", "objectives", "training", "evaluation"},
     "experiments": {*BASE, "tables", "runs", "training", "evaluation"},
-    "figures": {*BASE, "tasks", "evaluation", "runs", "experiments"},
-    "chapter": {*BASE, "tables", "runs", "experiments"},
+    "figures": {*BASE, "names", "tasks", "evaluation", "runs", "experiments"},
+    "chapter": {*BASE, "names", "tables", "runs", "experiments"},
     "cli": {"errors", "experiments", "figures", "machine", "models", "tables"},
 }
 """Which rooms a room may import, beside itself."""

@@ -14,9 +14,22 @@ from lookahead.errors import LookaheadError
 
 ABSOLUTE = re.compile(r"(?<![\w:/.])/(?:home|root|tmp|Users|mnt|usr|opt)/\w|[A-Z]:\\\\")
 MOMENT = re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d|\b\d\d:\d\d:\d\d\b")
+CLAIMED = re.compile(r"holds: |does not hold: ")
+"""How the plain text of a claim begins."""
+HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+"""Tags of a cell whose code is folded, or not on the page."""
+PLUMBING = {"begin", "glue", "claim"}
+"""Calls of these names are the chapter's business, not its reader's."""
+FITS = 83
+"""Letters in a line of code or output that fit on a page 1440 pixels wide.
+
+688 pixels are there, less 32 around code (18 beside output); a letter of DejaVu Sans Mono, the widest of the fonts in
+book.css, takes 7.9.
+"""
 GLUED = "application/papermill.record/text/plain"
 TRAINING = {"run", "train", "backward"}
 """Calls of these names train."""
+LISTING = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHORTEST_ALT, SHORTEST_CAPTION = 20, 60
 """Letters that say what a picture shows, and how it is to be read."""
 PICTURES = {"image/svg+xml", "image/png"}
@@ -86,10 +99,10 @@ def outputs(notebook: Any) -> Iterator[str]:
                 if said := pattern.search(texts(output)):
                     yield f"code cell {number} prints a place or a moment: {said.group()}"
         kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
-        streams = {output.get("name") for output in cell.outputs}
+        claimed = any(CLAIMED.match(output.get("data", {}).get("text/plain", "")) for output in cell.outputs)
         if "alt" in cell.metadata.get("mystnb", {}).get("image", {}) and not PICTURES & kinds:
             yield f"code cell {number} draws a picture, but its output is missing"
-        if claims(cell) and "stdout" not in streams:
+        if claims(cell) and not claimed:
             yield f"code cell {number} claims something, but its output is missing"
 
 
@@ -156,6 +169,36 @@ def pictures(notebook: Any) -> Iterator[str]:
             yield f"code cell {number} draws {largest:,} bytes; {LARGEST_PICTURE:,} are the limit: rasterized=True"
 
 
+def plumbing(notebook: Any) -> Iterator[str]:
+    """What only makes the chapter work is folded: its parameters, what it glues, how it asserts what it claims."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        found = sorted(calls(tree(cell)) & PLUMBING) + sorted({"parameters"} & set(tags(cell)))
+        if found and not HIDDEN & set(tags(cell)):
+            yield f"code cell {number} shows its {found[0]}; tag it hide-input (what is to be seen goes elsewhere)"
+
+
+def wide(notebook: Any) -> Iterator[str]:
+    """No line of code or output is cut at the right edge of the page."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        shown = {"shows": "" if HIDDEN & set(tags(cell)) else cell.source, "prints": ""}
+        for output in cell.outputs:
+            shown["prints"] += "\n" + text_of(output)
+        for what, text in shown.items():
+            longest = max(text.splitlines(), key=len, default="")
+            if len(longest) > FITS:
+                yield f"code cell {number} {what} a line of {len(longest)} letters, {FITS} fit: {longest.strip()[:60]}"
+
+
+def text_of(output: Any) -> str:
+    """What of an output is set line by line: a stream, plain text, listings; empty for what wraps or is drawn."""
+    if output.output_type == "stream":
+        return output.text
+    data = output.get("data", {})
+    if "text/markdown" in data:
+        return "\n".join(LISTING.findall(data["text/markdown"]))
+    return data.get("text/plain", "") if set(data) == {"text/plain"} else ""
+
+
 def live(notebook: Any) -> Iterator[str]:
     """A cell that trains is marked as live, and a later cell claims something of what it trained."""
     trains, waiting = set(TRAINING), []
@@ -197,5 +240,5 @@ def clean(notebook: Any) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Any], Iterator[str]], ...] = (
-    executed, outputs, glued, parameters, pictures, live, clean,
+    executed, outputs, glued, parameters, plumbing, wide, pictures, live, clean,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bookmaker.execution import digest, environment, found_runs, inputs, live_seconds, say
 from bookmaker.notebooks import listed
+from lookahead.chapter.source import repository
 from lookahead.errors import LookaheadError
 from lookahead.files import write_text
 
@@ -26,7 +27,7 @@ def compare(root: Path, jobs: int = 2, budget: float = LIVE_BUDGET) -> None:
         root / "tests" / "chapter" / "sanitize.cfg",
         root / "build" / "stamps" / "compare",
     )
-    state = digest(root, [*chapters, *inputs(root), rules], str(budget))
+    state = digest(root, [*chapters, *inputs(root), rules], str(budget), str(repository()))
     if stamp.is_file() and stamp.read_text() == state:
         say(f"{len(chapters)} chapters, all compared already")
         return

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from bookmaker.notebooks import EXECUTED, LARGEST, LIVE, code_cells, finished, listed, read, tags
 from lookahead.chapter.parameters import cell_key
+from lookahead.chapter.source import repository
 from lookahead.errors import LookaheadError
 from lookahead.files import JOURNAL, entries, write_text
 from lookahead.machine import PINS, commit, processor
@@ -59,7 +60,7 @@ def inputs(root: Path) -> list[Path]:
 def fingerprint(root: Path, chapter: Path) -> str:
     """Changes when the outputs of a chapter may change."""
     code = [[cell.source, sorted(tags(cell))] for cell in code_cells(read(chapter))]
-    return digest(root, inputs(root), f"Python {sys.version_info[:2]}", json.dumps(code))
+    return digest(root, inputs(root), f"Python {sys.version_info[:2]}", str(repository()), json.dumps(code))
 
 
 def executed_copy(root: Path, chapter: Path) -> Path:

@@ -16,7 +16,14 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
     from lookahead.errors import CannotContinue, LookaheadError
     from lookahead.evaluation.gradients import gradient_signal
     from lookahead.evaluation.measures import evaluate
-    from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion, time_to_success
+    from lookahead.evaluation.statistics import (
+        Interval,
+        TimeToSuccess,
+        across_seeds,
+        fisher,
+        proportion,
+        time_to_success,
+    )
     from lookahead.experiments.seeds import Seeds, stored
     from lookahead.runs.harness import run
     from lookahead.runs.parquet import read_packed

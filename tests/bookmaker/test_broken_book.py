@@ -51,6 +51,10 @@ def tagless(cell: Any) -> None:
     cell.metadata = {}
 
 
+def unfolded(cell: Any) -> None:
+    cell.metadata.tags = [tag for tag in cell.metadata.tags if tag != "hide-input"]
+
+
 def never_executed(cell: Any) -> None:
     cell.execution_count, cell.outputs = None, []
 
@@ -145,6 +149,20 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
     ),
     "parameters that compute": (in_cell(1, computed), "check", "its parameters cell computes"),
     "no parameters": (in_cell(1, tagless), "check", "0 cells are tagged parameters"),
+    "parameters in sight": (in_cell(1, unfolded), "check", "code cell 1 shows its parameters; tag it hide-input"),
+    "a glued number in sight": (in_cell(3, unfolded), "check", "code cell 3 shows its glue"),
+    "an assertion in sight": (in_cell(5, unfolded), "check", "code cell 5 shows its claim"),
+    "code that is cut": (in_cell(4, source(f"loss = train(chapter.steps)  # {'x' * 60}")), "check", "a line of 91"),
+    "an output that is cut": (
+        in_cell(3, lambda cell: cell.outputs[0].update(text=f"{'x' * 84}\n")),
+        "check",
+        "code cell 3 prints a line of 84 letters, 83 fit",
+    ),
+    "a listing that is cut": (
+        in_cell(5, lambda cell: cell.outputs[0].data.update({"text/markdown": f"```python\n{'x' * 84}\n```\n"})),
+        "check",
+        "code cell 5 prints a line of 84 letters, 83 fit",
+    ),
     "stderr in an output": (in_cell(3, noisy), "check", "code cell 3 wrote to stderr: UserWarning: old"),
     "stderr from a fresh execution": (
         text_of("lib/tiny.py", "NUMBER = 7", "NUMBER = 7\nimport warnings\nwarnings.warn('new')"),

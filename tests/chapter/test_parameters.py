@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lookahead.chapter import Chapter, begin
+from lookahead.chapter.chapter import Claim
 from lookahead.errors import LookaheadError
 from lookahead.experiments import PROFILES, find_experiment
 from lookahead.machine import PINS
@@ -81,18 +82,25 @@ def test_a_chapter_has_the_parameters_of_its_cell() -> None:
     assert cell(path_length=6).num_nodes == 11
 
 
-def test_a_chapter_shows_the_parameters_of_its_parameters_cell() -> None:
-    lines = repr(cell(degree=None, model="mini")).splitlines()
-    assert [line.split() for line in lines] == [
-        ["profile", "quick"],
-        ["seed", "0"],
-        ["device", "cpu"],
-        ["degree", "2"],
-        ["model", "mini"],
-        ["steps", "240"],
-        ["learning_rate", "0.002"],
-        ["seeds", "3"],
-    ]
+def test_a_chapter_tells_its_parameters_in_a_sentence() -> None:
+    chapter = cell(degree=None, path_length=None, model=None, batch_size=None, evaluate_every=None)
+    assert repr(chapter) == (
+        "2 arms of 4 nodes with labels from 10, a Transformer of 3 layers, 240 training steps of 128 graphs, Muon, "
+        "learning rate 0.002, 3 seeds."
+    )
+    assert chapter._repr_markdown_() == repr(chapter)
+    other = cell(path_length=3, model="mamba2-tiny", steps=1, batch_size=1, seeds=1, seed=4)
+    assert repr(other).startswith(
+        "2 arms of 3 nodes with labels from 10, a Mamba-2 of 4 layers, 1 training step of 1 graph"
+    )
+    assert repr(other).endswith(", 1 seed, the first seed 4.")
+
+
+def test_a_sentence_tells_what_it_has_no_words_for_and_leaves_out_what_is_not_there() -> None:
+    sizes = {"layers": 2, "width": 64, "steps": 1400, "error_rate": 0.2, "seed": 0}
+    begun = begin({}, quick=sizes, census={}, paper={})
+    assert repr(begun) == "a network of 2 layers, 1,400 training steps, width 64, error rate 0.2."
+    assert repr(begin({}, census={}, paper={})) == "Nothing is trained here."
 
 
 def test_a_cell_takes_no_parameters_but_its_own() -> None:
@@ -173,7 +181,7 @@ def test_a_second_call_in_a_live_notebook_takes_no_results_for_parameters() -> N
 
 
 def test_papermill_cannot_pass_an_unknown_parameter(tmp_path: Path) -> None:
-    first = nbformat.v4.new_code_cell("degree = None", metadata={"tags": ["parameters"]})
+    first = nbformat.v4.new_code_cell("degree = None", metadata={"tags": ["parameters", "hide-input"]})
     call = "from lookahead.chapter import begin\nbegin(globals(), quick={'degree': 2}, census={}, paper={}).degree"
     notebook = nbformat.v4.new_notebook(cells=[first, nbformat.v4.new_code_cell(call)])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -200,6 +208,16 @@ def test_a_claim_is_enforced_at_the_defaults_and_reported_elsewhere(capsys: pyte
     with pytest.raises(AssertionError):
         start(degree=2).claim("and enforced", False)
     assert capsys.readouterr().out.splitlines()[:2] == ["holds: all is well", "does not hold: all is ill"]
+
+
+def test_a_claim_is_a_badge_on_the_page() -> None:
+    badges = {
+        (True, True): '<span class="claim checked">checked</span>',
+        (True, False): '<span class="claim checked">holds</span>',
+        (False, False): '<span class="claim not-checked">does not hold</span>',
+    }
+    for (holds, default), badge in badges.items():
+        assert Claim("at $l = 4$", holds, default)._repr_markdown_() == f"{badge} at $l = 4$"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

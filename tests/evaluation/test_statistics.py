@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lookahead.evaluation.statistics import across_seeds, time_to_success
+from lookahead.evaluation.statistics import across_seeds, fisher, time_to_success
 
 
 def test_the_interval_of_a_mean_over_seeds_holds_what_other_seeds_would_give() -> None:
@@ -74,3 +74,13 @@ def test_the_interval_of_a_median_in_words() -> None:
 def test_times_that_cannot_be_are_refused(times: list[int | None], watched: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         time_to_success(times, watched)
+
+
+def test_an_exact_test_counts_tables() -> None:
+    """The tea of Fisher's lady: of the 70 ways to choose four of eight cups, 34 are as far from chance as 3 of 4."""
+    assert fisher(3, 4, 1, 4) == pytest.approx(34 / 70)
+    assert fisher(6, 20, 0, 20) == pytest.approx(fisher(0, 20, 6, 20))
+    assert fisher(7, 10, 0, 20) < 0.001
+    for counts in ((1, 0, 0, 5), (6, 5, 0, 5), (0, 5, -1, 5)):
+        with pytest.raises(ValueError, match="successes are at most the runs"):
+            fisher(*counts)

@@ -48,26 +48,26 @@ FIGURE = {
     }
 }
 LIVE = {"tags": ["nbval-ignore-output"]}
+FOLDED = {"tags": ["hide-input"]}
+PARAMETERS = {"tags": ["parameters", "hide-input"]}
 
 
 def one() -> NotebookNode:
     """The first chapter: parameters, a number of the library, a live training, its claim, a picture."""
     return notebook(
         "# One\n\nA number: {glue:text}`t-number:.0f`.",
-        new_code_cell("steps = 3  # of the training", metadata={"tags": ["parameters"]}),
-        new_code_cell(BEGIN),
-        new_code_cell("print(NUMBER)\nchapter.glue(number=NUMBER)"),
+        new_code_cell("steps = 3  # of the training", metadata=PARAMETERS),
+        new_code_cell(BEGIN, metadata=FOLDED),
+        new_code_cell("print(NUMBER)\nchapter.glue(number=NUMBER)", metadata=FOLDED),
         new_code_cell("loss = train(chapter.steps)", metadata=LIVE),
-        new_code_cell("chapter.claim('the loss is small', loss < 1)"),
-        new_code_cell(DRAW, metadata={**FIGURE, **LIVE}),
+        new_code_cell("chapter.claim('the loss is small', loss < 1)", metadata=FOLDED),
+        new_code_cell(DRAW, metadata={**FIGURE, "tags": [*FOLDED["tags"], *LIVE["tags"]]}),
     )
 
 
 def two() -> NotebookNode:
     """The second chapter has nothing but its parameters and one line."""
-    return notebook(
-        "# Two", new_code_cell("steps = 3", metadata={"tags": ["parameters"]}), new_code_cell("print(2 * steps)")
-    )
+    return notebook("# Two", new_code_cell("steps = 3", metadata=PARAMETERS), new_code_cell("print(2 * steps)"))
 
 
 def notebook(text: str, *cells: NotebookNode) -> NotebookNode:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from lookahead.chapter.sentence import sentence
 from lookahead.errors import LookaheadError
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class Chapter:
         default: whether they are the committed ones.
         cell: the run that the chapter starts from.
         name: stands before the names of glued numbers.
-        shown: parameters that the chapter shows; all if None.
+        shown: parameters that the chapter speaks of when it shows itself; all if None.
     """
 
     def __init__(
@@ -46,7 +48,11 @@ class Chapter:
             raise AttributeError(f"this chapter has no parameter {name!r}") from None
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name:12} {self.parameters[name]}" for name in self.shown)
+        model = self.cell.run(self.parameters, {}).config["model"] if "model" in self.parameters else {}
+        return sentence(self.parameters, model, self.shown)
+
+    def _repr_markdown_(self) -> str:
+        return repr(self)
 
     @property
     def task(self) -> Task:
@@ -127,14 +133,36 @@ class Chapter:
             glue(name, number, display=False)
 
     def claim(self, text: str, holds: bool) -> None:
-        """Asserts what the text claims; with other parameters than the defaults, says whether it holds.
+        """Asserts what the text claims, and shows that it was checked; with other parameters than the defaults, shows
+        whether it holds.
+
+        Args:
+            text: Markdown.
 
         Raises:
             AssertionError: the claim does not hold at the default parameters.
         """
+        from IPython.display import display
+
         if not holds and self.default:
             raise AssertionError(f"the chapter claims: {text}")
-        print(f"{'holds' if holds else 'does not hold'}: {text}")
+        display(Claim(text, bool(holds), self.default))
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim that was checked: a badge on the page, "holds: ..." as plain text."""
+
+    text: str
+    holds: bool
+    default: bool
+
+    def __repr__(self) -> str:
+        return f"{'holds' if self.holds else 'does not hold'}: {self.text}"
+
+    def _repr_markdown_(self) -> str:
+        word = "does not hold" if not self.holds else "checked" if self.default else "holds"
+        return f'<span class="claim {"" if self.holds else "not-"}checked">{word}</span> {self.text}'
 
 
 def _command(run_id: str) -> str:

@@ -49,6 +49,23 @@ def proportion(share: float, n: int, z: float = Z95) -> Interval:
     return Interval(share, max(0.0, low), min(1.0, high))
 
 
+def fisher(successes: int, n: int, others: int, m: int) -> float:
+    """The p of Fisher's exact test (1922), two-sided: how likely counts as far apart are if both have one share.
+
+    Args:
+        successes: of n runs.
+        others: successes of m other runs.
+
+    Raises:
+        ValueError: no runs, or more successes than runs.
+    """
+    if not (0 <= successes <= n and 0 <= others <= m and n and m):
+        raise ValueError(
+            f"successes are at most the runs, of which there is one at least: {successes}/{n}, {others}/{m}"
+        )
+    return float(stats.fisher_exact([[successes, n - successes], [others, m - others]]).pvalue)
+
+
 def across_seeds(values: Sequence[float]) -> Interval:
     """The mean of a measure over seeds, with its 95 % bootstrap interval (percentiles; Efron, 1979).
 

@@ -23,7 +23,6 @@ from lookahead.figures.style import (
     accuracy_axis,
     chance,
     figure,
-    named,
     sign,
     signature,
     svg,
@@ -39,6 +38,7 @@ from lookahead.figures.tokens import (
     draw_teaching,
     draw_tokens,
 )
+from lookahead.names import named
 
 __all__ = [
     "BLUE",

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from lookahead.evaluation.statistics import Interval
-from lookahead.figures.style import INK, accuracy_axis, chance, colors_of, figure, named, sign
+from lookahead.figures.style import INK, accuracy_axis, chance, colors_of, figure, sign
+from lookahead.names import named
 from lookahead.runs.result import Result
 
 PANEL = 1.6

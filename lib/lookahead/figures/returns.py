@@ -9,7 +9,8 @@ import numpy as np
 
 from lookahead.experiments.seeds import Seeds
 from lookahead.figures.plots import curves, points
-from lookahead.figures.style import BLUE, ORANGE, YELLOW, accuracy_axis, chance, figure, named, sign
+from lookahead.figures.style import BLUE, ORANGE, YELLOW, accuracy_axis, chance, figure, sign
+from lookahead.names import named
 
 ORDERS = (YELLOW, BLUE)
 """The question behind the edges, before them."""

@@ -13,6 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lookahead.names import counted
 from lookahead.runs.parquet import Packed
 from lookahead.runs.result import Result
 
@@ -43,22 +44,6 @@ MEANING = {
     "right arm": INK,
 }
 """The same colour for the same thing through the whole book. Models differ by panel or line style, never by colour."""
-NAMES = {
-    "tiny": "Transformer",
-    "mamba-tiny": "Mamba",
-    "mamba2-tiny": "Mamba-2",
-    "adamw": "AdamW",
-    "muon": "Muon",
-    "autoregressive_accuracy": "whole path right",
-    "decision_accuracy": "first step right",
-    "loss": "loss, nats",
-}
-"""What a value of a field, or a measure, is called for the reader, where it is not its name with spaces."""
-
-
-def named(value: Any) -> str:
-    """A value of a field, or a measure, in a reader's words: "teacher_forcing" -> "teacher forcing"."""
-    return NAMES.get(value, str(value).replace("_", " "))
 
 
 def colors_of(values: Iterable[Any]) -> dict[Any, str]:
@@ -178,20 +163,20 @@ def signature(results: Sequence[Result]) -> str:
     for before in (False, True):
         those = [result for result in results if isinstance(result, Packed) == before]
         if those:
-            parts.append(f"{counted(those)}, {'measured beforehand on' if before else 'live on'} {machines(those)}")
+            parts.append(f"{seeds_of(those)}, {'measured beforehand on' if before else 'live on'} {machines(those)}")
             parts[-1] += f", {duration(sum(result.manifest['seconds'] for result in those))}"
     stale = sum(not result.current for result in results)
     return "; ".join(parts) + (f"; {stale} OUT OF DATE" if stale else "")
 
 
-def counted(results: Iterable[Result]) -> str:
+def seeds_of(results: Iterable[Result]) -> str:
     """How many seeds every setting has: "20 seeds", "10 to 20 seeds each"."""
     cells: dict[str, int] = {}
     for result in results:
         cell = json.dumps({**result.run.config, "seed": None}, sort_keys=True)
         cells[cell] = cells.get(cell, 0) + 1
     low, high = min(cells.values()), max(cells.values())
-    number = f"{low} to {high} seeds" if low < high else f"{low} seed{'s' * (low > 1)}"
+    number = f"{low} to {high} seeds" if low < high else counted(low, "seed")
     return number + (" each" if len(cells) > 1 else "")
 
 
@@ -205,8 +190,7 @@ def duration(seconds: float) -> str:
     """Seconds as a reader says them: "40 seconds", "1 minute", "3.1 hours"."""
     if seconds >= 3600:
         return f"{seconds / 3600:.1f} hours"
-    count, unit = (round(seconds / 60), "minute") if seconds >= 60 else (max(round(seconds), 1), "second")
-    return f"{count} {unit}{'s' * (count > 1)}"
+    return counted(round(seconds / 60), "minute") if seconds >= 60 else counted(max(round(seconds), 1), "second")
 
 
 def chance(ax: Axes, level: float, text: str = "") -> None:

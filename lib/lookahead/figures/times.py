@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lookahead.figures.style import BLUE, FAINT, RED, figure, named
+from lookahead.figures.style import BLUE, FAINT, RED, figure
+from lookahead.names import named
 
 COLORS = {"adamw": BLUE, "muon": RED}
 

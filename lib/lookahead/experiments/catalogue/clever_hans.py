@@ -21,4 +21,14 @@ EXPERIMENTS = (
         cells=[{"task": path_star(2, 4), "objective": "reversed"}],
         fields={**SHORT, "learning_rate": 1e-3, "steps": 1200},
     ),
+    Experiment(
+        name="wrong-arm",
+        question="Put on a wrong arm with several inner nodes: does it follow it, and does it finish it?",
+        cells=[
+            {"task": path_star(2, length, num_nodes=labels), "objective": "teacher_forcing"}
+            for length, labels in ((8, 15), (5, 10))
+        ],
+        fields={**SHORT, "learning_rate": 1e-3},
+        seeds={"census": 10},
+    ),
 )

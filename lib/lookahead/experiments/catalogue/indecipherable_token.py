@@ -57,6 +57,5 @@ EXPERIMENTS = (
             "stop_at": 0.98,
             "judged_by": "decision_accuracy",
         },
-        seeds={"census": 5},
     ),
 )
