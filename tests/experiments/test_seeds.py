@@ -34,6 +34,16 @@ def make(tiny_run: Callable[..., Run]) -> Callable[..., Result]:
     return one
 
 
+def test_a_field_that_is_a_list_groups_by_its_content(make: Callable[..., Result]) -> None:
+    ladders = Seeds(
+        make(0.9, seed=seed, objective={"name": "ladder", "rungs": rungs}) for seed in (0, 1) for rungs in ([0], [0, 1])
+    )
+    assert {key: len(seeds) for key, seeds in ladders.by("rungs", "at").items()} == {
+        ((0,), "decision"): 2,
+        ((0, 1), "decision"): 2,
+    }
+
+
 def test_stored_is_in_the_order_of_the_grid(cells: Seeds) -> None:
     grid = [run.id for run in lookahead.experiments.find_experiment("architecture").runs("census")]
     assert [result.run.id for result in cells] == [id for id in grid if id in {r.run.id for r in cells}]

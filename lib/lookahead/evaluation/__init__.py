@@ -1,13 +1,16 @@
 """What was really learnt."""
 
+from lookahead.evaluation.cost import Cost, cost
 from lookahead.evaluation.gradients import gradient_signal
 from lookahead.evaluation.measures import evaluate, evaluate_each
 from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion, time_to_success, trials
 
 __all__ = [
+    "Cost",
     "Interval",
     "TimeToSuccess",
     "across_seeds",
+    "cost",
     "evaluate",
     "evaluate_each",
     "gradient_signal",

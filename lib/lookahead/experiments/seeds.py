@@ -118,7 +118,8 @@ class Seeds(Sequence[Result]):
             LookaheadError: a field that no run has.
         """
         groups: dict[Any, list[Result]] = {}
-        for result, *values in zip(self, *map(self._each, fields), strict=True):
+        for result, *found in zip(self, *map(self._each, fields), strict=True):
+            values = [tuple(value) if isinstance(value, list) else value for value in found]
             groups.setdefault(values[0] if len(values) == 1 else tuple(values), []).append(result)
         return {key: Seeds(results) for key, results in groups.items()}
 

@@ -20,10 +20,15 @@ MIDDLE = "#c8c8c8"
 def draw_tokens(ax: Axes, symbols: Sequence[str], colors: Sequence[str], y: float = 0, fontsize: float = 9.5) -> None:
     """A row of tokens as cells, one unit wide, from x = 0."""
     for x, (symbol, color) in enumerate(zip(symbols, colors, strict=True)):
-        ax.add_patch(Rectangle((x + 0.04, y - 0.42), 0.92, 0.84, color=color, linewidth=0))
-        dark = to_rgb(color)
-        ink = "white" if 0.3 * dark[0] + 0.6 * dark[1] + 0.1 * dark[2] < 0.55 else INK
-        ax.text(x + 0.5, y, symbol, ha="center", va="center", fontsize=fontsize, color=ink)
+        draw_token(ax, symbol, color, x, y, fontsize)
+
+
+def draw_token(ax: Axes, symbol: str, color: str, x: float, y: float = 0, fontsize: float = 9.5) -> None:
+    """A token as a cell, one unit wide, from x on."""
+    ax.add_patch(Rectangle((x + 0.04, y - 0.42), 0.92, 0.84, color=color, linewidth=0))
+    dark = to_rgb(color)
+    ink = "white" if 0.3 * dark[0] + 0.6 * dark[1] + 0.1 * dark[2] < 0.55 else INK
+    ax.text(x + 0.5, y, symbol, ha="center", va="center", fontsize=fontsize, color=ink)
 
 
 def arrow(ax: Axes, begin: Any, end: Any, color: str = FAINT, bend: float = 0.0, width: float = 1.4) -> None:

@@ -48,15 +48,18 @@ def prefill(model: Model, prompts: Tensor) -> Prefilled:
     return Prefilled(prompts, *model.decode(prompts, last=1))
 
 
+def states(model: Model, prompts: Tensor | Prefilled, hints: Tensor) -> Tensor:
+    """The hidden state that predicts each answer token [B, A, D], from prompts [B, P] and hints [B, A - 1]."""
+    if isinstance(prompts, Tensor):
+        return model(torch.cat([prompts, hints], dim=1), last=hints.shape[1] + 1)
+    if hints.shape[1]:
+        return torch.cat([prompts.hidden, model.decode(hints, prompts.cache)[0]], dim=1)
+    return prompts.hidden
+
+
 def read(model: Model, prompts: Tensor | Prefilled, hints: Tensor) -> Tensor:
     """Logits of every answer token [B, A, V], from prompts [B, P] and hints [B, A - 1]."""
-    if isinstance(prompts, Tensor):
-        hidden = model(torch.cat([prompts, hints], dim=1), last=hints.shape[1] + 1)
-    elif hints.shape[1]:
-        hidden = torch.cat([prompts.hidden, model.decode(hints, prompts.cache)[0]], dim=1)
-    else:
-        hidden = prompts.hidden
-    return model.unembed(hidden)
+    return model.unembed(states(model, prompts, hints))
 
 
 def answer_loss(logits: Tensor, answers: Tensor, mask: Tensor | None = None, taught: Tensor | None = None) -> Loss:

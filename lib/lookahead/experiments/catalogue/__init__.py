@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from lookahead.errors import LookaheadError
-from lookahead.experiments.catalogue import clever_hans, indecipherable_token, not_the_architecture, optimisers, waiting
+from lookahead.experiments.catalogue import (
+    clever_hans,
+    indecipherable_token,
+    not_the_architecture,
+    optimisers,
+    several_tokens,
+    waiting,
+)
 from lookahead.experiments.experiment import Experiment, own_experiments
 
-CHAPTERS = (clever_hans, indecipherable_token, not_the_architecture, waiting, optimisers)
+CHAPTERS = (clever_hans, indecipherable_token, not_the_architecture, several_tokens, waiting, optimisers)
 EXPERIMENTS = {experiment.name: experiment for chapter in CHAPTERS for experiment in chapter.EXPERIMENTS}
 
 

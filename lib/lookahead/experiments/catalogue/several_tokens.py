@@ -1,0 +1,68 @@
+"""The experiments behind chapter 6."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lookahead.experiments.catalogue.shared import path_star
+from lookahead.experiments.experiment import Experiment
+
+FIELDS: dict[str, Any] = {
+    "steps": 4000, "optimizer": "muon", "learning_rate": 1e-3, "evaluate_every": 50, "stop_at": 0.98
+}  # fmt: skip
+"""A constant rate, and fresh graphs."""
+
+
+def heads(tokens: int, **options: Any) -> dict[str, Any]:
+    """Multi-token prediction of that many tokens."""
+    return {"name": "multi_token", "tokens": tokens, **options}
+
+
+def ladder(*rungs: int, **options: Any) -> dict[str, Any]:
+    """Teacher forcing with those rungs asked of a blind state."""
+    return {"name": "ladder", "rungs": list(rungs), **options}
+
+
+EXPERIMENTS = (
+    Experiment(
+        name="several-tokens",
+        question="How many tokens at once does it take to learn the choice?",
+        cells=[{"task": path_star(2, 4), "objective": heads(n)} for n in (4, 3, 2, 1)],
+        fields=FIELDS,
+    ),
+    Experiment(
+        name="several-tokens-longer",
+        question="And on longer arms, with more steps?",
+        cells=[{"task": path_star(2, 5), "objective": heads(n)} for n in (5, 4, 3, 2)],
+        fields={**FIELDS, "steps": 12_000, "evaluate_every": 100},
+        seeds={"census": 10},
+    ),
+    Experiment(
+        name="ladder",
+        question="Which rungs are needed, which suffice?",
+        cells=[
+            {"task": path_star(2, 4), "objective": one}
+            for one in (
+                ladder(1),
+                ladder(0),
+                ladder(0, 1),
+                ladder(1, 1),
+                ladder(1, of="decoy"),
+                ladder(0, 1, at="prompt"),
+                ladder(1, at="prompt"),
+                ladder(2, at="prompt"),
+            )
+        ],
+        fields=FIELDS,
+    ),
+    Experiment(
+        name="ladder-longer",
+        question="And on arms of five, where the ladder has three rungs below the first step?",
+        cells=[
+            {"task": path_star(2, 5), "objective": ladder(*rungs)}
+            for rungs in ((1, 2), (0, 1, 2), (1,), (2,), (0,), (0, 1), (0, 2))
+        ],
+        fields={**FIELDS, "steps": 12_000, "evaluate_every": 100},
+        seeds={"census": 10},
+    ),
+)

@@ -1,0 +1,80 @@
+"""What a state is asked for, drawn: several tokens at once, the rungs of a ladder, how long each way of asking takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from lookahead.experiments.seeds import Seeds
+from lookahead.figures.graphs import token_name
+from lookahead.figures.style import BLUE, FAINT, INK, ORANGE, PALE, figure, sign
+from lookahead.figures.tokens import arrow, draw_token, draw_tokens
+from lookahead.tasks import PathStar
+
+
+def draw_asked(ax: Axes, task: PathStar, answer: Any, tokens: int) -> None:
+    """What every state is asked for when each predicts several tokens: a column a state, a row a head.
+
+    Marked is what must be found from the prompt alone, and is not copied from it.
+
+    Args:
+        answer: tokens [A].
+        tokens: how many each state predicts.
+    """
+    names = [task.symbol(token) for token in answer.tolist()]
+    draw_tokens(ax, ["=", *names[:-1]], [PALE] * len(names), y=0)
+    ax.text(-0.2, 0, "reads", ha="right", va="center")
+    for head in range(tokens):
+        y = -1.5 - 1.05 * head
+        ax.text(-0.2, y, "next token" if head == 0 else f"head {head + 1}", ha="right", va="center")
+        for state in range(len(names) - head):
+            target = state + head
+            blind = state <= task.decision <= target < len(names) - 1
+            color = ORANGE if blind and head == 0 else BLUE if blind else "#9fc7e3"
+            draw_token(ax, names[target], color, state, y)
+    for state in range(len(names)):
+        arrow(ax, (state + 0.5, -0.5), (state + 0.5, -1.0))
+    ax.set(xlim=(-1.6, len(names) + 0.1), ylim=(-2.2 - 1.05 * (tokens - 1), 0.6))
+    ax.axis("off")
+
+
+def draw_ladder(ax: Axes, task: PathStar, answer: Any) -> None:
+    """The arm from its goal to the first step, each node a rung that is one look-up above the one before.
+
+    Args:
+        answer: tokens [A].
+    """
+    names, top = [task.symbol(token) for token in answer.tolist()], task.answer_length - 2
+    for rung in range(top + 1):
+        position = task.answer_length - 1 - rung
+        color = ORANGE if rung == top else BLUE if rung else "#9fc7e3"
+        draw_token(ax, names[position], color, rung * 1.9)
+        ax.text(rung * 1.9 + 0.5, -0.62, f"rung {rung}", ha="center", va="top", fontsize=10)
+        ax.text(rung * 1.9 + 0.5, -1.1, token_name(task, position), ha="center", va="top", fontsize=10, color=FAINT)
+        if rung:
+            arrow(ax, (rung * 1.9 - 0.9, 0), (rung * 1.9 - 0.03, 0), INK)
+            ax.text(rung * 1.9 - 0.45, 0.25, "look-up", ha="center", va="bottom", fontsize=9, color=FAINT)
+    ax.set(xlim=(-0.1, 1.9 * top + 1.1), ylim=(-1.6, 0.75))
+    ax.axis("off")
+
+
+def draw_waits(cells: Mapping[str, Seeds], color: str = BLUE) -> Any:
+    """Training steps until the task is learnt: a row a setting, a dot a seed. The figure.
+
+    A seed that did not learn it is an open dot where its training ended.
+    """
+    fig, ax = figure(0.9 + 0.42 * len(cells))
+    for row, seeds in enumerate(cells.values()):
+        for aside, result in zip(np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else [0.0], seeds, strict=True):
+            learnt = result.step_of_success if result.success else None
+            at, filled = (learnt, color) if learnt is not None else (result.manifest["steps"], "none")
+            ax.plot(at, row + aside, "o", color=color, markersize=5.5, markerfacecolor=filled)
+        sign(fig, seeds)
+    ax.set_yticks(range(len(cells)), list(cells))
+    ax.invert_yaxis()
+    ax.set(xscale="log", xlabel="training steps until learnt (open: not learnt by then)")
+    ax.grid(axis="x")
+    return fig

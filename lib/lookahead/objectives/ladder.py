@@ -1,0 +1,76 @@
+"""The ladder: teacher forcing, and one state that has read only the prompt is asked for chosen later tokens, too."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from torch import Tensor
+
+from lookahead.contracts import Loss, Task, whole_number
+from lookahead.errors import LookaheadError
+from lookahead.objectives.heads import extra_heads, token_losses
+from lookahead.objectives.sequences import Prefilled, answer_loss, states
+from lookahead.objectives.teacher_forcing import TeacherForcing
+
+
+class Ladder(TeacherForcing, name="ladder"):
+    """Teacher forcing plus -sum_r log p_r(a_{A-1-r} | prompt) over the rungs r.
+
+    Rung r is the token r look-ups from the last one: on the path-star task, rung 0 is the goal, rung 1 its parent, and
+    the top rung, A - 2, the decision. A *blind state* has read the prompt and nothing that helps with the decision: the
+    last token of the prompt, or the one before the decision. Teacher forcing asks a blind state for the top rung alone.
+
+    Args:
+        rungs: each has a head of its own; one may be asked for twice.
+        at: the blind state, that of the "prompt" or that before the "decision".
+        of: whose tokens: the "answer"'s, or as a control those of the "decoy", the wrong arm.
+        weight: of every rung's loss; that of teacher forcing is the mean over the answer's tokens.
+
+    Raises:
+        LookaheadError: no rung, or one that the blind state is not ahead of; a task with several decisions.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        task: Any,
+        *,
+        rungs: Sequence[int] = (1,),
+        at: Literal["prompt", "decision"] = "decision",
+        of: Literal["answer", "decoy"] = "answer",
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__(model, task)
+        if at not in ("prompt", "decision"):
+            raise LookaheadError(f"the blind state is that of the 'prompt' or before the 'decision', not {at!r}")
+        if of not in ("answer", "decoy"):
+            raise LookaheadError(f"rungs are those of the 'answer' or of the 'decoy', not {of!r}")
+        self.state = task.decision if at == "decision" else 0
+        highest = self.answer_length - 2 - self.state
+        self.rungs = [whole_number("a rung", rung) for rung in rungs]
+        if not self.rungs or not all(0 <= rung <= highest for rung in self.rungs):
+            raise LookaheadError(
+                f"from that state there are the rungs 0 (the last token) to {highest}, not {list(rungs)}"
+            )
+        if type(task).taught is not Task.taught:
+            raise LookaheadError(f"rungs are counted from the last token: {task.name} must have answers of one length")
+        self.decoys = task.decoys if of == "decoy" else None
+        self.weight = weight
+        self.heads = extra_heads(model, len(self.rungs), "mlp")
+
+    def forward(
+        self, prompts: Any, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
+    ) -> Loss:
+        hidden = states(self.model, prompts, answers[:, :-1])  # [B, A, D]
+        loss = answer_loss(self.model.unembed(hidden), answers, self.mask(answers))
+        tokens = prompts.tokens if isinstance(prompts, Prefilled) else prompts
+        asked = answers if self.decoys is None else self.decoys(tokens, answers)
+        blind = hidden[:, self.state : self.state + 1]  # [B, 1, D]
+        for i, (rung, head) in enumerate(zip(self.rungs, self.heads, strict=True)):
+            target = asked[:, self.answer_length - 1 - rung, None]
+            logits = self.model.unembed(head(blind))
+            part = token_losses(logits, target).mean()
+            name = f"rung {rung}" + ", again" * self.rungs[:i].count(rung)
+            loss.parts[name] = part
+            loss.parts[f"{name} right"] = (logits.argmax(dim=-1) == target).float().mean()
+            loss.total = loss.total + self.weight * part
+        return loss
