@@ -311,8 +311,3 @@ class Objective(Named, nn.Module):
             return None
         numbers = uniforms(key, indices, self.answer_length * self.noise_per_token)
         return numbers if self.noise_per_token == 1 else numbers.unflatten(-1, (self.answer_length, -1))
-
-
-def whole_number(name: str, value: Any) -> int:
-    """A value as an int (see `kinds.fit`)."""
-    return fit(name, value, int)

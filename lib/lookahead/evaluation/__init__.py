@@ -1,6 +1,6 @@
 """What was really learnt."""
 
-from lookahead.evaluation.cost import Cost, cost
+from lookahead.evaluation.costs import Cost, cost
 from lookahead.evaluation.gradients import gradient_signal
 from lookahead.evaluation.measures import evaluate, evaluate_each
 from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion, time_to_success, trials

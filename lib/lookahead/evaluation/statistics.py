@@ -81,7 +81,8 @@ def fisher(successes: int, n: int, others: int, m: int) -> float:
         raise ValueError(
             f"successes are at most the runs, of which there is one at least: {successes}/{n}, {others}/{m}"
         )
-    return float(stats.fisher_exact([[successes, n - successes], [others, m - others]])[1])
+    _, p = stats.fisher_exact([[successes, n - successes], [others, m - others]])
+    return float(p)  # type: ignore[arg-type]
 
 
 def across_seeds(values: Sequence[float]) -> Interval:

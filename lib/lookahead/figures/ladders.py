@@ -1,4 +1,4 @@
-"""What a state is asked for, drawn: several tokens at once, the rungs of a ladder, how long each way of asking takes."""
+"""What a state is asked for, drawn: several tokens at once, the rungs of a ladder, how long each way takes."""
 
 from __future__ import annotations
 

@@ -17,10 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookahead.contracts import Model
-from lookahead.errors import LookaheadError
 
 Depth = Literal["linear", "mlp", "block"]
-DEPTHS: tuple[Depth, ...] = ("linear", "mlp", "block")
 """A matrix; a norm and a two-layer MLP; one more block of the model's own kind, which looks at the whole sequence."""
 
 INITIAL_DEVIATION = 0.4
@@ -53,17 +51,11 @@ def width_of(model: Model) -> int:
     return model.embed(torch.zeros(1, 1, dtype=torch.long)).shape[-1]
 
 
-def extra_heads(model: Model, count: int, depth: str) -> nn.ModuleList:
-    """`count` heads for a model, freshly initialised.
-
-    Raises:
-        LookaheadError: an unknown depth.
-    """
-    if depth not in DEPTHS:
-        raise LookaheadError(f"a head is one of {', '.join(DEPTHS)}, not {depth!r}")
+def extra_heads(model: Model, count: int, depth: Depth) -> nn.ModuleList:
+    """`count` heads for a model, freshly initialised."""
     if depth == "block":
         return nn.ModuleList(model.fresh(1) for _ in range(count))
-    return nn.ModuleList(Head(width_of(model), depth) for _ in range(count))  # type: ignore[arg-type]
+    return nn.ModuleList(Head(width_of(model), depth) for _ in range(count))
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from lookahead.contracts import Loss, Task, whole_number
+from lookahead.contracts import Loss, Task
 from lookahead.errors import LookaheadError
 from lookahead.objectives.heads import extra_heads, token_losses
 from lookahead.objectives.sequences import Prefilled, answer_loss, states
@@ -40,13 +40,10 @@ class Ladder(TeacherForcing, name="ladder"):
         weight: float = 1.0,
     ) -> None:
         super().__init__(model, task)
-        if at not in ("prompt", "decision"):
-            raise LookaheadError(f"the blind state is that of the 'prompt' or before the 'decision', not {at!r}")
-        if of not in ("answer", "decoy"):
-            raise LookaheadError(f"rungs are those of the 'answer' or of the 'decoy', not {of!r}")
+        rungs, at, of, weight = self.checked(rungs=rungs, at=at, of=of, weight=weight).values()
         self.state = task.decision if at == "decision" else 0
         highest = self.answer_length - 2 - self.state
-        self.rungs = [whole_number("a rung", rung) for rung in rungs]
+        self.rungs = list(rungs)
         if not self.rungs or not all(0 <= rung <= highest for rung in self.rungs):
             raise LookaheadError(
                 f"from that state there are the rungs 0 (the last token) to {highest}, not {list(rungs)}"

@@ -5,8 +5,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Loss, Needs, whole_number
+from lookahead.contracts import Loss, Needs
 from lookahead.errors import LookaheadError
+from lookahead.kinds import Count
 from lookahead.objectives.heads import extra_heads, token_losses
 from lookahead.objectives.sequences import Prefilled, answer_loss, states
 from lookahead.objectives.teacher_forcing import TeacherForcing
@@ -24,7 +25,7 @@ class MultiToken(TeacherForcing, name="multi_token"):
         weighting: the loss of the extra heads is their "sum" (Gloeckle et al.) or their "mean".
 
     Raises:
-        LookaheadError: fewer than 1 token, or more than an answer has.
+        LookaheadError: more tokens than an answer has.
     """
 
     def __init__(
@@ -32,18 +33,14 @@ class MultiToken(TeacherForcing, name="multi_token"):
         model: Any,
         task: Any,
         *,
-        tokens: int = 4,
+        tokens: Count = 4,
         depth: Literal["linear", "mlp", "block"] = "mlp",
         weighting: Literal["sum", "mean"] = "sum",
     ) -> None:
         super().__init__(model, task)
-        tokens = whole_number("tokens", tokens)
-        if not 1 <= tokens <= self.answer_length:
-            raise LookaheadError(
-                f"a state predicts 1 to {self.answer_length} tokens of an answer of {self.answer_length}, not {tokens}"
-            )
-        if weighting not in ("sum", "mean"):
-            raise LookaheadError(f"weighting is 'sum' or 'mean', not {weighting!r}")
+        tokens, depth, weighting = self.checked(tokens=tokens, depth=depth, weighting=weighting).values()
+        if tokens > self.answer_length:
+            raise LookaheadError(f"an answer has {self.answer_length} tokens: a state cannot predict {tokens}")
         self.tokens, self.depth = tokens, depth
         self.weight = 1.0 if weighting == "sum" else 1 / max(1, tokens - 1)
         self.heads = extra_heads(model, tokens - 1, depth)

@@ -1,4 +1,19 @@
-"""The experiments behind chapter 6."""
+"""Several tokens at once, and the ladder that should explain it.
+
+Predictions for arms of five, written down before any such network was trained. Teacher forcing; beside it, heads at
+the start's state are asked for chosen rungs (0: the goal; 3: the first step, which teacher forcing asks for).
+
+| rungs asked for | learns the first step? | why |
+| --- | --- | --- |
+| none | no | rung 3 alone is a needle |
+| 0 | no | a copy teaches no look-up |
+| 1 | no, or late | one look-up is learnt, and rung 3 is two further ones away |
+| 2 | no | two look-ups from the goal is itself a needle |
+| 0 and 1 | as 1 | the copy adds nothing |
+| 0 and 2 | as 2 | the copy adds nothing |
+| 1 and 2 | yes | each rung is one look-up from the next |
+| 0, 1 and 2 | yes, not sooner than 1 and 2 | the whole ladder |
+"""
 
 from __future__ import annotations
 
