@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from lookahead.errors import LookaheadError
-from lookahead.kinds import fit
 from lookahead.random import Key, uniforms
 from lookahead.registry import Named
 
