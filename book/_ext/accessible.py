@@ -17,9 +17,9 @@ REPAIRS = [
 
 
 def name_folds(app, doctree, docname):
-    """Says what the code makes that is folded away above a figure, a table or a listing."""
+    """Says what the code makes that is folded away above a figure, a table or another output."""
     for fold in list(doctree.findall(HideCodeCellNode)):
-        kinds = {"figure": nodes.figure, "table": nodes.table, "listing": nodes.literal_block}
+        kinds = {"figure": nodes.figure, "table": nodes.table, "output": nodes.literal_block}
         if fold.parent is None:  # the whole cell is folded away
             continue
         outputs = [part for part in fold.parent.children if part is not fold]
