@@ -181,23 +181,21 @@ MANIFEST = {"steps": int, "seconds": int | float, "finished": str, "device": str
 
 def _check_parts(data: Mapping[str, Any], judged_by: str, origin: str) -> None:
     """Refuses a result that lacks what its readers read."""
-    number, measures, curve, manifest = int | float, data["measures"], data["curve"], data["manifest"]
+    manifest, measures, curve, number = data["manifest"], data["measures"], data["curve"], int | float
+    if not isinstance(curve, list) or not isinstance(data["stamp"], str):
+        raise Corrupt(f"{origin}: its curve is no list, or its stamp no text")
     wanted = [
-        *(("manifest", manifest, name, kind) for name, kind in MANIFEST.items()),
-        ("measures", measures, judged_by, number | None),
-        ("measures", measures, "examples", int),
+        ("manifest", manifest, MANIFEST),
+        ("measures", measures, {judged_by: number, "examples": int}),
+        *(("curve", row, {"step": int, judged_by: number}) for row in curve),
     ]
-    if isinstance(curve, list):
-        wanted += [
-            ("curve", row, name, kind) for row in curve for name, kind in (("step", int), (judged_by, number | None))
-        ]
-    else:
-        raise Corrupt(f"{origin}: its curve is no list")
-    for part, found, name, kind in wanted:
-        if not isinstance(found, Mapping) or not isinstance(found.get(name, ...), kind):
-            raise Corrupt(f"{origin}: its {part} has no {name}, or what stands there is of another kind")
-    if not isinstance(data["stamp"], str):
-        raise Corrupt(f"{origin}: its stamp is no text")
+    for part, found, kinds in wanted:
+        for name, kind in kinds.items():
+            if not isinstance(found, Mapping) or not isinstance(found.get(name), kind):
+                raise Corrupt(f"{origin}: its {part} has no {name}, or what stands there is of another kind")
+    last = curve[-1]["step"] if curve else 0
+    if not 0 <= measures[judged_by] <= 1 or measures["examples"] < 1 or manifest["steps"] < last:
+        raise Corrupt(f"{origin}: no run gives such numbers of steps and examples, or such an accuracy")
 
 
 def steps_to_success(results: Sequence[Result]) -> TimeToSuccess:
