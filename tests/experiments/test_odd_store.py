@@ -70,9 +70,9 @@ def write(path: Path, content: Any) -> None:
 
 
 def changed(path: Path, column: str, value: Any) -> None:
-    """Writes a pack anew with one column changed, or (...) without it; without checksums, as earlier code did."""
+    """Writes a pack anew with one column changed, or (...) without it."""
     table = pq.read_table(path)
-    table = table.drop_columns([name for name in table.column_names if name == "sha256"])
+    table = table.drop_columns([name for name in table.column_names if name == "sha256"])  # as a forger would
     place = table.column_names.index(column)
     table = table.remove_column(place)
     if value is not ...:

@@ -19,12 +19,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lookahead.contracts import Loss, Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate, evaluate_each, measures
+from lookahead.files import make_folder
 from lookahead.objectives import TeacherForcing
 from lookahead.random import integers
 from lookahead.runs import harness
 from lookahead.runs.harness import Busy, measure_members, run_all
 from lookahead.runs.parquet import read_pack
-from lookahead.runs.result import Result, open_run_folder, read_result, trained
+from lookahead.runs.result import Result, read_result, run_folder, trained
 from lookahead.runs.run import Run
 from lookahead.runs.staleness import replay
 from lookahead.stack import Template, each, stack
@@ -765,7 +766,7 @@ def test_a_result_is_stored_as_soon_as_its_member_has_finished(
         with pytest.raises(Interrupted, match="stopped after step 6 of 12"):
             run_all(runs, device="cpu")
     assert [read_result(run) is not None for run in runs] == [False, True, False]
-    with FileLock(open_run_folder(runs[2].id) / ".lock"):
+    with FileLock(make_folder(run_folder(runs[2].id)) / ".lock"):
         first, second, third = run_all(runs, device="cpu")
     assert isinstance(first, Result)
     assert "stacked" not in first.manifest
