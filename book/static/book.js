@@ -10,15 +10,12 @@ const SCROLLING =
 
 function markScroll(frame) {
   const hidden = frame.scrollWidth - frame.clientWidth;
-  if (hidden > 1) {
-    const left = frame.scrollLeft > 1;
-    const right = frame.scrollLeft < hidden - 1;
-    frame.dataset.more = left && right ? "both" : left ? "left" : "right";
-    frame.tabIndex = 0;
-  } else {
-    delete frame.dataset.more;
-    frame.removeAttribute("tabindex");
-  }
+  const left = frame.scrollLeft > 1;
+  const right = frame.scrollLeft < hidden - 1; // one pixel is rounding
+  if (left || right) frame.dataset.more = left && right ? "both" : left ? "left" : "right";
+  else delete frame.dataset.more;
+  if (hidden > 0) frame.tabIndex = 0;
+  else frame.removeAttribute("tabindex");
 }
 
 function watchScroll() {
