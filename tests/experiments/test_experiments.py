@@ -66,7 +66,7 @@ def grid() -> Experiment:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "a6423cdde08c4a2786cf0ea3d436a80ae74f4424fd3511f4cfc1c07bf0c828c8"
+IDS = "3d787c4a5aee4dc775ee7eae468f10fceb1c0d7e754dfc724a6177f56f03244b"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
@@ -238,7 +238,7 @@ def test_an_experiment_that_is_none_is_refused(wrong: dict[str, Any], message: s
         ({"stpes": 7}, "unknown in a run: stpes; known: batch_size, "),
         ({"objective": "revresed"}, "unknown objective 'revresed'; known: "),
         ({"objective": {"name": "hints", "strat": True}}, "unknown option of objective 'hints': strat; known: start"),
-        ({"objective": {"nme": "hints"}}, "a objective is given by its name or as a mapping with a name"),
+        ({"objective": {"nme": "hints"}}, "an objective is given by its name or as a mapping with a name"),
         ({"task": "G(2.5)"}, "unknown task 'G\\(2.5\\)'; known: "),
         ({"task": {"name": ["path_star"]}}, "TypeError: unhashable type"),
         ({"task": None}, "a task is given by its name"),
@@ -387,7 +387,13 @@ def test_a_run_is_taken_up_when_the_process_that_did_it_is_gone(
     run_folder(busy.id).mkdir(parents=True)
     lock = FileLock(run_folder(busy.id) / ".grid.lock", thread_local=False)
     lock.acquire()
-    threading.Timer(1.0, lock.release).start()
+
+    def die_when_the_others_are_done() -> None:
+        while len(trainings) < 3:
+            time.sleep(0.01)
+        lock.release()
+
+    threading.Thread(target=die_when_the_others_are_done, daemon=True).start()
     outcome = run_experiment(grid, "quick", device="cpu")
     assert trainings[-1] == busy.id
     assert len(outcome.done) == 4

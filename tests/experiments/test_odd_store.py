@@ -99,7 +99,7 @@ WRONG_PACKS: dict[str, Callable[[Path], None]] = {
     "another table": lambda path: pq.write_table(pa.table({"x": [1]}), path),
     **{
         f"run {value}": lambda path, value=value: changed(path, "run", value)
-        for value in ("5", "null", '{"task":{"name":["x"]}}', "{", "[" * 100_000, None)
+        for value in ("5", "null", "{", "[" * 100_000, None)
     },
     "id": lambda path: changed(path, "id", "0123456789ab"),
     "id a number": lambda path: changed(path, "id", 5),

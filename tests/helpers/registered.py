@@ -38,7 +38,14 @@ def label(spec: dict[str, Any]) -> str:
     return " ".join([name[1], *(f"{key} {value}" for key, value in options)])
 
 
-OBJECTIVES = {label(spec): spec for kind in of_the_library(Objective).values() for spec in variants(kind)}
+GIVEN: dict[str, dict[str, Any]] = {"multi_token": {"tokens": 2}, "ladder": {"rungs": [0]}}
+"""Options that have no default, by objective."""
+
+OBJECTIVES = {
+    label(spec): spec
+    for kind in of_the_library(Objective).values()
+    for spec in variants(kind, **GIVEN.get(kind.name, {}))
+}
 """All registered objectives with all their options, as a `Run` takes them."""
 
 MODELS = [next(iter(kind.presets)) for kind in of_the_library(Model).values()]

@@ -133,14 +133,14 @@ def test_a_rung_asked_for_twice_has_two_heads(build: Build) -> None:
         ({"name": "multi_token", "tokens": 0}, "tokens must be at least 1, not 0"),
         ({"name": "multi_token", "tokens": 6}, "an answer has 5 tokens: a state cannot predict 6"),
         ({"name": "multi_token", "tokens": 2.5}, "tokens must be a whole number, not 2.5"),
-        ({"name": "multi_token", "depth": "deep"}, "depth must be .*linear.*mlp.*block.*, not 'deep'"),
-        ({"name": "multi_token", "weighting": "max"}, "weighting must be .*sum.*mean.*, not 'max'"),
+        ({"name": "multi_token", "tokens": 2, "depth": "deep"}, "depth must be .*linear.*mlp.*block.*, not 'deep'"),
+        ({"name": "multi_token", "tokens": 2, "weighting": "max"}, "weighting must be .*sum.*mean.*, not 'max'"),
         ({"name": "ladder", "rungs": []}, "from that state there are the rungs 0 .* to 2, not"),
         ({"name": "ladder", "rungs": [3]}, "from that state there are the rungs 0 .* to 2, not"),
         ({"name": "ladder", "rungs": [4], "at": "prompt"}, "from that state there are the rungs 0 .* to 3, not"),
         ({"name": "ladder", "rungs": [-1]}, "from that state there are the rungs 0 .* to 2, not"),
-        ({"name": "ladder", "at": "goal"}, "at must be .*prompt.*decision.*, not 'goal'"),
-        ({"name": "ladder", "of": "goal"}, "of must be .*answer.*decoy.*, not 'goal'"),
+        ({"name": "ladder", "rungs": [0], "at": "goal"}, "at must be .*prompt.*decision.*, not 'goal'"),
+        ({"name": "ladder", "rungs": [0], "of": "goal"}, "of must be .*answer.*decoy.*, not 'goal'"),
     ],
 )
 def test_bad_options_are_refused(method: Any, message: str, build: Build) -> None:

@@ -34,7 +34,7 @@ class Ladder(TeacherForcing, name="ladder"):
         model: Any,
         task: Any,
         *,
-        rungs: Sequence[int] = (1,),
+        rungs: Sequence[int],
         at: Literal["prompt", "decision"] = "decision",
         of: Literal["answer", "decoy"] = "answer",
         weight: float = 1.0,

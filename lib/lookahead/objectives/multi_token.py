@@ -33,7 +33,7 @@ class MultiToken(TeacherForcing, name="multi_token"):
         model: Any,
         task: Any,
         *,
-        tokens: Count = 4,
+        tokens: Count,
         depth: Literal["linear", "mlp", "block"] = "mlp",
         weighting: Literal["sum", "mean"] = "sum",
     ) -> None:
