@@ -147,8 +147,14 @@ def test_a_time_limit_that_is_reached_has_an_exit_status_of_its_own(
         (["run", "tiny", "--device", "cpu", "--engine", "fast"], "lookahead: unknown engine 'fast'; known: auto"),
         (["run", "tiny", "--device", "cpu", "--stack", "0"], "lookahead: at least 1 run is trained at once, not 0"),
         (["status", "--missing"], "lookahead: --missing wants one experiment"),
-        (["show", "tinny"], "lookahead: unknown experiment 'tinny'; known: direction, direction-longer, hints"),
-        (["run", "tinny"], "lookahead: unknown experiment 'tinny'; known: direction, direction-longer, hints"),
+        (
+            ["show", "tinny"],
+            "lookahead: unknown experiment 'tinny'; known: direction, direction-longer, wrong-arm, hints",
+        ),
+        (
+            ["run", "tinny"],
+            "lookahead: unknown experiment 'tinny'; known: direction, direction-longer, wrong-arm, hints",
+        ),
         (["run", "tiny", "--profile", "huge"], "lookahead: unknown profile 'huge'; known: quick, census, paper"),
         (["run", "tiny", "--device", "tpu9"], "lookahead: unknown device 'tpu9': take auto, cpu or cuda"),
     ],

@@ -67,7 +67,7 @@ def can_be_read(name: Path) -> bool:
     """Whether a chapter can read a file of that name: none of the builder's, nothing that an editor left there."""
     return (
         name.suffix in (".py", ".json", ".parquet")
-        and not any(part.startswith(".") for part in name.parts)
+        and not any(part.startswith(".") or part.endswith(".egg-info") for part in name.parts)
         and not name.match("lib/bookmaker/*")
         and not name.match("results/*-quick.parquet")
     )

@@ -548,9 +548,12 @@ def test_what_does_not_count_is_neither_taught_nor_measured(method: dict[str, An
     ("method", "message"),
     [
         ("reversed", "reversed answers begin at the last token: ragged must have answers of one length"),
-        ("ladder", "rungs are counted from the last token: ragged must have answers of one length"),
+        (
+            {"name": "ladder", "rungs": [0]},
+            "rungs are counted from the last token: ragged must have answers of one length",
+        ),
     ],
 )
-def test_what_counts_from_the_end_wants_answers_of_one_length(method: str, message: str, build: Build) -> None:
+def test_what_counts_from_the_end_wants_answers_of_one_length(method: Any, message: str, build: Build) -> None:
     with pytest.raises(LookaheadError, match=message):
         build(method, task=RAGGED)

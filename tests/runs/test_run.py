@@ -177,7 +177,10 @@ def test_to_json_and_back(fields: dict[str, Any]) -> None:
         ),
         ({"task": TASK, "model": "transformer"}, "model 'transformer' needs layers, width, heads"),
         ({"task": TASK, "model": {"name": "tiny"}}, "unknown model 'tiny'; known: mamba, mamba2, transformer"),
-        ({"task": TASK, "objective": "magic"}, "unknown objective 'magic'; known: hints, reversed, teacher_forcing"),
+        (
+            {"task": TASK, "objective": "magic"},
+            "unknown objective 'magic'; known: hints, ladder, multi_token, reversed, teacher_forcing",
+        ),
         (
             {"task": TASK, "objective": {"name": "hints", "x": 1}},
             "unknown option of objective 'hints': x; known: start",
@@ -232,7 +235,7 @@ def test_more_reserved_ids_than_there_are_is_refused(monkeypatch: pytest.MonkeyP
     [
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, not 0"),
         ({"checkpoint_every": 2.5}, "checkpoint_every must be a whole number or None, not 2.5"),
-        ({"resume": "last"}, "resume must be one of latest, previous, never, not 'last'"),
+        ({"resume": "last"}, "resume must be one of latest, never, not 'last'"),
         ({"deadline": "9m"}, "deadline must be a number or None, not '9m'"),
     ],
 )
