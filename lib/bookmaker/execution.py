@@ -69,7 +69,7 @@ def can_be_read(name: Path) -> bool:
         name.suffix in (".py", ".json", ".parquet")
         and not any(part.startswith(".") or part.endswith(".egg-info") for part in name.parts)
         and not name.match("lib/bookmaker/*")
-        and not name.match("results/*-quick.parquet")
+        and not name.match("*-quick.parquet")
     )
 
 
