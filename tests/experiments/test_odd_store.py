@@ -53,7 +53,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def full(measured: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, to break."""
     shutil.copytree(measured, store)
-    for name in EXPERIMENTS.copy():
+    for name in reversed(EXPERIMENTS.copy()):  # undone from the end: the order stays
         monkeypatch.delitem(EXPERIMENTS, name)
     for seed, name in enumerate(("one", "other")):
         monkeypatch.setitem(EXPERIMENTS, name, OneRun(name=name, question="?", cells=[], seed=seed))
