@@ -1,0 +1,46 @@
+"""What is asked of a state, drawn."""
+
+import matplotlib.pyplot as plt
+import torch
+
+from lookahead import stored
+from lookahead.figures import figure, ladders
+from lookahead.tasks import PathStar
+
+
+def texts(ax: plt.Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts if text.get_text()]
+
+
+def test_every_head_asks_for_the_token_that_far_ahead() -> None:
+    task = PathStar(2, 5, 10)
+    answer = task.sample("train", torch.arange(1))[1][0]
+    names = [task.symbol(token) for token in answer.tolist()]
+    _, ax = figure(3)
+    ladders.draw_asked(ax, task, answer, tokens=3)
+    asked = [*names, *names[1:], *names[2:]]
+    said = [text for text in texts(ax) if text not in ("reads", "next token", "head 2", "head 3")]
+    assert said == ["=", *names[:-1], *asked]
+    plt.close("all")
+
+
+def test_a_ladder_begins_at_the_goal_and_ends_at_the_first_step() -> None:
+    task = PathStar(2, 5, 10)
+    answer = task.sample("train", torch.arange(1))[1][0]
+    _, ax = figure(1.5)
+    ladders.draw_ladder(ax, task, answer)
+    nodes = [text for text in texts(ax) if text in {task.symbol(token) for token in answer.tolist()}]
+    assert nodes == [task.symbol(token) for token in reversed(answer.tolist()[1:])]
+    assert [text for text in texts(ax) if text.startswith("rung")] == ["rung 0", "rung 1", "rung 2", "rung 3"]
+    plt.close("all")
+
+
+def test_a_seed_that_has_not_learnt_is_an_open_dot_where_its_training_ended() -> None:
+    runs = stored("ladder")
+    fig = ladders.draw_waits({"all": runs})
+    dots = fig.axes[0].lines
+    assert [dot.get_markerfacecolor() != "none" for dot in dots] == [result.success for result in runs]
+    assert [dot.get_xdata()[0] for dot in dots if dot.get_markerfacecolor() == "none"] == [
+        result.manifest["steps"] for result in runs if not result.success
+    ]
+    plt.close("all")
