@@ -323,8 +323,9 @@ def test_every_link_to_a_term_has_its_definition(address: str, browser: Any) -> 
     without = []
     for name in PAGES:
         visit.open(name)
-        without += visit.page.evaluate("""() => [...document.querySelectorAll('article a[href*="#term-"]:not(.headerlink)')].filter(
-            link => !document.getElementById(link.getAttribute("aria-describedby"))).map(link => link.outerHTML)""")
+        without += visit.page.evaluate("""() =>
+            [...document.querySelectorAll('article a[href*="#term-"]:not(.headerlink)')].filter(link =>
+            !document.getElementById(link.getAttribute("aria-describedby"))).map(link => link.outerHTML)""")
     visit.context.close()
     assert without == []
 
