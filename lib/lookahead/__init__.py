@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
     from lookahead.contracts import Loss, Model, Needs, Objective, Task
     from lookahead.errors import CannotContinue, LookaheadError
     from lookahead.evaluation.gradients import gradient_signal
-    from lookahead.evaluation.measures import evaluate
+    from lookahead.evaluation.measures import evaluate, evaluate_on
     from lookahead.evaluation.statistics import (
         Interval,
         TimeToSuccess,

@@ -119,6 +119,27 @@ class Task(Named):
         prompts, answers = zip(*(task.sample(split, row) for task, row in zip(tasks, rows, strict=True)), strict=True)
         return torch.stack(prompts), torch.stack(answers)
 
+    def check_examples(self, prompts: Tensor, answers: Tensor) -> None:
+        """Refuses tokens that are no examples of the task, such as those of one with other ids.
+
+        Args:
+            prompts: [B, P].
+            answers: [B, A].
+
+        Raises:
+            LookaheadError: what is wrong with them.
+        """
+        for name, tokens, length in (
+            ("prompts", prompts, self.prompt_length),
+            ("answers", answers, self.answer_length),
+        ):
+            if tokens.shape != (len(answers), length):
+                raise LookaheadError(f"{name} of {self.title} are [B, {length}], alike in B, not {list(tokens.shape)}")
+            if tokens.numel() and not (tokens.min() >= 0 and tokens.max() < self.vocab_size):
+                raise LookaheadError(
+                    f"ids from {tokens.min()} to {tokens.max()}: those of {self.title} are 0 to {self.vocab_size - 1}"
+                )
+
     @abstractmethod
     def correct(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:
         """Which of the `given` [B, A] answers are right: [B], bool."""
@@ -285,7 +306,8 @@ class Objective(Named, nn.Module):
         """Answers without a teacher, greedily: [B, A].
 
         Args:
-            prompts: the tokens [B, P], or from the evaluation what `prefill` made of them.
+            prompts: the tokens [B, P], or from the evaluation what `prefill` made of them. Nothing tells whether they
+                are of the objective's task: `evaluate_on` is told, and asks.
             given: forced first answer tokens [B, K], in the task's order; the answer goes on from them.
 
         Raises:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 import lookahead
 from lookahead.contracts import Loss, Needs, Objective, Task
 from lookahead.errors import CannotContinue, LookaheadError
-from lookahead.evaluation import evaluate, evaluate_each, gradient_signal, measures, proportion
+from lookahead.evaluation import evaluate, evaluate_each, evaluate_on, gradient_signal, measures, proportion
 from lookahead.objectives import TeacherForcing
 from lookahead.stack import Template, stack
 from lookahead.tasks import PathStar
@@ -427,3 +428,37 @@ def test_where_nothing_is_taught_there_is_no_signal(build: Build) -> None:
     found = gradient_signal(objective, task, "train", 16)
     for values in found.values():
         assert [math.isnan(value) for value in values] == [True, False, True]
+
+
+def test_given_examples_are_measured_as_those_of_a_split() -> None:
+    task = PathStar(2, 4, 10)
+    objective = Cheat(task)
+    examples = task.sample("test", torch.arange(300))
+    given = evaluate_on(objective, task, *examples, batch_size=128)
+    drawn = evaluate(objective, task, "test", 300)
+    assert repr(given) == repr(drawn)  # NaN where it is NaN
+
+
+def test_a_file_of_another_vocabulary_is_refused_and_never_misread(tmp_path: Path) -> None:
+    """One line without the label 49: what is guessed from it has 48 labels, and `|` would be a label of the model."""
+    task = PathStar(2, 5, 50)
+    prompts, answers = (rows[None] for rows in next(_without_the_last_labels(task)))
+    task.write(tmp_path / "one.txt", prompts, answers)
+    with pytest.warns(UserWarning, match="num_nodes is not given"):
+        guessed, *misread = PathStar.read(tmp_path / "one.txt")
+    assert guessed.num_nodes < task.num_nodes
+    solver = Solver(task)
+    assert evaluate_on(solver, *PathStar.read(tmp_path / "one.txt", 50))["autoregressive_accuracy"] == 1
+    with pytest.raises(LookaheadError, match="made for a task of 53 ids"):
+        evaluate_on(solver, guessed, *misread)
+    with pytest.raises(LookaheadError, match=r"row 0 is no example of G\(2,5\)"):
+        evaluate_on(solver, task, *misread)
+    with pytest.raises(LookaheadError, match=r"are examples of G\(2,5\)"):
+        evaluate_on(solver, task, prompts, answers[:, 1:])
+
+
+def _without_the_last_labels(task: PathStar) -> Iterator[tuple[Tensor, Tensor]]:
+    """Examples in which the two largest labels do not occur."""
+    for prompt, answer in zip(*task.sample("test", torch.arange(400)), strict=True):
+        if not ((prompt == task.num_nodes - 1) | (prompt == task.num_nodes - 2)).any():
+            yield prompt, answer

@@ -532,15 +532,15 @@ def test_what_could_not_be_read_again_is_not_written(size: tuple[int, int, int],
     dummy[1, 1] = task.vocab_size
     turned = PathStar(*size, question_first=True).sample("test", torch.arange(3))[0]
     for odd, said in {
-        (prompts[:0], answers[:0]): "no examples to write",
+        (prompts[:0], answers[:0]): "no examples",
         (prompts, task.decoys(prompts, answers)): "row 0 is no example of",
         (prompts, dummy): r"row 1 is no example of .*\$.* which is no label",
         (turned, answers): "the question stands on another side of the edges than this task's",
         (prompts, answers + task.vocab_size + 4): "ids from .* those of this task are 0 to",
         (prompts - task.num_nodes - 1, answers): "ids from .* those of this task are 0 to",
-        (prompts[:, 1:], answers): "are written, not",
-        (prompts, answers[:2]): "are written, not",
-        (prompts[0], answers[0]): "are written, not",
+        (prompts[:, 1:], answers): "are examples of G",
+        (prompts, answers[:2]): "are examples of G",
+        (prompts[0], answers[0]): "are examples of G",
     }.items():
         with pytest.raises(LookaheadError, match=said):
             task.write(path, *odd)

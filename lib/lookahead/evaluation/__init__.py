@@ -2,7 +2,7 @@
 
 from lookahead.evaluation.costs import Cost, cost
 from lookahead.evaluation.gradients import gradient_signal
-from lookahead.evaluation.measures import evaluate, evaluate_each
+from lookahead.evaluation.measures import evaluate, evaluate_each, evaluate_on
 from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion, time_to_success, trials
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "cost",
     "evaluate",
     "evaluate_each",
+    "evaluate_on",
     "gradient_signal",
     "proportion",
     "time_to_success",

@@ -53,13 +53,35 @@ def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_s
         LookaheadError: nothing to measure on, or a task that the objective was not made for.
     """
 
-    def outputs(prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor) -> Outputs:
-        *tensors, parts = _outputs(objective, prompts[0], answers[0], noise, decoys[0], task.decision)
-        return Outputs(
-            *(tensor[None] for tensor in tensors), parts={name: value[None] for name, value in parts.items()}
-        )
+    return _evaluate(objective, [task], _alone(objective, task), _drawn([task], split), split, count, batch_size)[0]
 
-    return _evaluate(objective, [task], outputs, split, count, batch_size or rows_at_once(objective))[0]
+
+@torch.no_grad()
+def evaluate_on(
+    objective: Objective, task: Task, prompts: Tensor, answers: Tensor, batch_size: int | None = None
+) -> Measures:
+    """Every measure of the table above, on given examples, such as those of a file.
+
+        evaluate_on(objective, *PathStar.read("graphs.txt", num_nodes=50))
+
+    Tokens alone do not tell which ids are labels and which are marks; therefore their task is asked for, too.
+
+    Args:
+        task: whose examples they are.
+        prompts: [B, P].
+        answers: [B, A].
+        batch_size: as of `evaluate`.
+
+    Raises:
+        LookaheadError: as of `evaluate`, or what are no examples of the task.
+    """
+    task.check_examples(prompts, answers)
+
+    def given(indices: Tensor) -> tuple[Tensor, Tensor]:
+        rows = indices.to(prompts.device)
+        return prompts[rows][None].to(indices.device), answers[rows][None].to(indices.device)
+
+    return _evaluate(objective, [task], _alone(objective, task), given, "test", len(answers), batch_size)[0]
 
 
 @torch.no_grad()
@@ -91,8 +113,14 @@ def evaluate_each(
 
             return each(of_one, template, some, prompts, answers, decoys)
 
-        measures += _evaluate(template.objective, tasks[first : first + together], outputs, split, count, size)
+        members = tasks[first : first + together]
+        measures += _evaluate(template.objective, members, outputs, _drawn(members, split), split, count, size)
     return measures
+
+
+def _drawn(tasks: Sequence[Task], split: Split) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """What draws the examples of a split for every member."""
+    return lambda indices: type(tasks[0]).sample_each(tasks, split, indices[None])
 
 
 def rows_at_once(module: nn.Module) -> int:
@@ -115,15 +143,37 @@ class Outputs(NamedTuple):
     """`Loss.parts`."""
 
 
+OutputsOf = Callable[[Tensor, Tensor, Tensor | None, Tensor], Outputs]
+"""Prompts [S, b, P], answers [S, b, A], noise and decoys [S, b, A] -> what S members make of them."""
+
+
+def _alone(objective: Objective, task: Task) -> OutputsOf:
+    """`_outputs` of a single member."""
+
+    def outputs(prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor) -> Outputs:
+        *tensors, parts = _outputs(objective, prompts[0], answers[0], noise, decoys[0], task.decision)
+        return Outputs(
+            *(tensor[None] for tensor in tensors), parts={name: value[None] for name, value in parts.items()}
+        )
+
+    return outputs
+
+
 def _evaluate(
     objective: Objective,
     tasks: Sequence[Task],
-    outputs: Callable[[Tensor, Tensor, Tensor | None, Tensor], Outputs],
+    outputs: OutputsOf,
+    draw: Callable[[Tensor], tuple[Tensor, Tensor]],
     split: Split,
     count: int,
-    batch_size: int,
+    batch_size: int | None,
 ) -> list[Measures]:
-    """The measures of S members; `outputs` is `_outputs` for all of them, with a leading dimension S."""
+    """The measures of S members on the examples that `draw` gives for indices [b]: [S, b, P] and [S, b, A].
+
+    Args:
+        outputs: `_outputs` for all of them, with a leading dimension S.
+        split: whose noise the objective gets.
+    """
     if count < 1:
         raise LookaheadError(f"cannot measure on {count} examples: at least 1")
     objective.check(tasks[0])
@@ -134,7 +184,7 @@ def _evaluate(
 
     def piece(first: int, last: int) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         indices = torch.arange(first, last, device=device)
-        prompts, answers = type(tasks[0]).sample_each(tasks, split, indices[None])  # [S, b, P], [S, b, A]
+        prompts, answers = draw(indices)  # [S, b, P], [S, b, A]
         shape, flat_prompts, flat_answers = prompts.shape[:2], prompts.flatten(0, 1), answers.flatten(0, 1)
         decoys = tasks[0].decoys(flat_prompts, flat_answers)
         noise = objective.noise(("evaluation", split), indices)
@@ -150,7 +200,7 @@ def _evaluate(
         weighted = {name: value.double() * len(indices) for name, value in found_parts.items()}
         return [(sums, found), (counts, counted), (parts, weighted)]
 
-    for added in in_pieces(piece, count, batch_size, len(tasks), device):
+    for added in in_pieces(piece, count, batch_size or rows_at_once(objective), len(tasks), device):
         for totals, found in added:
             for name, value in found.items():
                 totals[name] = totals.get(name, 0) + value

@@ -235,6 +235,10 @@ class PathStar(Task, name="path_star"):
         prompts[-1].fill_(n + ANSWER_MARK)
         return prompts
 
+    def check_examples(self, prompts: Tensor, answers: Tensor) -> None:
+        for _ in text.checked_lines(self, prompts, answers):
+            pass
+
     def correct(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:
         """Whether the whole path is right, [B]."""
         return (answers == given).all(dim=1)
@@ -324,7 +328,7 @@ class PathStar(Task, name="path_star"):
         Args:
             num_nodes: labels that the graphs were drawn from. One more than the largest if not given, with a warning:
                 a model that was made for another number takes labels for marks, and is wrong without a word
-                (`Objective.check` tells whether it was made for the task that comes back).
+                (`evaluate_on` refuses that).
 
         Returns:
             the task, prompts [B, P], answers [B, A]. A task whose graphs are too small to hold anything out from can

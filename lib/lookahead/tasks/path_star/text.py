@@ -57,9 +57,11 @@ def checked_lines(task: PathStar, prompts: Tensor, answers: Tensor) -> Iterator[
     wanted = (task.prompt_length, task.answer_length)
     if prompts.ndim != 2 or answers.ndim != 2 or (*prompts.shape, *answers.shape[1:]) != (len(answers), *wanted):
         given = f"{list(prompts.shape)} and {list(answers.shape)}"
-        raise LookaheadError(f"prompts [B, {wanted[0]}] and answers [B, {wanted[1]}] are written, not {given}")
+        raise LookaheadError(
+            f"prompts [B, {wanted[0]}] and answers [B, {wanted[1]}] are examples of {task.title}, not {given}"
+        )
     if not len(prompts):
-        raise LookaheadError("no examples to write: a file without one does not say what its graphs are")
+        raise LookaheadError("no examples: not even what the graphs are could be told")
     parts = zip(prompts.split(ROWS), answers.split(ROWS), strict=True)
     rendered = chain.from_iterable(lines(task, torch.cat(part, dim=1)) for part in parts)
     for number, line in enumerate(rendered):
