@@ -66,7 +66,7 @@ def grid() -> Experiment:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "3d787c4a5aee4dc775ee7eae468f10fceb1c0d7e754dfc724a6177f56f03244b"
+IDS = "b0148ae252770ae2ee32e0c768f2e3703cdb4f4868e285b506e33db5087cae08"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

@@ -102,13 +102,19 @@ def test_one_token_a_pass_is_the_usual_answer(build: Build) -> None:
 
 
 @pytest.mark.parametrize(("at", "state"), [("prompt", 0), ("decision", 1)])
-@pytest.mark.parametrize("of", ["answer", "decoy"])
+@pytest.mark.parametrize("of", ["answer", "decoy", "either"])
 def test_a_rung_is_a_token_counted_from_the_goal(at: str, state: int, of: str, build: Build) -> None:
     task, objective = ladder(build, rungs=[0, 2], at=at, of=of, weight=0.5)
     prompts, answers = data(task)
-    asked = answers if of == "answer" else task.decoys(prompts, answers)
+    decoys, noise = task.decoys(prompts, answers), objective.noise("coins", torch.arange(len(prompts)))
+    asked = {"answer": answers, "decoy": decoys}.get(of, answers)
+    if of == "either":
+        assert noise is not None
+        heads_up = noise[:, 0] < 0.5
+        assert 0 < heads_up.sum() < len(noise)
+        asked = torch.where(heads_up[:, None], answers, decoys)
     hidden = objective.model(torch.cat([prompts, answers[:, :-1]], dim=1))[:, task.prompt_length - 1 + state]
-    loss = objective(prompts, answers)
+    loss = objective(prompts, answers, noise)
     for rung, head in zip((0, 2), objective.heads, strict=True):
         losses = [
             surprise(objective.model, head(one[None])[0], row[-1 - rung])
@@ -120,6 +126,12 @@ def test_a_rung_is_a_token_counted_from_the_goal(at: str, state: int, of: str, b
     plain.load_state_dict(objective.state_dict(), strict=False)
     extra = 0.5 * (loss.parts["rung 0"] + loss.parts["rung 2"])
     torch.testing.assert_close(loss.total, plain(prompts, answers).total + extra)
+
+
+def test_a_coin_needs_noise(build: Build) -> None:
+    task, objective = ladder(build, rungs=[1], of="either")
+    with pytest.raises(LookaheadError, match=r"drawn from noise \[B, A\]"):
+        objective(*data(task))
 
 
 def test_a_rung_asked_for_twice_has_two_heads(build: Build) -> None:
@@ -140,7 +152,7 @@ def test_a_rung_asked_for_twice_has_two_heads(build: Build) -> None:
         ({"name": "ladder", "rungs": [4], "at": "prompt"}, "from that state there are the rungs 0 .* to 3, not"),
         ({"name": "ladder", "rungs": [-1]}, "from that state there are the rungs 0 .* to 2, not"),
         ({"name": "ladder", "rungs": [0], "at": "goal"}, "at must be .*prompt.*decision.*, not 'goal'"),
-        ({"name": "ladder", "rungs": [0], "of": "goal"}, "of must be .*answer.*decoy.*, not 'goal'"),
+        ({"name": "ladder", "rungs": [0], "of": "goal"}, "of must be .*answer.*decoy.*either.*, not 'goal'"),
     ],
 )
 def test_bad_options_are_refused(method: Any, message: str, build: Build) -> None:

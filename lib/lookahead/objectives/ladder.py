@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
-from lookahead.contracts import Loss, Task
+from lookahead.contracts import Loss, Needs, Task
 from lookahead.errors import LookaheadError
 from lookahead.objectives.heads import extra_heads, token_losses
 from lookahead.objectives.sequences import Prefilled, answer_loss, states
@@ -22,7 +23,8 @@ class Ladder(TeacherForcing, name="ladder"):
     Args:
         rungs: each has a head of its own; one may be asked for twice.
         at: the blind state, that of the "prompt" or that before the "decision".
-        of: whose tokens: the "answer"'s, or as a control those of the "decoy", the wrong arm.
+        of: whose tokens: the "answer"'s, or as a control those of the "decoy", the wrong arm, or of "either", by a coin
+            for each example: tokens of the same kind that say nothing about the decision.
         weight: of every rung's loss; that of teacher forcing is the mean over the answer's tokens.
 
     Raises:
@@ -36,7 +38,7 @@ class Ladder(TeacherForcing, name="ladder"):
         *,
         rungs: Sequence[int],
         at: Literal["prompt", "decision"] = "decision",
-        of: Literal["answer", "decoy"] = "answer",
+        of: Literal["answer", "decoy", "either"] = "answer",
         weight: float = 1.0,
     ) -> None:
         super().__init__(model, task)
@@ -50,17 +52,31 @@ class Ladder(TeacherForcing, name="ladder"):
             )
         if type(task).taught is not Task.taught:
             raise LookaheadError(f"rungs are counted from the last token: {task.name} must have answers of one length")
-        self.decoys = task.decoys if of == "decoy" else None
+        self.decoys, self.of = task.decoys, of
         self.weight = weight
         self.heads = extra_heads(model, len(self.rungs), "mlp")
+
+    @classmethod
+    def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
+        return Needs(longest=prompt_length + answer_length - 1, noise=int(options.get("of") == "either"))
+
+    def asked(self, prompts: Tensor, answers: Tensor, noise: Tensor | None) -> Tensor:
+        """Whose tokens the heads are asked for, [B, A]."""
+        if self.of == "answer":
+            return answers
+        decoys = self.decoys(prompts, answers)
+        if self.of == "decoy":
+            return decoys
+        if noise is None:
+            raise LookaheadError("the coin for each example is drawn from noise [B, A]: Objective.noise gives it")
+        return torch.where(noise[:, :1] < 0.5, answers, decoys)
 
     def forward(
         self, prompts: Any, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
         hidden = states(self.model, prompts, answers[:, :-1])  # [B, A, D]
         loss = answer_loss(self.model.unembed(hidden), answers, self.mask(answers))
-        tokens = prompts.tokens if isinstance(prompts, Prefilled) else prompts
-        asked = answers if self.decoys is None else self.decoys(tokens, answers)
+        asked = self.asked(prompts.tokens if isinstance(prompts, Prefilled) else prompts, answers, noise)
         blind = hidden[:, self.state : self.state + 1]  # [B, 1, D]
         for i, (rung, head) in enumerate(zip(self.rungs, self.heads, strict=True)):
             target = asked[:, self.answer_length - 1 - rung, None]

@@ -13,6 +13,9 @@ the start's state are asked for chosen rungs (0: the goal; 3: the first step, wh
 | 0 and 2 | as 2 | the copy adds nothing |
 | 1 and 2 | yes | each rung is one look-up from the next |
 | 0, 1 and 2 | yes, not sooner than 1 and 2 | the whole ladder |
+
+For arms of four, after the first three seeds of rung 1 and of its decoy (both learnt the task in most) and before any
+run of "either": it will not help. The coin asks for tokens of the same kind as rung 1, but says nothing about the arm.
 """
 
 from __future__ import annotations
@@ -36,6 +39,11 @@ def heads(tokens: int, **options: Any) -> dict[str, Any]:
 def ladder(*rungs: int, **options: Any) -> dict[str, Any]:
     """Teacher forcing with those rungs asked of a blind state."""
     return {"name": "ladder", "rungs": list(rungs), **options}
+
+
+def transformer(layers: int) -> dict[str, Any]:
+    """The tiny Transformer with another number of layers."""
+    return {"name": "transformer", "width": 64, "heads": 4, "layers": layers}
 
 
 EXPERIMENTS = (
@@ -63,6 +71,7 @@ EXPERIMENTS = (
                 ladder(0, 1),
                 ladder(1, 1),
                 ladder(1, of="decoy"),
+                ladder(1, of="either"),
                 ladder(0, 1, at="prompt"),
                 ladder(1, at="prompt"),
                 ladder(2, at="prompt"),
@@ -78,6 +87,17 @@ EXPERIMENTS = (
             for rungs in ((1, 2), (0, 1, 2), (1,), (2,), (0,), (0, 1), (0, 2))
         ],
         fields={**FIELDS, "steps": 12_000, "evaluate_every": 100},
+        seeds={"census": 10},
+    ),
+    Experiment(
+        name="several-tokens-networks",
+        question="Does it depend on the depth, and does it cure Mamba?",
+        cells=[
+            {"task": path_star(2, 4), "objective": heads(4), "model": "mamba-tiny", "learning_rate": 2e-3},
+            *({"task": path_star(2, 4), "objective": heads(4), "model": transformer(layers)} for layers in (2, 4, 6)),
+            {"task": path_star(2, 5), "objective": heads(5), "model": "mamba-tiny", "learning_rate": 2e-3},
+        ],
+        fields=FIELDS,
         seeds={"census": 10},
     ),
 )
