@@ -38,7 +38,7 @@ book: $(INSTALLED) $(OVERVIEW)
 	@$(BOOK) site
 
 # A test compares it with what the results give; a date that is older than theirs costs one drawing.
-$(OVERVIEW): $(INSTALLED) tools/draw_overview.py results/direction-census.parquet $(wildcard lib/lookahead/figures/*.py)
+$(OVERVIEW): $(INSTALLED) tools/draw_overview.py results/several-tokens-census.parquet $(wildcard lib/lookahead/figures/*.py)
 	$(BIN)/python tools/draw_overview.py $@
 
 serve: book

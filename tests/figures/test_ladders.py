@@ -44,3 +44,14 @@ def test_a_seed_that_has_not_learnt_is_an_open_dot_where_its_training_ended() ->
         result.manifest["steps"] for result in runs if not result.success
     ]
     plt.close("all")
+
+
+def test_a_climb_shows_every_rung_that_was_asked_for_and_the_first_step() -> None:
+    runs = stored("ladder").where(rungs=[1], at="decision", of="answer")
+    fig = ladders.draw_climb(runs)
+    assert len(fig.axes) == len(runs)
+    for ax, result in zip(fig.axes, runs, strict=True):
+        asked, first = ax.lines[:2]
+        assert list(asked.get_ydata()) == [row["parts"]["rung 1 right"] for row in result.curve]
+        assert list(first.get_ydata()) == result.series("decision_accuracy")[1]
+    plt.close("all")

@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from lookahead.experiments.seeds import Seeds
 from lookahead.figures.graphs import token_name
-from lookahead.figures.style import BLUE, FAINT, INK, ORANGE, PALE, figure, sign
+from lookahead.figures.style import BLUE, FAINT, INK, ORANGE, PALE, accuracy_axis, figure, sign
 from lookahead.figures.tokens import arrow, draw_token, draw_tokens
 from lookahead.tasks import PathStar
+
+PALE_BLUE = "#9fc7e3"
+"""What is asked for, but is no look ahead."""
 
 
 def draw_asked(ax: Axes, task: PathStar, answer: Any, tokens: int) -> None:
@@ -33,7 +38,7 @@ def draw_asked(ax: Axes, task: PathStar, answer: Any, tokens: int) -> None:
         for state in range(len(names) - head):
             target = state + head
             blind = state <= task.decision <= target < len(names) - 1
-            color = ORANGE if blind and head == 0 else BLUE if blind else "#9fc7e3"
+            color = ORANGE if blind and head == 0 else BLUE if blind else PALE_BLUE
             draw_token(ax, names[target], color, state, y)
     for state in range(len(names)):
         arrow(ax, (state + 0.5, -0.5), (state + 0.5, -1.0))
@@ -50,7 +55,7 @@ def draw_ladder(ax: Axes, task: PathStar, answer: Any) -> None:
     names, top = [task.symbol(token) for token in answer.tolist()], task.answer_length - 2
     for rung in range(top + 1):
         position = task.answer_length - 1 - rung
-        color = ORANGE if rung == top else BLUE if rung else "#9fc7e3"
+        color = ORANGE if rung == top else BLUE if rung else PALE_BLUE
         draw_token(ax, names[position], color, rung * 1.9)
         ax.text(rung * 1.9 + 0.5, -0.62, f"rung {rung}", ha="center", va="top", fontsize=10)
         ax.text(rung * 1.9 + 0.5, -1.1, token_name(task, position), ha="center", va="top", fontsize=10, color=FAINT)
@@ -59,6 +64,35 @@ def draw_ladder(ax: Axes, task: PathStar, answer: Any) -> None:
             ax.text(rung * 1.9 - 0.45, 0.25, "look-up", ha="center", va="bottom", fontsize=9, color=FAINT)
     ax.set(xlim=(-0.1, 1.9 * top + 1.1), ylim=(-1.6, 0.75))
     ax.axis("off")
+
+
+def draw_climb(seeds: Seeds) -> Any:
+    """Which rungs a blind state has right, and the first step, against steps: a panel for every seed. The figure.
+
+    Args:
+        seeds: taught by the objective `ladder`.
+    """
+    fig, axes = figure(2.4, columns=len(seeds))
+    for ax, result in zip(np.atleast_1d(axes), seeds, strict=True):
+        steps = [row["step"] for row in result.curve]
+        rungs = sorted(set(result.run.objective["rungs"]))
+        for rung, shade in zip(rungs, _shades(len(rungs)), strict=True):
+            right = [row["parts"][f"rung {rung} right"] for row in result.curve]
+            ax.plot(steps, right, color=shade, label=f"rung {rung}")
+        ax.plot(*result.series("decision_accuracy"), color=ORANGE, label="first step")
+        accuracy_axis(ax)
+        ax.set(title=f"seed {result.run.seed}", xlabel="training step", ylim=(-0.03, 1.05))
+        sign(fig, [result])
+    fig.axes[0].set_ylabel("right, at the start")
+    fig.axes[0].legend(loc="center left")
+    return fig
+
+
+def _shades(count: int) -> list[Any]:
+    """Blues for the rungs, the lowest the palest."""
+    return LinearSegmentedColormap.from_list("rungs", [PALE_BLUE, BLUE])(
+        np.linspace(0, 1, count) if count > 1 else [1.0]
+    )
 
 
 def draw_waits(cells: Mapping[str, Seeds], color: str = BLUE) -> Any:
@@ -74,7 +108,10 @@ def draw_waits(cells: Mapping[str, Seeds], color: str = BLUE) -> Any:
             ax.plot(at, row + aside, "o", color=color, markersize=5.5, markerfacecolor=filled)
         sign(fig, seeds)
     ax.set_yticks(range(len(cells)), list(cells))
-    ax.invert_yaxis()
     ax.set(xscale="log", xlabel="training steps until learnt (open: not learnt by then)")
+    ax.set_ylim(len(cells) - 0.5, -0.5)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.grid(axis="x")
     return fig
