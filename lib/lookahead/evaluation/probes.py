@@ -25,7 +25,8 @@ Readable = dict[str, dict[str, list[list[float]]]]
 """Blind state -> "answer" or "decoy" -> [layer][rung] -> share of held-out examples whose token is read, in [0, 1]."""
 
 RIDGE = 1e-3
-"""The penalty, as a share of the states' mean variance. Between 1e-5 and 1e-2 no share in the book changes visibly."""
+"""The penalty, as a share of the states' mean variance. A thousand times less, or ten times more, moves what is read of
+the answer off a network in training by 0.01."""
 
 
 def probe_rungs(
@@ -34,8 +35,8 @@ def probe_rungs(
     *,
     at: Sequence[State] = ("prompt", "decision"),
     split: Split = "validation",
-    count: int = 2048,
-    fitted_on: int = 4096,
+    count: int = 1024,
+    fitted_on: int = 2048,
 ) -> Readable:
     """The rungs that a linear map reads off the blind states, after every layer.
 

@@ -7,12 +7,26 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.lines import Line2D
 
+from lookahead.errors import LookaheadError
+from lookahead.evaluation.probes import Readable
 from lookahead.experiments.seeds import Seeds
 from lookahead.figures.graphs import token_name
-from lookahead.figures.style import BLUE, FAINT, INK, ORANGE, PALE, figure, sign
+from lookahead.figures.style import BLUE, DASH, FAINT, INK, ORANGE, PALE, accuracy_axis, figure, sign
 from lookahead.figures.tokens import arrow, draw_token, draw_tokens
 from lookahead.tasks import PathStar
+
+SHADES = LinearSegmentedColormap.from_list("rungs", ["#7fb8e0", BLUE, "#00324f"])
+"""Of the rungs below the first step, the goal's the palest."""
+BLIND = {"prompt": "at =", "decision": "at the start"}
+"""The blind states, as a figure calls them."""
+
+
+def rung_color(rung: int, top: int) -> str:
+    """A line's colour: orange for the top rung, which teacher forcing asks for, shades of blue for those below."""
+    return ORANGE if rung == top else to_hex(SHADES(rung / max(2, top - 1)))
 
 
 def draw_asked(ax: Axes, task: PathStar, answer: Any, tokens: int) -> None:
@@ -77,4 +91,41 @@ def draw_waits(cells: Mapping[str, Seeds], color: str = BLUE) -> Any:
     ax.invert_yaxis()
     ax.set(xscale="log", xlabel="training steps until learnt (open: not learnt by then)")
     ax.grid(axis="x")
+    return fig
+
+
+def draw_readable(task: PathStar, found: Mapping[int, Readable]) -> Any:
+    """What a linear map reads off the blind states while a network is trained: a row a state, a panel a layer.
+
+    A line a rung: solid the answer's token, dashed the wrong arm's at the same place. Layer 0 is left out: the state of
+    the prompt's last token is the same for every graph there.
+
+    Args:
+        found: training step -> what `lookahead.evaluation.probe_rungs` found there.
+
+    Raises:
+        LookaheadError: nothing was found.
+    """
+    if not found:
+        raise LookaheadError("nothing to draw: found must hold one training step or more")
+    steps = sorted(found)
+    states, top = list(found[steps[0]]), task.answer_length - 1 - task.decision
+    layers = len(found[steps[0]][states[0]]["answer"]) - 1
+    fig, axes = figure(1.0 + 1.75 * len(states), len(states), layers, sharex=True, sharey=True, squeeze=False)
+    for row, state in zip(axes, states, strict=True):
+        for layer, ax in enumerate(row, 1):
+            for of, look in (("decoy", {"linestyle": DASH, "linewidth": 1.2}), ("answer", {"marker": "."})):
+                for rung in range(top + 1):
+                    values = [found[step][state][of][layer][rung] for step in steps]
+                    ax.plot(steps, values, color=rung_color(rung, top), **look)
+            accuracy_axis(ax)
+            ax.locator_params(axis="x", nbins=3)
+            if state == states[0]:
+                ax.set_title(f"after block {layer}")
+        row[0].set_ylabel(f"readable {BLIND[state]}")
+    fig.supxlabel("training step", fontsize=10)
+    names = [f"rung {rung}: {token_name(task, task.answer_length - 1 - rung)}" for rung in range(top + 1)]
+    lines = [Line2D([], [], color=rung_color(rung, top)) for rung in range(top + 1)]
+    lines.append(Line2D([], [], color=INK, linewidth=1.2, linestyle=DASH))
+    fig.legend(lines, [*names, "on the wrong arm"], loc="outside upper left", ncols=len(lines), columnspacing=1.2)
     return fig
