@@ -142,25 +142,26 @@ def test_nobody_listens_any_more_afterwards(build: Build) -> None:
 
 
 class Write(nn.Module):
-    """Adds a token to the stream, in directions of its own."""
+    """Adds a token to the stream from a position on, in directions of its own."""
 
-    def __init__(self, directions: Tensor) -> None:
+    def __init__(self, directions: Tensor, first: int) -> None:
         super().__init__()
-        self.directions = nn.Parameter(directions)
+        self.directions, self.first = nn.Parameter(directions), first
 
     def forward(self, x: Tensor, token: Tensor) -> Tensor:
-        return x + self.directions[token][:, None]
+        reached = torch.arange(x.shape[1])[:, None] >= self.first
+        return x + self.directions[token][:, None] * reached
 
 
 class Stairs(Model):
-    """A network made by hand: block k writes rung k - 1 of the right arm into all states, and nothing else."""
+    """A network made by hand: block k writes rung k - 1 of the right arm into the states from `first` on, only that."""
 
-    def __init__(self, task: PathStar) -> None:
+    def __init__(self, task: PathStar, first: int = 0) -> None:
         super().__init__()
         self.task, self.vocab_size, self.longest = task, task.vocab_size, 99
         rungs = task.answer_length - 1
         width = rungs * task.vocab_size
-        self.blocks = nn.ModuleList(Write(w) for w in torch.linalg.qr(noise(width, width)).Q.chunk(rungs))
+        self.blocks = nn.ModuleList(Write(w, first) for w in torch.linalg.qr(noise(width, width)).Q.chunk(rungs))
 
     def forward(
         self, inputs: Tensor, positions: Any = None, attention: Any = "causal", last: int | None = None
@@ -199,6 +200,15 @@ def test_a_rung_is_readable_from_the_block_that_finds_it_on() -> None:
         unread = [both["answer"][layer][rung] for layer in range(4) for rung in range(layer, 3)]
         assert max(unread) < 0.4, "one of at most nine other labels, and some examples by chance"
         assert max(max(layer) for layer in both["decoy"]) < 0.4
+
+
+def test_each_blind_state_is_probed_where_it_stands() -> None:
+    """Of a network that finds the rungs at the start alone, the state of `=` before it knows none."""
+    task = PathStar(2, 4, 10)
+    stairs = TeacherForcing(Stairs(task, first=task.prompt_length), task)
+    found = probe_rungs(stairs, task, count=100, fitted_on=400)
+    assert found["decision"]["answer"][-1] == [1, 1, 1]
+    assert max(found["prompt"]["answer"][-1]) < 0.4
 
 
 def test_an_untrained_network_is_probed_without_being_changed(build: Build) -> None:
