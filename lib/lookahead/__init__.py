@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
     from lookahead.errors import CannotContinue, LookaheadError
     from lookahead.evaluation.gradients import gradient_signal
     from lookahead.evaluation.measures import evaluate, evaluate_on
+    from lookahead.evaluation.probes import probe_rungs
     from lookahead.evaluation.statistics import (
         Interval,
         TimeToSuccess,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
     from lookahead.runs.parquet import read_packed
     from lookahead.runs.result import Result, steps_to_success, trained
     from lookahead.runs.run import Run
+    from lookahead.runs.watch import watch
     from lookahead.tasks.path_star import PathStar
 
 __version__ = "0.1.0"

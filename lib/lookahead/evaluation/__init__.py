@@ -3,6 +3,7 @@
 from lookahead.evaluation.costs import Cost, cost
 from lookahead.evaluation.gradients import gradient_signal
 from lookahead.evaluation.measures import evaluate, evaluate_each, evaluate_on
+from lookahead.evaluation.probes import linear_accuracy, probe_rungs, residual_stream
 from lookahead.evaluation.statistics import Interval, TimeToSuccess, across_seeds, proportion, time_to_success, trials
 
 __all__ = [
@@ -15,7 +16,10 @@ __all__ = [
     "evaluate_each",
     "evaluate_on",
     "gradient_signal",
+    "linear_accuracy",
+    "probe_rungs",
     "proportion",
+    "residual_stream",
     "time_to_success",
     "trials",
 ]

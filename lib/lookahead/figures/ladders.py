@@ -7,17 +7,29 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from lookahead.errors import LookaheadError
+from lookahead.evaluation.probes import Readable
 from lookahead.experiments.seeds import Seeds
 from lookahead.figures.graphs import token_name
-from lookahead.figures.style import BLUE, FAINT, INK, ORANGE, PALE, accuracy_axis, figure, sign
+from lookahead.figures.style import BLUE, DASH, FAINT, INK, ORANGE, PALE, accuracy_axis, figure, sign
 from lookahead.figures.tokens import arrow, draw_token, draw_tokens
 from lookahead.tasks import PathStar
 
 PALE_BLUE = "#9fc7e3"
 """What is asked for, but is no look ahead."""
+SHADES = LinearSegmentedColormap.from_list("rungs", ["#7fb8e0", BLUE, "#00324f"])
+"""Of the rungs below the first step, the goal's the palest."""
+BLIND = {"prompt": "at =", "decision": "at the start"}
+"""The blind states, as a figure calls them."""
+
+
+def rung_color(rung: int, top: int) -> str:
+    """A line's colour: orange for the top rung, which teacher forcing asks for, shades of blue for those below."""
+    return ORANGE if rung == top else to_hex(SHADES(rung / max(2, top - 1)))
 
 
 def draw_asked(ax: Axes, task: PathStar, answer: Any, tokens: int) -> None:
@@ -75,10 +87,11 @@ def draw_climb(seeds: Seeds) -> Any:
     fig, axes = figure(2.4, columns=len(seeds))
     for ax, result in zip(np.atleast_1d(axes), seeds, strict=True):
         steps = [row["step"] for row in result.curve]
-        rungs = sorted(set(result.run.objective["rungs"]))
-        for rung, shade in zip(rungs, _shades(len(rungs)), strict=True):
+        task, asked = result.run.build_task(), dict(result.run.objective)
+        for rung in sorted(set(asked["rungs"])):
             right = [row["parts"][f"rung {rung} right"] for row in result.curve]
-            ax.plot(steps, right, color=shade, label=f"rung {rung}")
+            color = rung_color(rung, task.answer_length - 1 - task.decision)
+            ax.plot(steps, right, color=color, label=f"rung {rung}")
         ax.plot(*result.series("decision_accuracy"), color=ORANGE, label="first step")
         accuracy_axis(ax)
         ax.set(title=f"seed {result.run.seed}", xlabel="training step", ylim=(-0.03, 1.05))
@@ -86,13 +99,6 @@ def draw_climb(seeds: Seeds) -> Any:
     fig.axes[0].set_ylabel("right, at the start")
     fig.axes[0].legend(loc="center left")
     return fig
-
-
-def _shades(count: int) -> list[Any]:
-    """Blues for the rungs, the lowest the palest."""
-    return LinearSegmentedColormap.from_list("rungs", [PALE_BLUE, BLUE])(
-        np.linspace(0, 1, count) if count > 1 else [1.0]
-    )
 
 
 def draw_waits(cells: Mapping[str, Seeds], color: str = BLUE) -> Any:
@@ -114,4 +120,41 @@ def draw_waits(cells: Mapping[str, Seeds], color: str = BLUE) -> Any:
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.grid(axis="x")
+    return fig
+
+
+def draw_readable(task: PathStar, found: Mapping[int, Readable]) -> Any:
+    """What a linear map reads off the blind states while a network is trained: a row a state, a panel a layer.
+
+    A line a rung: solid the answer's token, dashed the wrong arm's at the same place. Layer 0 is left out: the state of
+    the prompt's last token is the same for every graph there.
+
+    Args:
+        found: training step -> what `lookahead.evaluation.probe_rungs` found there.
+
+    Raises:
+        LookaheadError: nothing was found.
+    """
+    if not found:
+        raise LookaheadError("nothing to draw: found must hold one training step or more")
+    steps = sorted(found)
+    states, top = list(found[steps[0]]), task.answer_length - 1 - task.decision
+    layers = len(found[steps[0]][states[0]]["answer"]) - 1
+    fig, axes = figure(1.0 + 1.75 * len(states), len(states), layers, sharex=True, sharey=True, squeeze=False)
+    for row, state in zip(axes, states, strict=True):
+        for layer, ax in enumerate(row, 1):
+            for of, look in (("decoy", {"linestyle": DASH, "linewidth": 1.2}), ("answer", {"marker": "."})):
+                for rung in range(top + 1):
+                    values = [found[step][state][of][layer][rung] for step in steps]
+                    ax.plot(steps, values, color=rung_color(rung, top), **look)
+            accuracy_axis(ax)
+            ax.locator_params(axis="x", nbins=3)
+            if state == states[0]:
+                ax.set_title(f"after block {layer}")
+        row[0].set_ylabel(f"readable {BLIND[state]}")
+    fig.supxlabel("training step", fontsize=10)
+    names = [f"rung {rung}: {token_name(task, task.answer_length - 1 - rung)}" for rung in range(top + 1)]
+    lines = [Line2D([], [], color=rung_color(rung, top)) for rung in range(top + 1)]
+    lines.append(Line2D([], [], color=INK, linewidth=1.2, linestyle=DASH))
+    fig.legend(lines, [*names, "on the wrong arm"], loc="outside upper left", ncols=len(lines), columnspacing=1.2)
     return fig
