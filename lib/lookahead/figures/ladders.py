@@ -87,7 +87,7 @@ def draw_climb(seeds: Seeds) -> Any:
     fig, axes = figure(2.4, columns=len(seeds))
     for ax, result in zip(np.atleast_1d(axes), seeds, strict=True):
         steps = [row["step"] for row in result.curve]
-        task, asked = result.run.build_task(), dict(result.run.objective)
+        task, asked = result.run.build_task(), result.run.config["objective"]
         for rung in sorted(set(asked["rungs"])):
             right = [row["parts"][f"rung {rung} right"] for row in result.curve]
             color = rung_color(rung, task.answer_length - 1 - task.decision)

@@ -22,6 +22,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lookahead.contracts import Objective, Task
+from lookahead.evaluation.measures import Measures
+from lookahead.evaluation.probes import probe_rungs
 from lookahead.experiments.catalogue.shared import path_star
 from lookahead.experiments.experiment import Experiment
 
@@ -39,6 +42,11 @@ def heads(tokens: int, **options: Any) -> dict[str, Any]:
 def ladder(*rungs: int, **options: Any) -> dict[str, Any]:
     """Teacher forcing with those rungs asked of a blind state."""
     return {"name": "ladder", "rungs": list(rungs), **options}
+
+
+def readable(objective: Objective, task: Task) -> Measures:
+    """Which rungs a linear map reads off the blind states."""
+    return {"rungs": probe_rungs(objective, task)}
 
 
 def transformer(layers: int) -> dict[str, Any]:
@@ -88,6 +96,14 @@ EXPERIMENTS = (
         ],
         fields={**FIELDS, "steps": 12_000, "evaluate_every": 100},
         seeds={"census": 10},
+    ),
+    Experiment(
+        name="rungs-inside",
+        question="After which block, and when, can each rung be read off a blind state?",
+        cells=[{"task": path_star(2, 4), "objective": one} for one in (heads(4), ladder(1), "teacher_forcing")],
+        fields={**FIELDS, "steps": 2000},
+        probe=readable,
+        seeds={"census": 5},
     ),
     Experiment(
         name="several-tokens-networks",
