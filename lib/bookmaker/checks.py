@@ -92,7 +92,7 @@ def executed(notebook: Any) -> Iterator[str]:
 
 
 def outputs(notebook: Any) -> Iterator[str]:
-    """No error, no warning, no place, no moment, no word of the project's own; what a cell is sure to leave is there."""
+    """No error, no warning, no place or moment, no word of ours; and what a cell is sure to leave is there."""
     for number, cell in enumerate(code_cells(notebook), start=1):
         for output in cell.outputs:
             if output.output_type == "error":
