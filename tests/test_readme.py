@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lookahead import Run
+from lookahead import Run, stored
 from lookahead.objectives import Teacherless
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -34,6 +34,27 @@ def test_the_results_it_shows_are_the_stored_ones(capsys: pytest.CaptureFixture[
     shown = next(block for block in blocks("python") if "lookahead.stored(" in block)
     exec(shown, {})
     assert capsys.readouterr().out.strip() == shown.split("# ")[-1].strip()
+
+
+def test_the_numbers_it_tells_are_those_of_the_results() -> None:
+    """As the first page of the book has them from the chapters."""
+    direction, waiting = stored("direction"), stored("waiting").where(model="tiny", optimizer="muon", num_nodes=10)
+    forced, turned = (direction.where(objective=way) for way in ("teacher_forcing", "reversed"))
+    waiting = waiting.where(path_length=(4, 5), train_examples=None)
+    long, short = (waiting.where(objective=way) for way in ("teacher_forcing", "reversed"))
+    steps, count = forced[0].run.steps, ["none", "one", "two", "three"]
+    assert forced.at_chance().all()
+    assert {result.run.steps for result in long} == {100 * steps}
+    assert min(100 * steps / result.manifest["steps"] for result in short) > 200  # hundreds of times
+    text = " ".join(README.split())
+    for told in (
+        f"each of {len(forced)} seeds, after {steps} training steps",
+        f"in about {turned.time.median:.0f} training steps",
+        f"{turned.won} of {len(turned)} seeds succeed within {turned[0].run.steps})",
+        f"{count[long.left_chance().sum()]} of {count[len(long)]} networks gets better than a coin",
+        f"the other {count[long.at_chance().sum()]} still flip it after {100 * steps:,}",
+    ):
+        assert told in text
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

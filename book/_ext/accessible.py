@@ -17,7 +17,7 @@ REPAIRS = [
 
 
 def name_folds(app, doctree, docname):
-    """Says what the code makes that is folded away above a figure, a table or another output."""
+    """Says what is folded away: a chapter's parameters, or the code of a figure, a table or another output."""
     for fold in list(doctree.findall(HideCodeCellNode)):
         kinds = {"figure": nodes.figure, "table": nodes.table, "output": nodes.literal_block}
         if fold.parent is None:  # the whole cell is folded away
@@ -27,9 +27,11 @@ def name_folds(app, doctree, docname):
         made = [kind for kind, node in kinds.items() if any(True for part in outputs for _ in part.findall(node))]
         if "<table" in html:
             made.append("table")
-        if made and fold["prompt_show"] == app.config.nb_code_prompt_show:
-            fold["prompt_show"] = f"Show the code of this {made[0]}"
-            fold["prompt_hide"] = f"Hide the code of this {made[0]}"
+        held = f"the code of this {made[0]}" if made else ""
+        if "tag_parameters" in fold.parent["classes"]:
+            held = "the parameters"
+        if held and fold["prompt_show"] == app.config.nb_code_prompt_show:
+            fold["prompt_show"], fold["prompt_hide"] = f"Show {held}", f"Hide {held}"
 
 
 def frame_figures(app, doctree, docname):

@@ -51,7 +51,8 @@ def executed(app, pagename):
     notebook = Path(app.srcdir, f"{pagename}.ipynb")
     if not notebook.is_file():
         return {}
-    return {"wall_seconds": 0, **json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("lookahead", {})}
+    said = json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("lookahead", {})
+    return {"wall_seconds": 0, "found_runs": 0, **said}
 
 
 def duration(seconds):
@@ -62,6 +63,11 @@ def duration(seconds):
 def plural(count, noun):
     """1 minute, 2 minutes."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def found(runs):
+    """What an execution did not train, and so is not in its time."""
+    return f" with {plural(runs, 'run')} taken from an earlier execution" if runs else ""
 
 
 def byline(app, pagename, context, doctree):
@@ -77,7 +83,7 @@ def byline(app, pagename, context, doctree):
         said.append(f"{plural(minutes(doctree), 'minute')} to read")
         if notebook := executed(app, pagename):
             if notebook["wall_seconds"]:
-                said.append(f"executed in {duration(notebook['wall_seconds'])}")
+                said.append(f"executed in {duration(notebook['wall_seconds'])}{found(notebook['found_runs'])}")
             here = Path(pagename).name + ".ipynb"
             said.append(f'<a href="{here}" download>download the notebook</a>')
         if "repository" in about:

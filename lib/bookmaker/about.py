@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lookahead.chapter.source import repository
 from lookahead.errors import LookaheadError
 
 CITATION = "CITATION.cff"
@@ -29,15 +29,15 @@ def about(root: Path) -> dict[str, str]:
     said = yaml.safe_load((root / CITATION).read_text(encoding="utf-8"))
     if missing := [name for name in ("title", "authors", "version", "license") if not (said or {}).get(name)]:
         raise LookaheadError(f"{CITATION} does not say: {', '.join(missing)}")
-    day, repository = str(said.get("date-released") or committed(root)), address(root)
+    day, address = str(said.get("date-released") or committed(root)), repository(root)
     facts = {
         "title": said["title"],
         "authors": " and ".join(name(author) for author in said["authors"]),
         "version": str(said["version"]),
         "licence": said["license"],
         "date": in_words(day),
-        "repository": repository,
-        "bibtex": bibtex(said, day[:4], repository),
+        "repository": address,
+        "bibtex": bibtex(said, day[:4], address),
     }
     return {key: value for key, value in facts.items() if value}
 
@@ -45,18 +45,6 @@ def about(root: Path) -> dict[str, str]:
 def name(author: dict[str, Any]) -> str:
     """An author of CITATION.cff, a person or a group."""
     return author.get("name") or f"{author['given-names']} {author['family-names']}"
-
-
-def address(root: Path) -> str:
-    """The repository's address, without a slash at its end; empty where pyproject.toml names none."""
-    file = root / "pyproject.toml"
-    if not file.is_file():
-        return ""
-    try:
-        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
-    except tomllib.TOMLDecodeError as error:
-        raise LookaheadError(f"pyproject.toml is not TOML: {error}") from error
-    return project.get("urls", {}).get("Repository", "").rstrip("/")
 
 
 def committed(root: Path) -> str:
@@ -75,7 +63,7 @@ def in_words(day: str) -> str:
     return f"{(found := datetime.date.fromisoformat(day)).day} {found:%B %Y}" if day else ""
 
 
-def bibtex(said: dict[str, Any], year: str, repository: str) -> str:
+def bibtex(said: dict[str, Any], year: str, address: str) -> str:
     """An entry that every BibTeX understands. A group's name stands in braces, so that it is not taken apart."""
     authors = [
         f"{{{author['name']}}}" if "name" in author else f"{author['family-names']}, {author['given-names']}"
@@ -86,7 +74,7 @@ def bibtex(said: dict[str, Any], year: str, repository: str) -> str:
         "author": " and ".join(authors),
         "year": year,
         "note": f"Version {said['version']}",
-        "howpublished": f"\\url{{{repository}}}" if repository else "",
+        "howpublished": f"\\url{{{address}}}" if address else "",
     }
     key = "".join(letter for letter in said["title"].lower() if letter.isalnum())
     lines = [f"  {field:<12} = {{{value}}}" for field, value in fields.items() if value]

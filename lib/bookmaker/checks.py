@@ -14,6 +14,8 @@ from lookahead.errors import LookaheadError
 
 ABSOLUTE = re.compile(r"(?<![\w:/.])/(?:home|root|tmp|Users|mnt|usr|opt)/\w|[A-Z]:\\\\")
 MOMENT = re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d|\b\d\d:\d\d:\d\d\b")
+OURS = re.compile(r"\b(?:census|stored|stale|packed)\b|\bstep (?:never|none|nan)\b", re.IGNORECASE)
+"""Words of the project's own, and a time that is none."""
 CLAIMED = re.compile(r"holds: |does not hold: ")
 """How the plain text of a claim begins."""
 HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
@@ -90,7 +92,7 @@ def executed(notebook: Any) -> Iterator[str]:
 
 
 def outputs(notebook: Any) -> Iterator[str]:
-    """No error, no warning, no place or moment; and what a cell is sure to leave is there."""
+    """No error, no warning, no place or moment, no word of ours; and what a cell is sure to leave is there."""
     for number, cell in enumerate(code_cells(notebook), start=1):
         for output in cell.outputs:
             if output.output_type == "error":
@@ -100,6 +102,8 @@ def outputs(notebook: Any) -> Iterator[str]:
             for pattern in (ABSOLUTE, MOMENT):
                 if said := pattern.search(texts(output)):
                     yield f"code cell {number} prints a place or a moment: {said.group()}"
+            if said := OURS.search(texts(output)):
+                yield f"code cell {number} says {said.group()!r}, which is no reader's word"
         kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
         claimed = any(CLAIMED.match(output.get("data", {}).get("text/plain", "")) for output in cell.outputs)
         if "alt" in cell.metadata.get("mystnb", {}).get("image", {}) and not PICTURES & kinds:
@@ -179,6 +183,13 @@ def plumbing(notebook: Any) -> Iterator[str]:
             yield f"code cell {number} shows its {found[0]}; tag it hide-input (what is to be seen goes elsewhere)"
 
 
+def shown(notebook: Any) -> Iterator[str]:
+    """The call that shows lines of the library is not on the page: the lines are."""
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        if "show_source" in calls(tree(cell)) and "remove-input" not in tags(cell):
+            yield f"code cell {number} shows its show_source above what that shows; tag it remove-input"
+
+
 def wide(notebook: Any) -> Iterator[str]:
     """No line of code or output is cut at the right edge of the page."""
     for number, cell in enumerate(code_cells(notebook), start=1):
@@ -251,5 +262,5 @@ def clean(notebook: Any) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Any], Iterator[str]], ...] = (
-    executed, outputs, glued, parameters, plumbing, wide, listings, pictures, live, clean,
+    executed, outputs, glued, parameters, plumbing, shown, wide, listings, pictures, live, clean,
 )  # fmt: skip

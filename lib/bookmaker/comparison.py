@@ -27,7 +27,7 @@ def compare(root: Path, jobs: int = 2, budget: float = LIVE_BUDGET) -> None:
         root / "tests" / "chapter" / "sanitize.cfg",
         root / "build" / "stamps" / "compare",
     )
-    state = digest(root, [*chapters, *inputs(root), rules], str(budget), str(repository()))
+    state = digest(root, [*chapters, *inputs(root), rules], str(budget), repository())
     if read_cache(stamp) == state:
         say(f"{len(chapters)} chapters, all compared already")
         return

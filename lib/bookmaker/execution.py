@@ -76,7 +76,7 @@ def can_be_read(name: Path) -> bool:
 def fingerprint(root: Path, chapter: Path) -> str:
     """Changes when the outputs of a chapter may change."""
     code = [[cell.source, sorted(tags(cell))] for cell in code_cells(read(chapter))]
-    return digest(root, inputs(root), f"Python {sys.version_info[:2]}", str(repository()), json.dumps(code))
+    return digest(root, inputs(root), f"Python {sys.version_info[:2]}", repository(), json.dumps(code))
 
 
 def executed_copy(root: Path, chapter: Path) -> Path:

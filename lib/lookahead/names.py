@@ -1,5 +1,6 @@
 """What things are called for a reader, in figures, tables and sentences: the one place that names them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 NAMES = {
@@ -29,3 +30,9 @@ def named(value: Any) -> str:
 def counted(number: int, thing: str) -> str:
     """A number of things: "1 seed", "4,000 steps"."""
     return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
+def joined(things: Sequence[str]) -> str:
+    """Things in a row, as a sentence has them: "a, b and c"."""
+    *first, last = things
+    return f"{', '.join(first)} and {last}" if first else last

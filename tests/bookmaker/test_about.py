@@ -70,11 +70,6 @@ def test_a_citation_that_lacks_something_is_told(missing: str, tmp_path: Path) -
         about(tmp_path)
 
 
-def test_a_project_file_that_is_none_is_told(tmp_path: Path) -> None:
-    with pytest.raises(LookaheadError, match=r"pyproject\.toml is not TOML"):
-        about(write(tmp_path, project="[project"))
-
-
 def test_citation_and_project_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
@@ -131,12 +126,15 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (root / "book/words.md").write_text(WORDS)
     table = {"text/html": "<table class='dataframe'><tr><th></th><th>a</th></tr></table>", "text/plain": "a"}
     output = new_output("execute_result", data=table, execution_count=1)
+    hidden = {"tags": ["parameters", "hide-input"]}
+    parameters = new_code_cell("steps = 3", execution_count=1, metadata=hidden)
     cell = new_code_cell("table", outputs=[output], execution_count=1, metadata={"tags": ["hide-input"]})
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    metadata = {"kernelspec": kernel, "lookahead": {"wall_seconds": 100.0}}
+    metadata = {"kernelspec": kernel, "lookahead": {"wall_seconds": 100.0, "found_runs": 2}}
     (root / "chapters").mkdir()
     nbformat.write(
-        new_notebook(cells=[new_markdown_cell(CHAPTER), cell], metadata=metadata), root / "chapters/01-one.ipynb"
+        new_notebook(cells=[new_markdown_cell(CHAPTER), parameters, cell], metadata=metadata),
+        root / "chapters/01-one.ipynb",
     )
     html = site(root, root / "build", committed=True).parent
     assert (html / "LICENSE.txt").read_text() == (root / "LICENSE").read_text()
@@ -150,7 +148,7 @@ def test_a_page_leads_to_what_belongs_to_it(pages: dict[str, str]) -> None:
     assert "The Group and Ada Lovelace · version 1.2 · 5 November 2026 · about 10 minutes to read in all" in front
     assert '<a href="https://example.org/us/book">code</a>' in front
     assert '<meta name="description" content="What it is about, in one sentence' in front
-    assert "1 minute to read · executed in 2 minutes" in chapter
+    assert "1 minute to read · executed in 2 minutes with 2 runs taken from an earlier execution · " in chapter
     assert '<a href="01-one.ipynb" download>download the notebook</a>' in chapter
     assert "https://example.org/us/book/issues/new?title=chapters/01-one" in chapter
     assert '<meta property="og:title" content="One" />' in chapter
@@ -174,6 +172,7 @@ def test_a_page_holds_the_definitions_of_its_terms(pages: dict[str, str]) -> Non
 def test_a_page_is_built_for_all_readers(pages: dict[str, str]) -> None:
     chapter = pages["chapters/01-one.html"]
     assert "Show the code of this table" in chapter
+    assert "Show the parameters" in chapter
     assert "Toggle hidden content" not in chapter
     assert "<td></td><th>a</th>" in chapter
     assert '<div class="figure-frame' in chapter

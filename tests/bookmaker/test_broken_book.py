@@ -154,6 +154,21 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
     "parameters in sight": (in_cell(1, unfolded), "check", "code cell 1 shows its parameters; tag it hide-input"),
     "a glued number in sight": (in_cell(3, unfolded), "check", "code cell 3 shows its glue"),
     "an assertion in sight": (in_cell(5, unfolded), "check", "code cell 5 shows its claim"),
+    "a call above the listing that it shows": (
+        in_cell(4, source("loss = train(show_source(train))")),
+        "check",
+        "code cell 4 shows its show_source above what that shows; tag it remove-input",
+    ),
+    "a word of the project in a claim": (
+        in_cell(5, lambda cell: cell.outputs[0].data.update({"text/plain": "holds: no stored seed leaves chance"})),
+        "check",
+        "code cell 5 says 'stored', which is no reader's word",
+    ),
+    "a time that is none": (
+        in_cell(3, lambda cell: cell.outputs[0].update(text="0 of 20 succeed, half by training step never\n")),
+        "check",
+        "code cell 3 says 'step never'",
+    ),
     "code that is cut": (in_cell(4, source(f"loss = train(chapter.steps)  # {'x' * 60}")), "check", "a line of 91"),
     "an output that is cut": (
         in_cell(3, lambda cell: cell.outputs[0].update(text=f"{'x' * 84}\n")),

@@ -14,7 +14,7 @@ def test_a_table_is_shown_with_its_source(exhibit: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(published, "display", shown.append)
     published.table(exhibit)
     (table,) = shown
-    assert "Source: Bachmann and Nagarajan (2024)" in table.data
+    assert "Source: Bachmann and Nagarajan (2024b)" in table.data
 
 
 def test_an_unknown_table_is_refused() -> None:

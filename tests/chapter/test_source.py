@@ -68,14 +68,16 @@ def test_it_links_to_the_whole_where_the_repository_has_an_address(
     assert shown[0]["text/markdown"].endswith(link)
 
 
-def test_the_address_stands_in_pyproject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_stands_in_pyproject(tmp_path: Path) -> None:
+    assert source.repository(tmp_path) == ""
     project = tmp_path / "pyproject.toml"
-    monkeypatch.setattr(source, "PROJECT", project)
-    assert source.repository() is None
     project.write_text('[project]\nname = "lookahead"\n')
-    assert source.repository() is None
-    project.write_text('[project.urls]\nRepository = "https://example.org/lookahead"\n')
-    assert source.repository() == "https://example.org/lookahead"
+    assert source.repository(tmp_path) == ""
+    project.write_text('[project.urls]\nRepository = "https://example.org/lookahead/"\n')
+    assert source.repository(tmp_path) == "https://example.org/lookahead"
+    project.write_text("[project")
+    with pytest.raises(LookaheadError, match=r"pyproject\.toml is not TOML"):
+        source.repository(tmp_path)
 
 
 @pytest.mark.parametrize(

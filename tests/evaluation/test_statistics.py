@@ -63,7 +63,7 @@ def test_a_run_that_never_got_there_is_not_dropped() -> None:
     """Of ten seeds four succeed: the median of those four would say 250; half never got there."""
     found = time_to_success([100, 200, 300, 400, *[None] * 6], [600] * 10)
     assert found.median is None
-    assert str(found) == "never"
+    assert (str(found), found.half) == ("never", "")
     assert min(found.share) == pytest.approx(0.6)
 
 
@@ -79,6 +79,7 @@ def test_a_run_that_was_watched_for_less_counts_for_as_long() -> None:
 def test_the_interval_of_a_median_in_words() -> None:
     together = time_to_success([220, 220, 220], [600] * 3)
     assert (str(together), together.reach) == ("220", "220 to beyond")
+    assert together.half == ", half by training step 220"
     many = time_to_success(list(range(100, 300, 10)), [600] * 20)
     assert many.low is not None
     assert many.high is not None

@@ -64,6 +64,22 @@ def test_a_signature_counts_the_seeds_of_every_setting(stored: Asked) -> None:
     assert figures.signature([*ways["reversed"], *ways["teacher_forcing"][:10]]).startswith("10 to 20 seeds each, ")
 
 
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [
+        (["AMD EPYC, 2 cores"] * 2, "AMD EPYC"),
+        (["Intel(R) Xeon(R) Processor, 2 cores", "AMD EPYC, 2 cores"], "AMD EPYC and Intel Xeon"),
+        (["NVIDIA H200", "Intel(R) Xeon(R) CPU", "AMD EPYC"], "AMD EPYC, Intel Xeon and NVIDIA H200"),
+    ],
+)
+def test_a_signature_names_every_machine(devices: list[str], said: str, stored: Asked) -> None:
+    those = [
+        dataclasses.replace(result, manifest={**result.manifest, "device": device})
+        for result, device in zip(stored, devices, strict=False)
+    ]
+    assert f"measured beforehand on {said}, " in figures.signature(those)
+
+
 def test_a_signature_says_what_is_out_of_date(stored: Asked) -> None:
     old = dataclasses.replace(stored[0], stamp="of old", replay=[0.0] * 6)
     assert figures.signature([old, stored[1]]).endswith("; 1 OUT OF DATE")

@@ -13,7 +13,6 @@ from lookahead.errors import LookaheadError
 
 LIBRARY = Path(__file__).resolve().parents[2]
 """Where the package lies: in the repository that is lib/."""
-PROJECT = LIBRARY.with_name("pyproject.toml")
 
 
 def show_source(thing: object, first: str = "", last: str = "") -> None:
@@ -64,9 +63,23 @@ def excerpt(source: str, first: str, last: str = "") -> str:
     return textwrap.dedent("\n".join(lines[begin : max([begin, *ends]) + 1]))
 
 
-def repository() -> str | None:
-    """The address of the repository: `Repository` among the urls of pyproject.toml; None where it has none."""
-    if not PROJECT.is_file():
-        return None
-    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    return project.get("urls", {}).get("Repository")
+def repository(root: Path = LIBRARY.parent) -> str:
+    """The address of the repository, without a slash at its end: `Repository` among the urls of pyproject.toml.
+
+    Args:
+        root: the folder of that file.
+
+    Returns:
+        the address; empty where none is named.
+
+    Raises:
+        LookaheadError: the file is not TOML.
+    """
+    file = root / "pyproject.toml"
+    if not file.is_file():
+        return ""
+    try:
+        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+    except tomllib.TOMLDecodeError as error:
+        raise LookaheadError(f"pyproject.toml is not TOML: {error}") from error
+    return project.get("urls", {}).get("Repository", "").rstrip("/")

@@ -127,6 +127,11 @@ class TimeToSuccess:
         return "never" if self.median is None else f"{self.median:.0f}"
 
     @property
+    def half(self) -> str:
+        """The end of a line that tells how many runs succeeded: ", half by training step 180"; empty if fewer did."""
+        return "" if self.median is None else f", half by training step {self.median:.0f}"
+
+    @property
     def reach(self) -> str:
         """The median's interval in words."""
         if self.low is None:

@@ -55,8 +55,8 @@ def summary_line(grid: Sequence[GridRun]) -> str:
 
 TABLE_LEGEND = (
     "succeed: seeds at an accuracy of 0.95 or more on test data. left chance: seeds clearly above chance (4 standard\n"
-    "errors). steps to success: half of the seeds had succeeded by then; beyond: later than they were watched;\n"
-    "not known: a single seed.\n"
+    "errors). steps to success: half of the seeds had succeeded by then; never: fewer than half did; beyond: later\n"
+    "than they were watched; not known: a single seed.\n"
 )
 """Explanation of the columns of `table`."""
 

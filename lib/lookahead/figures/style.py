@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lookahead.names import counted
+from lookahead.names import counted, joined
 from lookahead.runs.parquet import Packed
 from lookahead.runs.result import Result
 
@@ -187,9 +187,9 @@ def seeds_of(results: Iterable[Result]) -> str:
 
 
 def machines(results: Iterable[Result]) -> str:
-    """The devices, without what their makers add to the name."""
-    found = sorted({re.sub(r"\((?:R|TM)\)|, \d+ cores| Processor| CPU", "", r.manifest["device"]) for r in results})
-    return found[0] if len(found) == 1 else f"{len(found)} kinds of machine"
+    """The devices, each once, without what their makers add to the name: "AMD EPYC and Intel Xeon"."""
+    added = r"\((?:R|TM)\)|, \d+ cores| Processor| CPU"
+    return joined(sorted({re.sub(added, "", result.manifest["device"]) for result in results}))
 
 
 def duration(seconds: float) -> str:

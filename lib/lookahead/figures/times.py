@@ -32,7 +32,7 @@ def draw_steps(steps: Mapping[tuple[str, str, float], Sequence[float]], limit: i
             rows = row + np.linspace(-0.18, 0.18, len(times))
             _dots(ax, np.where(np.isnan(times), 1.06 * limit, times), rows, np.isnan(times), objective, optimizer)
         ax.axvline(limit, color=FAINT, linewidth=1)
-        ax.set(title=named(objective), xlabel="steps until learnt", xlim=(0, 1.12 * limit))
+        ax.set(title=named(objective), xlabel="training steps until learnt", xlim=(0, 1.12 * limit))
     axes[0].set_yticks(range(len(settings)), [f"{named(optimizer)} {rate:g}" for optimizer, rate in settings])
     axes[0].set_ylabel("optimiser, learning rate")
     axes[0].invert_yaxis()
@@ -60,7 +60,7 @@ def draw_seconds(seconds: Mapping[tuple[str, str, float, int], Sequence[float]],
             ax.plot(places, medians, color=MEANING[objective], linestyle=line, linewidth=1.3)
         ax.set_xscale("log", base=2)
         ax.set_xticks(sizes, [str(size) for size in sizes])
-        ax.set(title=named(objective), xlabel="graphs per step", ylabel="seconds until learnt", ylim=(0, roof))
+        ax.set(title=named(objective), xlabel="graphs per training step", ylabel="seconds until learnt", ylim=(0, roof))
     legend(fig, {f"{named(optimizer)} {rate:g}": LOOKS[optimizer] for optimizer, rate in settings})
     return fig
 
