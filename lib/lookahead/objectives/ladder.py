@@ -8,7 +8,7 @@ from torch import Tensor
 from lookahead.contracts import Loss, Task
 from lookahead.errors import LookaheadError
 from lookahead.objectives.heads import extra_heads, token_losses
-from lookahead.objectives.sequences import Prefilled, answer_loss, states
+from lookahead.objectives.sequences import answer_loss, states, tokens_of
 from lookahead.objectives.teacher_forcing import TeacherForcing
 
 
@@ -59,8 +59,7 @@ class Ladder(TeacherForcing, name="ladder"):
     ) -> Loss:
         hidden = states(self.model, prompts, answers[:, :-1])  # [B, A, D]
         loss = answer_loss(self.model.unembed(hidden), answers, self.mask(answers))
-        tokens = prompts.tokens if isinstance(prompts, Prefilled) else prompts
-        asked = answers if self.decoys is None else self.decoys(tokens, answers)
+        asked = answers if self.decoys is None else self.decoys(tokens_of(prompts), answers)
         blind = hidden[:, self.state : self.state + 1]  # [B, 1, D]
         for i, (rung, head) in enumerate(zip(self.rungs, self.heads, strict=True)):
             target = asked[:, self.answer_length - 1 - rung, None]
