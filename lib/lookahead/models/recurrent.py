@@ -188,8 +188,8 @@ class Recurrent(Model):
     def fresh(self, layers: int | None = None, shared: bool = False) -> Recurrent:
         sizes = {"layers": len(self.blocks) if layers is None else layers, "width": self.width, **self.mixer_options}
         other = type(self)(self.vocab_size, self.longest, kernels=self.kernels, **sizes)
-        if shared:
-            other.token_embedding = self.token_embedding
+        if shared:  # the parameter: `functional_call` takes a module in two places for two
+            other.token_embedding.weight = self.token_embedding.weight
         return other
 
 

@@ -229,8 +229,8 @@ class Transformer(Model, name="transformer"):
             heads=self.heads,
             implementation=self.implementation,  # type: ignore[arg-type]
         )
-        if shared:
-            other.token_embedding = self.token_embedding
+        if shared:  # the parameter: `functional_call` takes a module in two places for two
+            other.token_embedding.weight = self.token_embedding.weight
         return other
 
     def enter(self, inputs: Tensor, positions: Tensor | None = None) -> Tensor:
