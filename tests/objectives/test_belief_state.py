@@ -63,7 +63,7 @@ def test_the_backward_encoder_never_sees_the_prompt(
 ) -> None:
     """Nor the first answer token; it reads the end first, then the answer from its last token on."""
     task, objective = made
-    prompts, answers = task.sample("train", torch.a(0, 1, 3, 5))
+    prompts, answers = task.sample("train", torch.arange(6))
     seen: list[Tensor] = []
     encode = objective.backward_encoder.forward
     monkeypatch.setattr(objective.backward_encoder, "forward", lambda tokens: seen.append(tokens) or encode(tokens))
@@ -82,7 +82,7 @@ def test_the_backward_encoder_never_sees_the_prompt(
 def test_the_end_of_training_is_the_end_of_answering(made: tuple[Task, BeliefState]) -> None:
     """The last of the ends, for every answer."""
     task, objective = made
-    _, answers = task.sample("train", torch.a(0, 1, 3, 5))
+    _, answers = task.sample("train", torch.arange(6))
     alone = objective.ends(answers[:1, :0])
     torch.testing.assert_close(objective.ends(answers)[:, -1:], alone.expand(6, -1, -1), atol=1e-12, rtol=1e-12)
 

@@ -100,7 +100,7 @@ def test_what_is_predicted_from_a_state_depends_on_no_other(build: Build) -> Non
 
 def test_what_stands_beyond_the_answer_reaches_no_loss(build: Build) -> None:
     task, objective = joint(build, sharp=True, tokens=4)
-    prompts, answers = task.sample("train", torch.a(0, 1, 3, 5))
+    prompts, answers = task.sample("train", torch.arange(6))
     before = objective(prompts, answers)
     places = torch.arange(5)[:, None] + torch.arange(4)
     objective.seen = torch.where(places > 4, 0, objective.seen)

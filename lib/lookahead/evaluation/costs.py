@@ -41,8 +41,8 @@ def cost(objective: Objective, task: Task, examples: int = 4) -> Cost:
     with Reads() as reads:
         objective.answer(prompts)
     answering = [parameter for parameter in trained if parameter.data_ptr() in reads.places]
-    sizes = (sum(parameter.numel() for parameter in some) for some in (trained, answering))
-    return Cost(*sizes, counter.get_total_flops() // examples)
+    parameters, read = (sum(parameter.numel() for parameter in some) for some in (trained, answering))
+    return Cost(parameters, read, counter.get_total_flops() // examples)
 
 
 class Reads(TorchDispatchMode):
