@@ -1,13 +1,19 @@
 """What all remedies have in common that add something to teacher forcing."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 
+import lookahead
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
+from lookahead.evaluation import evaluate
+from lookahead.runs.harness import run_all
+from lookahead.runs.result import Result
 from lookahead.runs.run import Run
 
 Build = Callable[..., tuple[Task, Objective]]
@@ -86,6 +92,21 @@ def test_bfloat16_by_autocast(method: Any) -> None:
     assert loss.total.item() == pytest.approx(exact.total.item(), rel=0.02)
     loss.total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in objective.parameters())
+
+
+@each
+def test_what_is_trained_is_stored_and_found_again(method: Any, tiny_run: Callable[..., Run], store: Path) -> None:
+    """Alone and as a stack; what two parts of a method share is stored once."""
+    runs = [tiny_run(objective=method, steps=2, evaluate_every=2, seed=seed) for seed in range(3)]
+    alone = lookahead.run(runs[0], device="cpu")
+    for result in (alone, *run_all(runs[1:], device="cpu")):
+        assert isinstance(result, Result)
+        task, objective = lookahead.trained(result.run)
+        found = evaluate(objective, task, "test", 128)
+        assert found["loss"] == pytest.approx(result.measures["loss"], rel=1e-4)
+        assert found["parts"] == pytest.approx(result.measures["parts"], rel=1e-4)
+    with safe_open(store / "runs" / alone.run.id / "weights.safetensors", "pt") as file:
+        assert sum("token_embedding" in name for name in file.keys()) == 1  # noqa: SIM118 (no mapping)
 
 
 @pytest.mark.parametrize(
