@@ -37,8 +37,8 @@ class BeliefState(PromptFirst, name="belief_state"):
     taken behind the final norm of their encoder; `TwoWay` joins them. Embeddings and output matrix are one for all. The
     sum is a mean over the pairs.
 
-    Left out, as in the authors' code, are pairs that leave no token between the two, whose answers both encoders have
-    read, and states before `=`. The code halves the loss; this is the paper's.
+    Left out, as in the authors' code, are pairs with no token between the two, which would ask for what the encoders
+    have read, and states before `=`. The code halves the loss; here it is the paper's sum.
 
     The loss of a token, the predictions and the answers are those with b_A, the end alone, which is the same vector
     for every prompt: answering needs no more of the second encoder than that.

@@ -55,12 +55,12 @@ class JointMultiToken(TeacherForcing, name="joint_multi_token"):
     them. `Fetch` puts the two together; a norm and the model's output matrix predict. The next token (k = 1) goes this
     way, too, and so does an answer: `Fetch` of h_i and the last token read.
 
-    What the paper leaves open is as in its authors' code (published with Teoh et al., 2025): the form of `Fetch`, one
-    norm for all k. Taught are the states from `=` on, for they alone have read the whole prompt.
+    The form of `Fetch`, and one norm for all k, are those of the code that Teoh et al. (2025) compare with; its later
+    tokens weigh as their "mean". Taught are the states from `=` on, for they alone have read the whole prompt.
 
     Args:
         tokens: n, how many tokens each state predicts, the next one included; 1 has no joint prediction.
-        weighting: the loss of the later tokens is their "sum", as above, or their "mean" (the code's).
+        weighting: the loss of the later tokens is their "sum", as above, or their "mean".
 
     Raises:
         LookaheadError: more tokens than an answer has.
