@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lookahead.errors import LookaheadError
 from lookahead.random import Key, uniforms
@@ -209,12 +210,26 @@ class Model(Named, nn.Module):
         """Token embeddings, without positions: [B, T] -> [B, T, D]."""
 
     @abstractmethod
+    def norm(self, hidden: Tensor) -> Tensor:
+        """The final norm: [..., D] -> [..., D]."""
+
+    @property
+    @abstractmethod
+    def output(self) -> Tensor:
+        """The output matrix [V, D], whose products with what the final norm gives are logits."""
+
     def unembed(self, hidden: Tensor) -> Tensor:
-        """Final norm and output head: [..., D] -> logits [..., V]."""
+        """Final norm and output matrix: [..., D] -> logits [..., V]."""
+        return F.linear(self.norm(hidden), self.output)
 
     @abstractmethod
-    def fresh(self, layers: int) -> Model:
-        """Another trunk of the same kind and width, newly initialised."""
+    def fresh(self, layers: int | None = None, shared: bool = False) -> Model:
+        """Another trunk of the same kind and width, newly initialised.
+
+        Args:
+            layers: how many; as many as this one if not given.
+            shared: it reads and predicts tokens by this one's embeddings, which stay one and the same.
+        """
 
     @abstractmethod
     def decode(self, tokens: Tensor, cache: Any | None = None, last: int | None = None) -> tuple[Tensor, Any]:

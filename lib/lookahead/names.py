@@ -13,6 +13,8 @@ NAMES = {
     "adamw": "AdamW",
     "muon": "Muon",
     "multi_token": "several tokens",
+    "joint_multi_token": "several tokens jointly",
+    "next_latent": "next latent state",
     "from_goal": "from the goal",
     "autoregressive_accuracy": "whole path right",
     "decision_accuracy": "first step right",

@@ -32,3 +32,68 @@ def test_extra_heads_cost_and_answering_does_not() -> None:
     assert several.parameters == plain.parameters + 2 * (WIDTH * WIDTH + WIDTH)
     head = WIDTH * WIDTH * ANSWER + ANSWER * WIDTH * VOCABULARY
     assert several.flops == plain.flops + 2 * 3 * 2 * head
+
+
+READ, BLOCK = PROMPT + ANSWER - 1, 12 * WIDTH * WIDTH
+"""Tokens that are read, and the numbers in the matrices of a block."""
+
+
+def trained_block(read: int, told: int) -> int:
+    """Operations of a block that reads so many tokens and is asked for so many states, forward and backward."""
+    square = WIDTH * WIDTH
+    return 3 * 2 * (2 * square * read + 10 * square * told + 2 * told * read * WIDTH)
+
+
+def test_what_a_second_output_costs() -> None:
+    plain, second = counted("teacher_forcing"), ANSWER * WIDTH * VOCABULARY
+    for found in (counted("token_order"), counted("future_summary")):
+        assert found.answering == plain.parameters
+        assert found.parameters == plain.parameters + WIDTH * VOCABULARY
+        assert found.flops == plain.flops + 3 * 2 * second
+
+
+def test_what_joint_prediction_costs() -> None:
+    """Matrices for every token of every state, attention among them, and the later tokens' logits."""
+    plain, joint = counted("teacher_forcing"), counted({"name": "joint_multi_token", "tokens": 3})
+    heads, tokens = 4, 3
+    fetch = 4 * WIDTH * WIDTH + 2 * WIDTH + 1 + heads * tokens * tokens
+    assert joint.parameters == joint.answering == plain.parameters + fetch + WIDTH  # it answers through all of it
+    each = tokens * 4 * WIDTH * WIDTH + 2 * tokens * tokens * WIDTH
+    later = (tokens - 1) * WIDTH * VOCABULARY
+    assert joint.flops == plain.flops + 3 * 2 * ANSWER * (each + later)
+
+
+def test_what_guessing_the_next_state_costs() -> None:
+    """States of the whole prompt, and guesses at all of them but the first ones. No gradient is made of the aims, nor
+    of the output matrix."""
+    plain, guessing = counted("teacher_forcing"), counted({"name": "next_latent", "horizon": 2})
+    assert guessing.answering == plain.parameters
+    assert guessing.parameters == plain.parameters + 4 * WIDTH * WIDTH + 2 * WIDTH
+    whole = trained_block(READ, READ) - trained_block(READ, ANSWER)
+    guesses = 3 * 2 * 4 * WIDTH * WIDTH * (READ - 1 + READ - 2)
+    logits = ANSWER * WIDTH * VOCABULARY
+    assert guessing.flops == plain.flops + whole + guesses + 2 * logits + 2 * 2 * 2 * logits
+
+
+def test_what_modules_cost() -> None:
+    """Each a projection and a block over the whole sequence; the last one is asked for the answer's states alone."""
+    plain, modules = counted("teacher_forcing"), counted({"name": "sequential_modules", "modules": 2})
+    biases, norms = 9 * WIDTH, 2 * 2 * WIDTH  # of a block
+    block = BLOCK + biases + norms + 2 * WIDTH + READ * WIDTH  # its final norm and its positions
+    assert modules.answering == plain.parameters
+    assert modules.parameters == plain.parameters + 2 * (2 * WIDTH * WIDTH + 2 * WIDTH + block)
+    whole = trained_block(READ, READ) - trained_block(READ, ANSWER)
+    projections = 3 * 2 * 2 * WIDTH * WIDTH * (READ - 1 + READ - 2)
+    blocks = trained_block(READ - 1, READ - 1) + trained_block(READ - 2, ANSWER - 2)
+    logits = 3 * 2 * (ANSWER - 1 + ANSWER - 2) * WIDTH * VOCABULARY
+    assert modules.flops == plain.flops + whole + projections + blocks + logits
+
+
+def test_what_a_belief_state_costs() -> None:
+    """A second encoder of the answer's length, and the head for ten pairs, with two rows of logits each."""
+    plain, belief = counted("teacher_forcing"), counted("belief_state")
+    inner, pairs = 16 * WIDTH // 3, ANSWER * (ANSWER + 1) // 2
+    head = 3 * 2 * WIDTH * inner
+    assert belief.parameters == belief.answering == 2 * plain.parameters - WIDTH * VOCABULARY + head + 2 * WIDTH
+    logits = 3 * 2 * (2 * pairs - ANSWER) * WIDTH * VOCABULARY
+    assert belief.flops == plain.flops + trained_block(ANSWER, ANSWER) + 3 * 2 * pairs * head + logits

@@ -38,7 +38,13 @@ def label(spec: dict[str, Any]) -> str:
     return " ".join([name[1], *(f"{key} {value}" for key, value in options)])
 
 
-GIVEN: dict[str, dict[str, Any]] = {"multi_token": {"tokens": 2}, "ladder": {"rungs": [0]}}
+GIVEN: dict[str, dict[str, Any]] = {
+    "multi_token": {"tokens": 2},
+    "ladder": {"rungs": [0]},
+    "joint_multi_token": {"tokens": 2},
+    "next_latent": {"horizon": 1},
+    "sequential_modules": {"modules": 1},
+}
 """Options that have no default, by objective."""
 
 OBJECTIVES = {

@@ -130,6 +130,20 @@ def test_a_fresh_trunk_is_another_one_of_its_kind(model: Model, tokens: Tensor) 
     assert {id(p) for p in model.parameters()}.isdisjoint({id(p) for p in other.parameters()})
 
 
+def test_a_fresh_trunk_may_share_the_tokens_alone(model: Model, tokens: Tensor) -> None:
+    other = model.fresh(shared=True).double()
+    assert [name for name, _ in other.named_parameters()] == [name for name, _ in model.named_parameters()]
+    own = {id(p) for p in model.parameters()}
+    assert [id(p) for p in other.parameters() if id(p) in own] == [id(model.output)]
+    assert torch.equal(other.embed(tokens), model.embed(tokens))
+
+
+def test_logits_are_products_of_the_normed_state_with_the_output_matrix(model: Model, tokens: Tensor) -> None:
+    hidden = model(tokens)
+    assert model.output.shape == (VOCAB, hidden.shape[-1])
+    assert torch.equal(model.unembed(hidden), model.norm(hidden) @ model.output.T)
+
+
 def test_bfloat16_by_autocast(model: Model, tokens: Tensor) -> None:
     """Runs, decoding too, and stays near float32: bfloat16 has 8 bits, so 1 % of the largest, tenfold."""
     model = model.float()

@@ -44,6 +44,14 @@ MakeRun = Callable[..., Run]
 CPU = torch.device("cpu")
 DECISION_ALONE = {"name": "hints", "start": False, "taught": "decision"}
 OBJECTIVES: list[Any] = ["teacher_forcing", "reversed", "teacherless", DECISION_ALONE]
+REMEDIES: list[Any] = [
+    "token_order",
+    "future_summary",
+    "belief_state",
+    {"name": "joint_multi_token", "tokens": 2},
+    {"name": "next_latent", "horizon": 1},
+    {"name": "sequential_modules", "modules": 1},
+]
 
 
 class Noisy(TeacherForcing):
@@ -286,7 +294,7 @@ class FromTheHost(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("objective", [*OBJECTIVES, "noisy"], ids=str)
+@pytest.mark.parametrize("objective", [*OBJECTIVES, *REMEDIES, "noisy"], ids=str)
 def test_nothing_in_a_step_asks_for_a_number_or_brings_one(objective: Any, optimizer: str, tiny_run: MakeRun) -> None:
     """After the first steps, by which what is kept on the device is there."""
     runs = runs_of(tiny_run, 2, objective=objective, optimizer=optimizer, precision="bfloat16")
@@ -298,7 +306,7 @@ def test_nothing_in_a_step_asks_for_a_number_or_brings_one(objective: Any, optim
     assert found.seen == []
 
 
-@pytest.mark.parametrize("objective", [*OBJECTIVES, "noisy"], ids=str)
+@pytest.mark.parametrize("objective", [*OBJECTIVES, *REMEDIES, "noisy"], ids=str)
 def test_a_stack_compiles_in_one_graph(objective: Any, tiny_run: MakeRun) -> None:
     runs = runs_of(tiny_run, 2, objective=objective)
     members = members_of(runs)
@@ -421,7 +429,7 @@ def test_each_member_walks_through_its_own_order(examples: int | None) -> None:
 # -- the measures --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
+@pytest.mark.parametrize("objective", [*OBJECTIVES, *REMEDIES], ids=str)
 def test_the_measures_of_all_are_the_measures_of_each(
     objective: Any, tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

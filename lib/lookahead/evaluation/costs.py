@@ -1,9 +1,14 @@
 """What a training costs: parameters and floating-point operations, counted."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from lookahead.contracts import Objective, Task
@@ -17,7 +22,7 @@ class Cost:
     parameters: int
     """Numbers that are trained, those that are shared counted once."""
     answering: int
-    """Parameters of the model that answers, without what training adds to it."""
+    """Of these, those that are read to answer, without what training alone needs."""
     flops: int
     """Floating-point operations for one example in one training step, forward and backward: two for every
     multiplication and addition in a matrix product or in attention. What works element by element (norms, Mamba's scan)
@@ -32,5 +37,22 @@ def cost(objective: Objective, task: Task, examples: int = 4) -> Cost:
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         objective(prompts, answers, noise, torch.tensor(0.0)).total.backward()
     objective.zero_grad(set_to_none=True)
-    trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
-    return Cost(trained, sum(p.numel() for p in objective.model.parameters()), counter.get_total_flops() // examples)
+    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    with Reads() as reads:
+        objective.answer(prompts)
+    answering = [parameter for parameter in trained if parameter.data_ptr() in reads.places]
+    parameters, read = (sum(parameter.numel() for parameter in some) for some in (trained, answering))
+    return Cost(parameters, read, counter.get_total_flops() // examples)
+
+
+class Reads(TorchDispatchMode):
+    """Notes where in memory begins what is read inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: set[int] = set()
+
+    def __torch_dispatch__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        read = tree_leaves((args, kwargs))
+        self.places |= {tensor.data_ptr() for tensor in read if isinstance(tensor, Tensor)}
+        return func(*args, **(kwargs or {}))

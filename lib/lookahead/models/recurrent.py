@@ -178,12 +178,19 @@ class Recurrent(Model):
     def embed(self, tokens: Tensor) -> Tensor:
         return self.token_embedding(tokens)
 
-    def unembed(self, hidden: Tensor) -> Tensor:
-        return F.linear(self.final_norm(hidden), self.token_embedding.weight)
+    def norm(self, hidden: Tensor) -> Tensor:
+        return self.final_norm(hidden)
 
-    def fresh(self, layers: int) -> Recurrent:
-        sizes = {"layers": layers, "width": self.width, **self.mixer_options}
-        return type(self)(self.vocab_size, self.longest, kernels=self.kernels, **sizes)
+    @property
+    def output(self) -> Tensor:
+        return self.token_embedding.weight
+
+    def fresh(self, layers: int | None = None, shared: bool = False) -> Recurrent:
+        sizes = {"layers": len(self.blocks) if layers is None else layers, "width": self.width, **self.mixer_options}
+        other = type(self)(self.vocab_size, self.longest, kernels=self.kernels, **sizes)
+        if shared:  # the parameter: `functional_call` takes a module in two places for two
+            other.token_embedding.weight = self.token_embedding.weight
+        return other
 
 
 class CausalConvolution(nn.Conv1d):

@@ -213,18 +213,25 @@ class Transformer(Model, name="transformer"):
     def embed(self, tokens: Tensor) -> Tensor:
         return self.token_embedding(tokens)
 
-    def unembed(self, hidden: Tensor) -> Tensor:
-        return F.linear(self.final_norm(hidden), self.token_embedding.weight)
+    def norm(self, hidden: Tensor) -> Tensor:
+        return self.final_norm(hidden)
 
-    def fresh(self, layers: int) -> Transformer:
-        return Transformer(
+    @property
+    def output(self) -> Tensor:
+        return self.token_embedding.weight
+
+    def fresh(self, layers: int | None = None, shared: bool = False) -> Transformer:
+        other = Transformer(
             self.vocab_size,
             self.longest,
-            layers=layers,
+            layers=len(self.blocks) if layers is None else layers,
             width=self.width,
             heads=self.heads,
             implementation=self.implementation,  # type: ignore[arg-type]
         )
+        if shared:  # the parameter: `functional_call` takes a module in two places for two
+            other.token_embedding.weight = self.token_embedding.weight
+        return other
 
     def enter(self, inputs: Tensor, positions: Tensor | None = None) -> Tensor:
         """Input of the first block, [B, T, D]: embeddings plus positions."""

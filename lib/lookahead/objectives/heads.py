@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookahead.contracts import Model
+from lookahead.objectives.sequences import exact
 
 Depth = Literal["linear", "mlp", "block"]
 """A matrix; a norm and a two-layer MLP; one more block of the model's own kind, which looks at the whole sequence."""
@@ -58,7 +59,27 @@ def extra_heads(model: Model, count: int, depth: Depth) -> nn.ModuleList:
     return nn.ModuleList(Head(width_of(model), depth) for _ in range(count))
 
 
+def second_output(model: Model) -> nn.Linear:
+    """One more output matrix, to be read behind the model's final norm: [..., D] -> [..., V], freshly initialised."""
+    return linear(width_of(model), model.vocab_size)
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """A matrix without bias, initialised as the Transformer's are."""
+    layer = nn.Linear(inputs, outputs, bias=False)
+    nn.init.normal_(layer.weight, std=INITIAL_DEVIATION / math.sqrt(inputs))
+    return layer
+
+
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross entropy in nats [B, T] of logits [B, T, V] with targets [B, T]."""
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
+    return F.cross_entropy(exact(logits).flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
+
+
+def counted_mean(values: Tensor, counts: Tensor | None = None) -> Tensor:
+    """The mean over examples of the mean over what counts: of values [B, T], where counts [B, T] is true.
+
+    All count if `counts` is not given. An example in which nothing counts gives 0.
+    """
+    weights = torch.ones_like(values) if counts is None else counts.to(values.dtype)
+    return ((values * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)).mean()

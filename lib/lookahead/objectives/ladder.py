@@ -9,7 +9,7 @@ from torch import Tensor
 from lookahead.contracts import Loss, Needs, Task
 from lookahead.errors import LookaheadError
 from lookahead.objectives.heads import extra_heads, token_losses
-from lookahead.objectives.sequences import Prefilled, answer_loss, states
+from lookahead.objectives.sequences import answer_loss, states, tokens_of
 from lookahead.objectives.teacher_forcing import TeacherForcing
 
 
@@ -76,7 +76,7 @@ class Ladder(TeacherForcing, name="ladder"):
     ) -> Loss:
         hidden = states(self.model, prompts, answers[:, :-1])  # [B, A, D]
         loss = answer_loss(self.model.unembed(hidden), answers, self.mask(answers))
-        asked = self.asked(prompts.tokens if isinstance(prompts, Prefilled) else prompts, answers, noise)
+        asked = self.asked(tokens_of(prompts), answers, noise)
         blind = hidden[:, self.state : self.state + 1]  # [B, 1, D]
         for i, (rung, head) in enumerate(zip(self.rungs, self.heads, strict=True)):
             target = asked[:, self.answer_length - 1 - rung, None]

@@ -8,7 +8,7 @@ from torch import Tensor
 from lookahead.contracts import Loss, Needs
 from lookahead.errors import LookaheadError
 from lookahead.kinds import Count
-from lookahead.objectives.heads import extra_heads, token_losses
+from lookahead.objectives.heads import counted_mean, extra_heads, token_losses
 from lookahead.objectives.sequences import Prefilled, answer_loss, states
 from lookahead.objectives.teacher_forcing import TeacherForcing
 
@@ -60,8 +60,7 @@ class MultiToken(TeacherForcing, name="multi_token"):
         loss = answer_loss(self.model.unembed(hidden), answers, mask)
         for k, logits in enumerate(ahead, 1):
             tokens = token_losses(logits[:, : self.answer_length - k], answers[:, k:])
-            counts = torch.ones_like(tokens) if mask is None else mask[:, k:].to(tokens.dtype)
-            part = ((tokens * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1)).mean()
+            part = counted_mean(tokens, None if mask is None else mask[:, k:])
             loss.parts[f"head {k + 1}"] = part
             loss.total = loss.total + self.weight * part
         return loss

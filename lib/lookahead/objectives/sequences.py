@@ -26,7 +26,7 @@ class Prefilled:
     tokens: Tensor
     """[B, P]."""
     hidden: Tensor
-    """Hidden state of the last prompt token, [B, 1, D]."""
+    """Hidden states of the last prompt token, [B, 1, D], or of all of them, [B, P, D]."""
     cache: Any
     """The model's cache of the prompt, to be extended as often as wanted."""
 
@@ -39,27 +39,46 @@ class PromptFirst(Objective):
 
     def dummies(self, prompts: Tensor | Prefilled) -> Tensor:
         """Hints [B, A - 1] that are all the dummy `$`."""
-        tokens = prompts if isinstance(prompts, Tensor) else prompts.tokens
+        tokens = tokens_of(prompts)
         return tokens.new_full((len(tokens), self.answer_length - 1), self.dummy)
 
 
-def prefill(model: Model, prompts: Tensor) -> Prefilled:
-    """Prompts [B, P], read by the model."""
-    return Prefilled(prompts, *model.decode(prompts, last=1))
+def prefill(model: Model, prompts: Tensor, whole: bool = False) -> Prefilled:
+    """Prompts [B, P], read by the model.
+
+    Args:
+        whole: keep the hidden states of all prompt tokens, not of the last one alone.
+    """
+    return Prefilled(prompts, *model.decode(prompts, last=None if whole else 1))
 
 
-def states(model: Model, prompts: Tensor | Prefilled, hints: Tensor) -> Tensor:
-    """The hidden state that predicts each answer token [B, A, D], from prompts [B, P] and hints [B, A - 1]."""
+def tokens_of(prompts: Tensor | Prefilled) -> Tensor:
+    """Prompts as tokens, [B, P]."""
+    return prompts if isinstance(prompts, Tensor) else prompts.tokens
+
+
+def states(model: Model, prompts: Tensor | Prefilled, hints: Tensor, whole: bool = False) -> Tensor:
+    """The hidden state that predicts each answer token [B, A, D], from prompts [B, P] and hints [B, A - 1].
+
+    Args:
+        whole: the states of all prompt tokens, too, [B, P + A - 1, D]; prompts that were read were so with `whole`.
+    """
     if isinstance(prompts, Tensor):
-        return model(torch.cat([prompts, hints], dim=1), last=hints.shape[1] + 1)
+        return model(torch.cat([prompts, hints], dim=1), last=None if whole else hints.shape[1] + 1)
+    hidden = prompts.hidden if whole else prompts.hidden[:, -1:]
     if hints.shape[1]:
-        return torch.cat([prompts.hidden, model.decode(hints, prompts.cache)[0]], dim=1)
-    return prompts.hidden
+        return torch.cat([hidden, model.decode(hints, prompts.cache)[0]], dim=1)
+    return hidden
 
 
 def read(model: Model, prompts: Tensor | Prefilled, hints: Tensor) -> Tensor:
     """Logits of every answer token [B, A, V], from prompts [B, P] and hints [B, A - 1]."""
     return model.unembed(states(model, prompts, hints))
+
+
+def exact(values: Tensor) -> Tensor:
+    """In float32, or in float64 where they are: a loss is never taken in fewer digits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def answer_loss(logits: Tensor, answers: Tensor, mask: Tensor | None = None, taught: Tensor | None = None) -> Loss:
@@ -71,7 +90,7 @@ def answer_loss(logits: Tensor, answers: Tensor, mask: Tensor | None = None, tau
         mask: which tokens of each answer are taught, [B, A], bool; all if not given.
         taught: indices of the tokens to teach; all if not given.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = exact(logits)
     tokens = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none").view_as(answers)
     if taught is not None:
         tokens = torch.full_like(tokens, torch.nan).index_copy(1, taught, tokens.index_select(1, taught))
@@ -89,6 +108,10 @@ Hint = Callable[[Tensor], Tensor]
 """The hints of an answer, or of what is known of it: [B, A] -> [B, A - 1]."""
 
 
+Unembed = Callable[[Tensor, Tensor], Tensor]
+"""Logits [B, 1, V] from the last hidden state [B, 1, D] and the token there [B, 1]."""
+
+
 def all_but_last(answers: Tensor) -> Tensor:
     """The answer itself as hints."""
     return answers[:, :-1]
@@ -101,6 +124,7 @@ def generate(
     length: int,
     given: Tensor | None = None,
     hint: Hint = all_but_last,
+    unembed: Unembed | None = None,
 ) -> Tensor:
     """Greedy answers [B, length], token by token with the model's cache.
 
@@ -108,6 +132,7 @@ def generate(
         prompts: tokens [B, P], or prompts that were read.
         given: forced first tokens [B, K].
         hint: what the model reads of the answer so far.
+        unembed: what predicts a token from the state before it; the model's own output if not given.
 
     Raises:
         LookaheadError: more forced tokens than an answer has.
@@ -125,7 +150,11 @@ def generate(
     if 0 < known < length:
         hidden, cache = model.decode(hint(answers)[:, :known], cache, last=1)
     for i in range(known, length):
-        answers[:, i] = model.unembed(hidden[:, -1]).argmax(dim=-1)
+        if unembed is None:
+            logits = model.unembed(hidden[:, -1:])
+        else:
+            logits = unembed(hidden[:, -1:], hint(answers)[:, i - 1 : i] if i else prompts.tokens[:, -1:])
+        answers[:, i] = logits[:, -1].argmax(dim=-1)
         if i + 1 < length:
             hidden, cache = model.decode(hint(answers)[:, i : i + 1], cache, last=1)
     return answers

@@ -1,0 +1,64 @@
+"""A summary of the future: a second output says which tokens are still to come, in whatever order."""
+
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lookahead.contracts import Loss
+from lookahead.kinds import Range
+from lookahead.objectives.heads import counted_mean, second_output
+from lookahead.objectives.sequences import answer_loss, exact, states
+from lookahead.objectives.teacher_forcing import TeacherForcing
+
+
+class FutureSummary(TeacherForcing, name="future_summary"):
+    """-sum_i log p(a_i | prompt, a_0 ... a_{i-1}) - weight sum_i sum_v log s_i(v comes, or does not) ("FSP-BoW").
+
+    v comes if it is among a_{i+1} ... a_{A-1}: the next token, a_i, is left to the other term. s_i(v) is a sigmoid of
+    its own for every v of the vocabulary (Mahajan et al., 2025: future summary prediction as a bag of words). The
+    window, which the paper leaves to choose, holds the whole answer. Its tf-idf weights are left out, as in its
+    ablation: no node is rarer than another.
+
+    Open there, chosen here: the head is one more output matrix behind the model's final norm; taught are the states
+    from `=` on, the last with nothing to come. Each term is a mean over them, the sum over v is none. A model answers
+    without the summary.
+
+    Args:
+        weight: of the summary's loss. At 1, as in the paper, it is about as many times larger than the other term as
+            there are tokens that may come.
+
+    Raises:
+        LookaheadError: a weight that is not above 0.
+    """
+
+    def __init__(self, model: Any, task: Any, *, weight: Annotated[float, Range(above=0)] = 1.0) -> None:
+        super().__init__(model, task)
+        self.weight = self.checked(weight=weight)["weight"]
+        self.second_embedding = second_output(model)
+
+    def forward(
+        self, prompts: Any, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
+    ) -> Loss:
+        hidden = states(self.model, prompts, answers[:, :-1])  # [B, A, D]
+        mask = self.mask(answers)
+        loss = answer_loss(self.model.unembed(hidden), answers, mask)
+        scores = exact(self.second_embedding(self.model.norm(hidden)))  # [B, A, V]
+        bags = self.bags(answers, mask).to(scores.dtype)
+        losses = F.binary_cross_entropy_with_logits(scores, bags, reduction="none").sum(dim=-1)  # [B, A]
+        loss.parts["summary"] = counted_mean(losses, mask)
+        loss.total = loss.total + self.weight * loss.parts["summary"]
+        return loss
+
+    def bags(self, answers: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Whether a token comes after a_i, [B, A, V], bool.
+
+        Args:
+            mask: which answer tokens count, [B, A], bool; all if not given. No other is to come.
+        """
+        here = answers[..., None] == torch.arange(self.model.vocab_size, device=answers.device)  # [B, A, V]
+        if mask is not None:
+            here = here & mask[..., None]
+        counts = here.long()
+        return counts.sum(dim=1, keepdim=True) > counts.cumsum(dim=1)  # some of them stand behind i
