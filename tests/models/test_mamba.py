@@ -169,11 +169,12 @@ def test_every_objective_teaches_it(kind: type[Recurrent], objective: Any) -> No
     """The loss is descended, every parameter is reached, and it answers."""
     run = Run(task=TASK, model={"name": kind.name, **SIZES[kind]}, objective=objective, warmup=0, learning_rate=1e-2)
     task, taught = run.build()
-    prompts, answers = task.sample("train", torch.arange(8))
+    indices = torch.arange(8)
+    (prompts, answers), noise = task.sample("train", indices), taught.noise(("a test",), indices)
     optimizers = optimizers_of(taught, run)
     losses = []
     for _ in range(5):
-        loss = taught(prompts, answers)
+        loss = taught(prompts, answers, noise)
         loss.total.backward()
         assert all(p.grad is not None and p.grad.any() for p in taught.parameters())
         optimizers.step()

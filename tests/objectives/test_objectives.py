@@ -41,6 +41,11 @@ def data(task: Task, count: int = 12, split: Any = "train") -> tuple[Tensor, Ten
     return task.sample(split, torch.arange(count))
 
 
+def noise_for(objective: Objective, answers: Tensor) -> Tensor | None:
+    """What an objective that asks for noise gets for these answers."""
+    return objective.noise(("a test",), torch.arange(len(answers)))
+
+
 def inputs(objective: Objective, prompts: Tensor, answers: Tensor) -> Tensor:
     """The sequence that each method is documented to read, [B, P + A - 1], written out anew."""
     dummy = torch.full_like(answers[:, :1], objective.dummy)
@@ -86,7 +91,7 @@ def test_the_loss_is_the_cross_entropy_of_the_answer_alone(method: Any, build: B
     predictions = logits.argmax(dim=-1)
     if backwards:
         expected, predictions = expected.flip(1), predictions.flip(1)
-    loss = objective(prompts, answers)
+    loss = objective(prompts, answers, noise_for(objective, answers))
     only_decision = method.get("taught") == "decision"
     taught = [task.decision] if only_decision else list(range(4))
     assert loss.tokens.shape == (12, 4)
@@ -103,12 +108,15 @@ def test_forward_compiles_in_one_graph_and_changes_nothing(method: Any, build: B
     """Nothing in it waits for the device or depends on what the data hold."""
     task, objective = build(method, task=TASK)
     prompts, answers = data(task)
+    noise = noise_for(objective, answers)
     before = [prompts.clone(), answers.clone(), *(p.clone() for p in objective.parameters())]
-    eager = objective(prompts, answers, progress=torch.tensor(0.5))
+    eager = objective(prompts, answers, noise, torch.tensor(0.5))
     torch.compiler.reset()  # after eight variants of one function nothing is compiled any more
     compiled = torch.compile(lambda *given: objective(*given).total, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(prompts, answers, None, torch.tensor(0.5)), eager.total, atol=0, rtol=0)
-    torch.testing.assert_close(objective(prompts, answers).total, eager.total, atol=0, rtol=0)  # no state, no progress
+    torch.testing.assert_close(compiled(prompts, answers, noise, torch.tensor(0.5)), eager.total, atol=0, rtol=0)
+    torch.testing.assert_close(
+        objective(prompts, answers, noise).total, eager.total, atol=0, rtol=0
+    )  # no state, no progress
     for old, new in zip(before, [prompts, answers, *objective.parameters()], strict=True):
         assert torch.equal(old, new)
 
@@ -145,12 +153,13 @@ def test_what_each_loss_depends_on(method: Any, build: Build) -> None:
     """Changes one answer token at a time: it changes its own loss, and later ones only where it is shown."""
     task, objective = build(method, task=TASK)
     prompts, answers = data(task, count=4)
-    before = objective(prompts, answers).tokens
+    noise = noise_for(objective, answers)
+    before = objective(prompts, answers, noise).tokens
     backwards = method["name"] == "reversed"
     for position in range(4):
         changed = answers.clone()
         changed[:, position] = (changed[:, position] + 1) % 10
-        after = objective(prompts, changed).tokens
+        after = objective(prompts, changed, noise).tokens
         for other in range(4):
             if other == position or before[:, other].isnan().any():
                 continue
@@ -297,9 +306,9 @@ def test_prefilled_prompts_change_no_result(method: Any, model: Any, build: Buil
     prompts, answers = data(task, count=40)
     assert len(objective.answer(prompts).unique(dim=0)) > 2
     with torch.no_grad():
-        read = objective.prefill(prompts)
+        read, noise = objective.prefill(prompts), noise_for(objective, answers)
         for _ in range(2):  # they can be gone on from again
-            found, expected = objective(read, answers), objective(prompts, answers)
+            found, expected = (objective(some, answers, noise) for some in (read, prompts))
             torch.testing.assert_close(found.total, expected.total, atol=1e-5, rtol=1e-5)
             torch.testing.assert_close(found.tokens, expected.tokens, atol=1e-5, rtol=1e-5, equal_nan=True)
             assert torch.equal(found.predictions, expected.predictions)
