@@ -46,11 +46,14 @@ def test_the_numbers_it_tells_are_those_of_the_results() -> None:
     assert forced.at_chance().all()
     assert {result.run.steps for result in long} == {100 * steps}
     assert min(100 * steps / result.manifest["steps"] for result in short) > 200  # hundreds of times
+    several = stored("several-tokens").where(tokens=4)
     text = " ".join(README.split())
     for told in (
         f"each of {len(forced)} seeds, after {steps} training steps",
-        f"in about {turned.time.median:.0f} training steps",
-        f"{turned.won} of {len(turned)} seeds succeed within {turned[0].run.steps})",
+        f"in about {several.time.median:,.0f} training steps",
+        f"{several.won} of {len(several)} seeds succeed)",
+        f"it needs about {turned.time.median:.0f} ({turned.won} of {len(turned)} seeds succeed within "
+        f"{turned[0].run.steps})",
         f"{count[long.left_chance().sum()]} of {count[len(long)]} networks gets better than a coin",
         f"the other {count[long.at_chance().sum()]} still flip it after {100 * steps:,}",
     ):

@@ -17,6 +17,7 @@ from lookahead.experiments.seeds import Seeds
 from lookahead.figures.graphs import token_name
 from lookahead.figures.style import BLUE, DASH, FAINT, INK, ORANGE, PALE, accuracy_axis, figure, sign
 from lookahead.figures.tokens import arrow, draw_token, draw_tokens
+from lookahead.runs.result import Result
 from lookahead.tasks import PathStar
 
 PALE_BLUE = "#9fc7e3"
@@ -120,6 +121,14 @@ def draw_waits(cells: Mapping[str, Seeds], color: str = BLUE) -> Any:
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.grid(axis="x")
+    return fig
+
+
+def draw_inside(task: PathStar, result: Result) -> Any:
+    """`draw_readable` of the state that chooses, from the curve of a run with the probe of rungs. The figure."""
+    found = {row["step"]: {"decision": row["rungs"]["decision"]} for row in result.curve}
+    fig = draw_readable(task, found)
+    sign(fig, [result])
     return fig
 
 

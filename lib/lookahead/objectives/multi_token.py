@@ -81,6 +81,7 @@ class MultiToken(TeacherForcing, name="multi_token"):
         answers = prompts.new_zeros(len(prompts), 0)
         while (known := answers.shape[1]) < self.answer_length:
             hidden, ahead = self.read(prompts, answers)
-            logits = torch.stack([self.model.unembed(hidden)[:, -1], *(one[:, -1] for one in ahead)], dim=1)
-            answers = torch.cat([answers, logits.argmax(dim=-1)[:, : self.answer_length - known]], dim=1)
+            last = [self.model.unembed(hidden)[:, -1], *(one[:, -1] for one in ahead)]
+            tokens = torch.stack(last, dim=1).argmax(dim=-1)  # [B, n]
+            answers = torch.cat([answers, tokens[:, : self.answer_length - known]], dim=1)
         return answers
