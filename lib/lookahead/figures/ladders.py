@@ -102,13 +102,17 @@ def draw_climb(seeds: Seeds) -> Any:
     return fig
 
 
-def draw_waits(cells: Mapping[str, Seeds], color: str = BLUE) -> Any:
+def draw_waits(cells: Mapping[str, Seeds], colors: Mapping[str, str] | None = None) -> Any:
     """Training steps until the task is learnt: a row a setting, a dot a seed. The figure.
 
     A seed that did not learn it is an open dot where its training ended.
+
+    Args:
+        colors: of the settings that are not blue.
     """
     fig, ax = figure(0.9 + 0.42 * len(cells))
-    for row, seeds in enumerate(cells.values()):
+    for row, (name, seeds) in enumerate(cells.items()):
+        color = (colors or {}).get(name, BLUE)
         for aside, result in zip(np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else [0.0], seeds, strict=True):
             learnt = result.step_of_success if result.success else None
             at, filled = (learnt, color) if learnt is not None else (result.manifest["steps"], "none")
