@@ -102,12 +102,12 @@ def test_one_token_a_pass_is_the_usual_answer(build: Build) -> None:
 
 
 @pytest.mark.parametrize(("at", "state"), [("prompt", 0), ("decision", 1)])
-@pytest.mark.parametrize("of", ["answer", "decoy", "either"])
+@pytest.mark.parametrize("of", ["answer", "decoy", "either", "smaller"])
 def test_a_rung_is_a_token_counted_from_the_goal(at: str, state: int, of: str, build: Build) -> None:
     task, objective = ladder(build, rungs=[0, 2], at=at, of=of, weight=0.5)
     prompts, answers = data(task)
     decoys, noise = task.decoys(prompts, answers), objective.noise("coins", torch.arange(len(prompts)))
-    asked = {"answer": answers, "decoy": decoys}.get(of, answers)
+    asked = {"answer": answers, "decoy": decoys, "smaller": torch.minimum(answers, decoys)}.get(of, answers)
     if of == "either":
         assert noise is not None
         heads_up = noise[:, 0] < 0.5
@@ -152,7 +152,7 @@ def test_a_rung_asked_for_twice_has_two_heads(build: Build) -> None:
         ({"name": "ladder", "rungs": [4], "at": "prompt"}, "from that state there are the rungs 0 .* to 3, not"),
         ({"name": "ladder", "rungs": [-1]}, "from that state there are the rungs 0 .* to 2, not"),
         ({"name": "ladder", "rungs": [0], "at": "goal"}, "at must be .*prompt.*decision.*, not 'goal'"),
-        ({"name": "ladder", "rungs": [0], "of": "goal"}, "of must be .*answer.*decoy.*either.*, not 'goal'"),
+        ({"name": "ladder", "rungs": [0], "of": "goal"}, "of must be .*answer.*decoy.*either.*smaller.*, not 'goal'"),
     ],
 )
 def test_bad_options_are_refused(method: Any, message: str, build: Build) -> None:

@@ -23,8 +23,8 @@ class Ladder(TeacherForcing, name="ladder"):
     Args:
         rungs: each has a head of its own; one may be asked for twice.
         at: the blind state, that of the "prompt" or that before the "decision".
-        of: whose tokens: the "answer"'s, or as a control those of the "decoy", the wrong arm, or of "either", by a coin
-            for each example: tokens of the same kind that say nothing about the decision.
+        of: whose tokens: the "answer"'s, or as a control those of the "decoy", the wrong arm; of "either", by a coin
+            for each example; or the "smaller" label of the two, which is named without knowing the answer.
         weight: of every rung's loss; that of teacher forcing is the mean over the answer's tokens.
 
     Raises:
@@ -38,7 +38,7 @@ class Ladder(TeacherForcing, name="ladder"):
         *,
         rungs: Sequence[int],
         at: Literal["prompt", "decision"] = "decision",
-        of: Literal["answer", "decoy", "either"] = "answer",
+        of: Literal["answer", "decoy", "either", "smaller"] = "answer",
         weight: float = 1.0,
     ) -> None:
         super().__init__(model, task)
@@ -67,6 +67,8 @@ class Ladder(TeacherForcing, name="ladder"):
         decoys = self.decoys(prompts, answers)
         if self.of == "decoy":
             return decoys
+        if self.of == "smaller":
+            return torch.minimum(answers, decoys)
         if noise is None:
             raise LookaheadError("the coin for each example is drawn from noise [B, A]: Objective.noise gives it")
         return torch.where(noise[:, :1] < 0.5, answers, decoys)

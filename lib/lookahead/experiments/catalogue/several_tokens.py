@@ -16,6 +16,9 @@ the start's state are asked for chosen rungs (0: the goal; 3: the first step, wh
 
 For arms of four, after the first three seeds of rung 1 and of its decoy (both learnt the task in most) and before any
 run of "either": it will not help. The coin asks for tokens of the same kind as rung 1, but says nothing about the arm.
+It did not in most seeds, but rung 0, a copy, did. After that, and before any run of "smaller" at rung 0 (the smaller
+label of the two arms' ends): if what helps is a reason to look at the goal, it will not help, for it is named without
+the goal; if any second task at that state helps that can be learnt, it will.
 """
 
 from __future__ import annotations
@@ -80,6 +83,7 @@ EXPERIMENTS = (
                 ladder(1, 1),
                 ladder(1, of="decoy"),
                 ladder(1, of="either"),
+                ladder(0, of="smaller"),
                 ladder(0, 1, at="prompt"),
                 ladder(1, at="prompt"),
                 ladder(2, at="prompt"),
