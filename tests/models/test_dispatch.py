@@ -400,10 +400,8 @@ def test_a_call_has_no_more_than_it_can_count(operation: Any, fake: Install, mon
         y, last = operation("mamba_ssm", given, state)
         found.append([y, last, *torch.autograd.grad(y.square().sum(), given)])
     assert rows == [5, 2, 2, 1]
-    for pieces, whole in zip(
-        found[1], found[0], strict=True
-    ):  # sums in another order: off by the largest's last digits
-        torch.testing.assert_close(pieces, whole, atol=1e-5 * whole.abs().max().item(), rtol=1e-5)
+    for pieces, whole in zip(*reversed(found), strict=True):  # sums in another order: the last digit of the largest
+        torch.testing.assert_close(pieces, whole, atol=1e-7 * whole.abs().max().item(), rtol=1e-5)
     monkeypatch.setattr(dispatch, "FUSED_ELEMENTS", operation.elements(*inputs) - 1)
     with pytest.raises(LookaheadError, match="an example of 9 steps is too large for mamba-ssm: take kernels='torch'"):
         operation("mamba_ssm", inputs, state)
