@@ -9,11 +9,12 @@ from lookahead.experiments.catalogue import (
     not_the_architecture,
     optimisers,
     several_tokens,
+    tournament,
     waiting,
 )
 from lookahead.experiments.experiment import Experiment, own_experiments
 
-CHAPTERS = (clever_hans, indecipherable_token, not_the_architecture, several_tokens, waiting, optimisers)
+CHAPTERS = (clever_hans, indecipherable_token, not_the_architecture, several_tokens, tournament, waiting, optimisers)
 EXPERIMENTS = {experiment.name: experiment for chapter in CHAPTERS for experiment in chapter.EXPERIMENTS}
 
 
