@@ -1,6 +1,6 @@
 """What a blind state is asked for, against what each method is defined to ask."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -8,7 +8,7 @@ import torch
 
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
-from lookahead.evaluation.asked import asked, unused
+from lookahead.evaluation.asked import asked, layout, unused
 
 Build = Callable[..., tuple[Task, Objective]]
 
@@ -37,8 +37,8 @@ DEFINED: list[tuple[Any, str]] = [
 """For each answer token from the first step on: asked for alone, with others given, or not."""
 
 
-def letters(found: list[str]) -> str:
-    return "".join({"alone": "a", "given": "g", "no": "-"}[one] for one in found)
+def letters(found: Sequence[str]) -> str:
+    return "".join({"alone": "a", "given": "g", "no": "-", "read": "r"}[one] for one in found)
 
 
 @pytest.mark.parametrize(("method", "defined"), DEFINED, ids=[str(method) for method, _ in DEFINED])
@@ -47,6 +47,31 @@ def test_a_blind_state_is_asked_for_what_the_method_is_defined_to_ask(method: An
     before = {name: value.clone() for name, value in objective.state_dict().items()}
     assert letters(asked(objective, task)) == defined
     assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("method", "defined"),
+    [
+        ("teacher_forcing", ["a----", "ra---", "rra--", "rrra-", "rrrra"]),
+        ("reversed", ["----a", "---ar", "--arr", "-arrr", "arrrr"]),
+        ("teacherless", ["a----", "-a---", "--a--", "---a-", "----a"]),
+        ({"name": "multi_token", "tokens": 2}, ["aa---", "raa--", "rraa-", "rrraa", "rrrra"]),
+        ({"name": "sequential_modules", "modules": 1}, ["agggg", "raggg", "rragg", "rrrag", "rrrra"]),
+    ],
+    ids=str,
+)
+def test_every_state_is_asked_for_what_the_method_is_defined_to_ask(
+    method: Any, defined: list[str], build: Build
+) -> None:
+    task, objective = build(method, task=TASK)
+    found = layout(objective, task)
+    assert [letters(one.asks) for one in found] == defined
+    answer = task.sample("train", torch.arange(1))[1][0].tolist()
+    dummies, backwards = method == "teacherless", method == "reversed"
+    read = [objective.dummy] * 4 if dummies else answer[:0:-1] if backwards else answer[:-1]
+    assert [one.reads for one in found[1:]] == read
+    blind = 5 if dummies else 1 if backwards else 2
+    assert [one.blind for one in found] == [True] * blind + [False] * (5 - blind)
 
 
 def test_ids_that_are_not_in_an_answer() -> None:

@@ -1,8 +1,9 @@
-"""What an objective asks of a state that has read the prompt alone: found by changing answers, whatever the method."""
+"""What an objective asks every state for: found by changing answers, whatever the method."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
@@ -13,55 +14,133 @@ from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.machine import device_of
 
-Ask = Literal["no", "given", "alone"]
-"""Not asked for; asked for where other answer tokens are shown; asked for with nothing else shown."""
+Ask = Literal["read", "no", "given", "alone"]
+"""What a state has to do with an answer token: it was read there or before; nothing; it is asked for where other answer
+tokens are shown beside the state; it is asked for with nothing else shown."""
 
 CHANGED = 1e-9
 """A larger change, as a share of the largest value, is one: everything is computed in float64."""
 
 
-def asked(objective: Objective, task: Task, examples: int = 16) -> list[Ask]:
-    """What the blind states are asked for: an entry for every answer token from the decision on.
+@dataclass(frozen=True)
+class Asked:
+    """One output of the model in a forward pass, and what is asked of it."""
 
-    A *blind state* is an output of the model that depends on the prompt's last token and on no answer token from the
-    decision on. A term of the loss (that of an answer token, or a named part) asks it for a token if the gradient of
-    the term with respect to the state depends on which token that is; and for the token alone if it depends on it in
-    the same way whatever the other tokens are. A target that is predicted from the state and from other tokens of the
-    teacher is "given", and so are those tokens.
+    reads: int | None
+    """The token that the model reads there; None where it is given an embedding."""
+    blind: bool
+    """It depends on the prompt's last token, and on no answer token from the decision on."""
+    asks: tuple[Ask, ...]
+    """For every answer token."""
+
+
+def layout(objective: Objective, task: Task, examples: int = 16) -> list[Asked]:
+    """What every state that has read the whole prompt is asked for, in the order in which the model gives them.
+
+    A state is an output of the model. A term of the loss (that of an answer token, or a named part) asks it for a token
+    that it has not read if the gradient of the term with respect to the state depends on which token that is; and for
+    the token alone if it depends on it in the same way whatever the other tokens are. A target that is predicted from
+    the state and from other tokens of the teacher is "given", and so are those tokens.
 
     The objective is left as it is. Whether it was trained does not matter, but for weights that are exactly 0.
 
     Args:
-        examples: the task's first ones; each tells the same, but for objectives that draw noise.
+        examples: the task's first ones; each tells the same, but for objectives that draw noise. A state counts as
+            blind, or as one that has read a token, if it is so in all of them; as asked if it is in any.
+
+    Raises:
+        LookaheadError: the task has too few ids to exchange the tokens of an answer.
     """
     device = device_of(objective)
     objective = copy.deepcopy(objective).double().eval()
     indices = torch.arange(examples, device=device)
     prompts, answers = task.sample("train", indices)
     noise = objective.noise(("asked",), indices)
-    places = range(task.decision, task.answer_length)
+    places = range(task.answer_length)
     others = unused(answers, task.vocab_size)
 
-    def caught(prompts: Tensor, *changed: int) -> tuple[Tensor, Tensor]:
+    def caught(prompts: Tensor, *changed: int) -> Caught:
         given = answers.clone()
         given[:, list(changed)] = others[:, list(changed)]
-        return states_and_gradients(objective, prompts, given, noise)
+        return Caught.of(objective, prompts, given, noise)
 
-    states, base = caught(prompts)
+    base = caught(prompts)
     unread = prompts.clone()
     unread[:, -1] = objective.dummy
-    blind = differ(caught(unread)[0], states) & ~differ(caught(prompts, *places)[0], states)  # [b, S]
-    base = base[:, blind]  # [terms, N, D] from here on
-    one = {k: caught(prompts, k)[1][:, blind] - base for k in places}
-    size = base.abs().amax() if base.numel() else base.new_zeros(())
-    asks = torch.stack([moved(one[k], size) for k in places])  # [K, terms]
+    whole = caught(unread).differs(base)  # [b, S]: has read the prompt to its end
+    one = [caught(prompts, k) for k in places]
+    read = torch.stack([found.differs(base) for found in one])  # [A, b, S]
+    change = torch.stack([found.gradients - base.gradients for found in one])  # [A, terms, b, S, D]
+    size = base.gradients.abs().amax()
+    asks = moved(change, size) & ~read[:, None]  # [A, terms, b, S]
     alone = asks.clone()
     for j, k in combinations(places, 2):
-        both = caught(prompts, j, k)[1][:, blind] - base
-        mixed = moved(both - one[j] - one[k], size)
-        for place in (j, k):
-            alone[place - places[0]] &= ~mixed
-    return ["alone" if alone[i].any() else "given" if asks[i].any() else "no" for i in range(len(places))]
+        both = caught(prompts, j, k).gradients - base.gradients
+        mixed = moved(both - change[j] - change[k], size) & ~read[j] & ~read[k]
+        alone[j] &= ~mixed
+        alone[k] &= ~mixed
+    blind = whole & ~read[task.decision :].any(dim=0)
+
+    def ask(k: int, s: int) -> Ask:
+        if read[k, :, s].all():
+            return "read"
+        return "alone" if alone[k, ..., s].any() else "given" if asks[k, ..., s].any() else "no"
+
+    return [
+        Asked(base.reads[s], bool(blind[:, s].any()), tuple(ask(k, s) for k in places))
+        for s in range(base.states.shape[1])
+        if whole[:, s].all()
+    ]
+
+
+def asked(objective: Objective, task: Task, examples: int = 16) -> list[Ask]:
+    """What the blind states are asked for, together: an entry for every answer token from the decision on.
+
+    See `layout`, which tells it state by state.
+    """
+    found = [one.asks[task.decision :] for one in layout(objective, task, examples) if one.blind]
+    strongest: tuple[Ask, ...] = ("alone", "given", "no")
+    return [next(ask for ask in strongest if ask in column or ask == "no") for column in zip(*found, strict=True)]
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What passes through a model in one forward pass of its objective."""
+
+    reads: list[int | None]
+    """What stands at each state in the first example."""
+    states: Tensor
+    """[B, S, D]."""
+    gradients: Tensor
+    """Of every term of the loss with respect to the states, [terms, B, S, D]."""
+
+    @classmethod
+    def of(cls, objective: Objective, prompts: Tensor, answers: Tensor, noise: Tensor | None) -> Caught:
+        reads: list[int | None] = []
+        outputs: list[Tensor] = []
+
+        def listen(model: Any, inputs: Any, output: Tensor) -> Tensor:
+            there = inputs[0][0, -output.shape[1] :]
+            reads.extend([None] * len(there) if there.is_floating_point() else there.tolist())
+            outputs.append(output.clone())
+            return outputs[-1]
+
+        hook = objective.model.register_forward_hook(listen)
+        try:
+            loss = objective(prompts, answers, noise, torch.tensor(0.0))
+        finally:
+            hook.remove()
+        terms = [column.nansum() for column in loss.tokens.unbind(dim=1)] + list(loss.parts.values())
+        gradients = [
+            torch.cat(torch.autograd.grad(term, outputs, retain_graph=True, materialize_grads=True), dim=1)
+            for term in terms
+            if term.requires_grad
+        ]
+        return cls(reads, torch.cat(outputs, dim=1).detach(), torch.stack(gradients))
+
+    def differs(self, other: Caught) -> Tensor:
+        """Which states are not those of the other, [B, S]."""
+        return moved(self.states - other.states, other.states.abs().amax())
 
 
 def unused(answers: Tensor, vocab_size: int) -> Tensor:
@@ -78,36 +157,6 @@ def unused(answers: Tensor, vocab_size: int) -> Tensor:
     return free.int().argsort(dim=1, descending=True, stable=True)[:, :length]
 
 
-def states_and_gradients(
-    objective: Objective, prompts: Tensor, answers: Tensor, noise: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """What the model gives in one forward pass of the objective, [B, S, D], and every term's gradients there, [terms,
-    B, S, D]."""
-    outputs: list[Tensor] = []
-
-    def listen(model: Any, inputs: Any, output: Tensor) -> Tensor:
-        outputs.append(output.clone())
-        return outputs[-1]
-
-    hook = objective.model.register_forward_hook(listen)
-    try:
-        loss = objective(prompts, answers, noise, torch.tensor(0.0))
-    finally:
-        hook.remove()
-    terms = [column.nansum() for column in loss.tokens.unbind(dim=1)] + list(loss.parts.values())
-    gradients = [
-        torch.cat(torch.autograd.grad(term, outputs, retain_graph=True, materialize_grads=True), dim=1)
-        for term in terms
-        if term.requires_grad
-    ]
-    return torch.cat(outputs, dim=1).detach(), torch.stack(gradients)
-
-
-def differ(one: Tensor, other: Tensor) -> Tensor:
-    """Which states are not the same, [B, S], of [B, S, D]."""
-    return (one - other).abs().amax(dim=-1) > CHANGED * other.abs().amax()
-
-
 def moved(change: Tensor, size: Tensor) -> Tensor:
-    """Which terms' gradients changed at some state, [terms], of [terms, N, D]."""
-    return change.abs().flatten(1).amax(dim=1) > CHANGED * size if change.numel() else change.new_zeros(len(change)) > 0
+    """Which vectors [..., D] changed at all, [...], beside what is as large as `size`."""
+    return change.abs().amax(dim=-1) > CHANGED * size

@@ -111,13 +111,20 @@ def draw_waits(cells: Mapping[str, Seeds], colors: Mapping[str, str] | None = No
         colors: of the settings that are not blue.
     """
     fig, ax = figure(0.9 + 0.42 * len(cells))
+    plot_waits(ax, cells, colors)
+    for seeds in cells.values():
+        sign(fig, seeds)
+    return fig
+
+
+def plot_waits(ax: Axes, cells: Mapping[str, Seeds], colors: Mapping[str, str] | None = None) -> None:
+    """What `draw_waits` draws, on axes that are there."""
     for row, (name, seeds) in enumerate(cells.items()):
         color = (colors or {}).get(name, BLUE)
-        for aside, result in zip(np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) > 1 else [0.0], seeds, strict=True):
+        for aside, result in zip(np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) != 1 else [0.0], seeds, strict=True):
             learnt = result.step_of_success if result.success else None
             at, filled = (learnt, color) if learnt is not None else (result.manifest["steps"], "none")
             ax.plot(at, row + aside, "o", color=color, markersize=5.5, markerfacecolor=filled)
-        sign(fig, seeds)
     ax.set_yticks(range(len(cells)), list(cells))
     ax.set(xscale="log", xlabel="training steps until learnt (open: not learnt by then)")
     ax.set_ylim(len(cells) - 0.5, -0.5)
@@ -125,7 +132,6 @@ def draw_waits(cells: Mapping[str, Seeds], colors: Mapping[str, str] | None = No
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.grid(axis="x")
-    return fig
 
 
 def draw_inside(task: PathStar, result: Result) -> Any:

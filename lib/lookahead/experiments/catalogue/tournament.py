@@ -7,24 +7,12 @@ Predictions, written down before any of these runs but those of teacher forcing 
 made on arms of four, and of one trial of teacherless training there, at 1/4 after 5,800 steps. What matters is what a
 *blind state* is asked for, one that has read the prompt alone. Two explanations: the *ladder* (there must be a target
 for every number of look-ups from the goal) and the *look* (any target that needs the goal will do; chapter 6 found it
-to be enough on arms of four, and at chance after 4,000 steps on arms of five).
-
-| objective | a blind state is asked for | ladder | look |
-| --- | --- | --- | --- |
-| teacher_forcing | the first step | no | no |
-| reversed | the goal, and later one parent at a time | yes | yes |
-| teacherless | every token, each at a position of its own | yes | yes |
-| multi_token | every token, by one head each | yes | yes |
-| token_order | every token, the nearer the more | yes | yes |
-| joint_multi_token | later tokens, given those between | no | yes |
-| next_latent | the states that predict later tokens, given those between | no | yes |
-| future_summary | which tokens come, in any order | yes | yes |
-| sequential_modules | the first step; later ones by a block that reads the teacher's tokens | no | no |
-| belief_state | the next token for every end, and the one before that end | yes | yes |
+to be enough on arms of four, and at chance after 4,000 steps on arms of five). They stand in PREDICTIONS.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from lookahead.experiments.catalogue.several_tokens import FIELDS
@@ -33,6 +21,30 @@ from lookahead.experiments.experiment import Experiment
 
 GRAPHS = ((2, 4, 10), (2, 5, 10), (3, 4, 16), (2, 6, 16))
 """Degree, path length and labels, from easy to hard."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What two explanations say of a method before it is run: does it learn the choice?"""
+
+    asked: str
+    """What a blind state is asked for."""
+    ladder: bool
+    look: bool
+
+
+PREDICTIONS = {
+    "teacher_forcing": Prediction("the first step", False, False),
+    "reversed": Prediction("the goal; then one parent at a time", True, True),
+    "teacherless": Prediction("every token, each at a position of its own", True, True),
+    "multi_token": Prediction("every token, by one head each", True, True),
+    "token_order": Prediction("every token, the nearer the more", True, True),
+    "joint_multi_token": Prediction("later tokens, given those between", False, True),
+    "next_latent": Prediction("the states that predict later tokens, given those between", False, True),
+    "future_summary": Prediction("which tokens come, in any order", True, True),
+    "sequential_modules": Prediction("the first step; later ones with the teacher's tokens", False, False),
+    "belief_state": Prediction("the next token for every end, and the one before that end", True, True),
+}
 
 
 def entrants(path_length: int) -> list[Any]:

@@ -1,0 +1,116 @@
+"""Many methods side by side: what each asks of a state that has read the prompt alone, and how soon it is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from lookahead.contracts import RESERVED_TOKENS, Task
+from lookahead.evaluation.asked import Ask, Asked
+from lookahead.experiments.seeds import Seeds
+from lookahead.figures.ladders import plot_waits
+from lookahead.figures.style import FAINT, INK, PALE, figure, sign
+
+LOOKS: dict[Ask, dict[str, Any]] = {
+    "read": {"marker": "s", "markersize": 9, "markeredgecolor": "none", "markerfacecolor": PALE},
+    "alone": {"marker": "s", "markersize": 9},
+    "given": {"marker": "s", "markersize": 9, "markerfacecolor": "none"},
+    "no": {"marker": "_", "markersize": 5, "markeredgecolor": FAINT},
+}
+"""How it is drawn that a token was read, or is asked for."""
+SMALL = {ask: {**look, "markersize": 0.75 * look["markersize"]} for ask, look in LOOKS.items()}
+NAMED: dict[Ask, str] = {"alone": "asked for", "given": "with others given", "no": "not asked for", "read": "read"}
+
+
+def plot_asks(ax: Axes, asks: Mapping[str, Sequence[Ask]], tokens: Sequence[str], colors: Mapping[str, str]) -> None:
+    """A row a method, a column an answer token: filled if a blind state is asked for it, open if with others given."""
+    for row, (name, found) in enumerate(asks.items()):
+        for column, ask in enumerate(found):
+            ax.plot(column, row, linestyle="none", color=colors.get(name, INK), **LOOKS[ask])
+    ax.set_yticks(range(len(asks)), list(asks))
+    ax.set_xticks(range(len(tokens)), tokens)
+    ax.set(xlim=(-0.6, len(tokens) - 0.4), ylim=(len(asks) - 0.5, -0.5))
+    ax.xaxis.tick_top()
+    ax.tick_params(axis="x", length=0)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.grid(axis="y")
+
+
+def draw_layouts(
+    task: Task, layouts: Mapping[str, Sequence[Asked]], colors: Mapping[str, str], columns: int = 4
+) -> Any:
+    """What every state reads and is asked for: a panel a method, a column a state, a row an answer token. The figure.
+
+    Grey: the state has read the token. The other marks are those of `plot_asks`.
+
+    Args:
+        task: whose first training example the layouts were found with.
+        layouts: of every method, as `lookahead.evaluation.asked.layout` finds them.
+    """
+    answer = task.sample("train", torch.arange(1))[1][0].tolist()
+    names = [short_name(task, k) for k in range(task.answer_length)]
+    rows = -(-len(layouts) // columns)
+    fig, axes = figure(0.6 + (0.55 + 0.24 * len(names)) * rows, rows, columns, squeeze=False)
+    for ax, (name, states) in zip(axes.flat, layouts.items(), strict=False):
+        for column, state in enumerate(states):
+            for row, ask in enumerate(state.asks):
+                ax.plot(column, row, linestyle="none", color=colors.get(name, INK), **SMALL[ask])
+        reads = [names[answer.index(s.reads)] if s.reads in answer else mark(task, s.reads) for s in states]
+        ax.set_xticks(range(len(states)), reads, fontsize=9)
+        ax.set_yticks(range(len(names)), names if ax in axes[:, 0] else [""] * len(names), fontsize=9)
+        ax.set(xlim=(-0.6, max(len(states), 4) - 0.4), ylim=(len(names) - 0.5, -0.5), title=name)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        ax.grid(False)
+    for ax in axes.flat[len(layouts) :]:
+        ax.axis("off")
+    name_looks(fig, read=True)
+    return fig
+
+
+def short_name(task: Task, place: int) -> str:
+    """An answer token in a letter or two: "s" for the start, its number for a step, "g" for the goal."""
+    if place < task.decision:
+        return "s"
+    return "g" if place == task.answer_length - 1 else str(place - task.decision + 1)
+
+
+def mark(task: Task, token: int | None) -> str:
+    """What stands at a state that reads no token of the answer."""
+    if token is None:
+        return "\N{BULLET}"
+    return (
+        task.text(torch.tensor([[token]]))[0] if token < task.vocab_size else RESERVED_TOKENS[token - task.vocab_size]
+    )
+
+
+def name_looks(fig: Any, read: bool = False) -> None:
+    """Says what the marks of `plot_asks` mean."""
+    shown: list[Ask] = [ask for ask in NAMED if ask != "read" or read]
+    lines = [Line2D([], [], linestyle="none", color=INK, **LOOKS[ask]) for ask in shown]
+    fig.legend(lines, [NAMED[ask] for ask in shown], loc="outside upper right", ncols=len(shown))
+
+
+def draw_tournament(
+    asks: Mapping[str, Sequence[Ask]], cells: Mapping[str, Seeds], tokens: Sequence[str], colors: Mapping[str, str]
+) -> Any:
+    """What each method asks a blind state for, beside the training steps until it is learnt. The figure.
+
+    Args:
+        asks: of every method, as `lookahead.evaluation.asked` finds them.
+        cells: the results of the same methods, in the same order.
+        tokens: names of the answer tokens from the decision on.
+        colors: of the methods that have a meaning of their own; the others are drawn in ink.
+    """
+    fig, (left, right) = figure(1.3 + 0.33 * len(cells), columns=2, sharey=True, width_ratios=(1, 2.2))
+    plot_asks(left, asks, tokens, colors)
+    plot_waits(right, cells, {name: colors.get(name, INK) for name in cells})
+    right.tick_params(axis="y", length=0, labelleft=False)
+    for seeds in cells.values():
+        sign(fig, seeds)
+    name_looks(fig)
+    return fig
