@@ -1,4 +1,5 @@
-/* What the pages do: marks on what scrolls, definitions beside terms, printing, searching from a disk. */
+/* What the pages do: marks on what scrolls, definitions beside terms, tables that can be sorted and taken away, printing,
+   searching from a disk. */
 
 "use strict";
 
@@ -70,6 +71,54 @@ function tieNotes() {
   }
 }
 
+/* ---- the table of a cell that is tagged `sortable`: a click on a column's name sorts it; as CSV it can be taken away ---- */
+
+const inside = cell => cell.innerText.trim();
+
+function sortBy(table, column, rising) {
+  const body = table.tBodies[0];
+  const value = row => inside(row.cells[column]);
+  const order = new Intl.Collator("en", { numeric: true });
+  const number = text => Number(text.replace(/,/g, "").match(/^-?\d*\.?\d+/)?.[0] ?? NaN);
+  const compare = (one, other) => {
+    const [a, b] = [value(one), value(other)];
+    if (!a || !b) return !a - !b; // what is empty comes last, either way
+    const apart = number(a) - number(b) || order.compare(a, b);
+    return rising ? apart : -apart;
+  };
+  body.append(...[...body.rows].sort(compare));
+}
+
+function asCSV(table) {
+  const quoted = cell => `"${inside(cell).replaceAll('"', '""')}"`;
+  return [...table.rows].map(row => [...row.cells].map(quoted).join(",")).join("\r\n") + "\r\n";
+}
+
+function tieTables() {
+  for (const table of document.querySelectorAll(".tag_sortable table")) {
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, column) => {
+      const button = document.createElement("button");
+      button.className = "sorts";
+      button.append(...head.childNodes);
+      button.addEventListener("click", () => {
+        const rising = head.ariaSort !== "ascending";
+        for (const other of heads) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", rising ? "ascending" : "descending");
+        sortBy(table, column, rising);
+      });
+      head.append(button);
+    });
+    const link = document.createElement("a");
+    const name = document.querySelector("h1")?.id || "table";
+    link.className = "takes";
+    link.download = `${name}.csv`;
+    link.href = `data:text/csv;charset=utf-8,${encodeURIComponent(asCSV(table))}`;
+    link.textContent = "this table as CSV";
+    (table.closest(".pst-scrollable-table-container") ?? table).after(link);
+  }
+}
+
 /* ---- paper is light, and nothing on it can be unfolded ---- */
 
 function printWhole() {
@@ -97,5 +146,6 @@ if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined
 document.addEventListener("DOMContentLoaded", () => {
   watchScroll();
   tieNotes();
+  tieTables();
   printWhole();
 });

@@ -4,6 +4,7 @@ Run by `make test` after it has built the site into build/test-site.
 """
 
 import contextlib
+import csv
 import ctypes
 import functools
 import http.server
@@ -357,6 +358,38 @@ def test_a_term_shows_its_definition(tmp_path: Path, browser: Any) -> None:
         assert note.is_visible()
         page.keyboard.press("Escape")
         assert not note.is_visible()
+        page.context.close()
+
+
+def test_a_table_can_be_sorted_and_taken_away(tmp_path: Path, browser: Any) -> None:
+    """Numbers as numbers, by mouse and by keyboard; what is empty is last either way."""
+    static = Path(__file__).parents[2] / "book" / "static"
+    rows = [("b", "1,150"), ('a "c", d', "90"), ("e", ""), ("f", "0.5")]
+    cells = "".join(f"<tr><td>{name}</td><td>{number}</td></tr>" for name, number in rows)
+    (tmp_path / "page.html").write_text(f"""<!doctype html><style>{(static / "book.css").read_text()}</style>
+        <script>{(static / "book.js").read_text()}</script>
+        <article class=bd-article><h1 id=the-race>The race</h1><div class="cell tag_sortable">
+        <table><thead><tr><th>name</th><th>steps</th></tr></thead><tbody>{cells}</tbody></table></div>""")
+    with served(tmp_path) as address:
+        page = Visit(browser, address, 390, "light").page
+        page.goto(f"{address}/page.html")
+
+        def column(index: int) -> list[str]:
+            return [row.locator("td").nth(index).inner_text() for row in page.locator("tbody tr").all()]
+
+        page.get_by_role("button", name="steps").click()
+        assert column(1) == ["0.5", "90", "1,150", ""]
+        page.keyboard.press("Enter")
+        assert column(1) == ["1,150", "90", "0.5", ""]
+        assert page.locator("th").nth(1).get_attribute("aria-sort") == "descending"
+        page.get_by_role("button", name="name").click()
+        assert column(0) == ['a "c", d', "b", "e", "f"]
+        assert page.locator("th").nth(1).get_attribute("aria-sort") is None
+        with page.expect_download() as taken:
+            page.get_by_role("link", name="CSV").click()
+        assert taken.value.suggested_filename == "the-race.csv"
+        with Path(taken.value.path()).open(newline="", encoding="utf-8") as file:
+            assert list(csv.reader(file)) == [["name", "steps"], *map(list, rows)]
         page.context.close()
 
 
