@@ -58,7 +58,7 @@ def entrants(path_length: int) -> list[Any]:
         {"name": "joint_multi_token", "tokens": path_length - 1},
         {"name": "next_latent", "horizon": path_length - 2},
         "future_summary",
-        {"name": "sequential_modules", "modules": path_length - 1},
+        {"name": "sequential_modules", "modules": 1},
         "belief_state",
     ]
 
