@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 
 from lookahead import stored
 from lookahead.contracts import Objective, Task
-from lookahead.evaluation.asked import asked, layout
+from lookahead.evaluation.layouts import asked, layout
 from lookahead.figures import tournament
 from lookahead.figures.style import BLUE, INK
 

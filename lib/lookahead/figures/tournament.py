@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from lookahead.contracts import RESERVED_TOKENS, Task
-from lookahead.evaluation.asked import Ask, Asked
+from lookahead.evaluation.layouts import Ask, Asked
 from lookahead.experiments.seeds import Seeds
 from lookahead.figures.ladders import plot_waits
 from lookahead.figures.style import FAINT, INK, PALE, figure, sign
@@ -49,7 +49,7 @@ def draw_layouts(
 
     Args:
         task: whose first training example the layouts were found with.
-        layouts: of every method, as `lookahead.evaluation.asked.layout` finds them.
+        layouts: of every method, as `lookahead.evaluation.layouts.layout` finds them.
     """
     answer = task.sample("train", torch.arange(1))[1][0].tolist()
     names = [short_name(task, k) for k in range(task.answer_length)]
@@ -101,7 +101,7 @@ def draw_tournament(
     """What each method asks a blind state for, beside the training steps until it is learnt. The figure.
 
     Args:
-        asks: of every method, as `lookahead.evaluation.asked` finds them.
+        asks: of every method, as `lookahead.evaluation.layouts` finds them.
         cells: the results of the same methods, in the same order.
         tokens: names of the answer tokens from the decision on.
         colors: of the methods that have a meaning of their own; the others are drawn in ink.

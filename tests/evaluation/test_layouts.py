@@ -8,7 +8,7 @@ import torch
 
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
-from lookahead.evaluation.asked import asked, layout, unused
+from lookahead.evaluation.layouts import asked, layout, unused
 
 Build = Callable[..., tuple[Task, Objective]]
 
