@@ -63,10 +63,23 @@ def grid() -> Experiment:
     return TinyGrid(name="tiny", question="?", cells=cells, probe=gradients)
 
 
+def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
+    parent = {"objective": "reversed", "steps": 7}
+    fields = {"task": TASK, "steps": 9}
+    parents = Experiment(name="before", question="?", cells=[parent], fields=fields)
+    children = Experiment(name="on", question="?", cells=[{"start_from": parent}], fields=fields)
+    found = list(children.runs("quick"))
+    assert [run.start_from for run in found] == [run.id for run in parents.runs("quick")]
+    assert {run.steps for run in found} == {9}
+    bad = Experiment(name="on", question="?", cells=[{"start_from": {"objective": "magic"}}], fields=fields)
+    with pytest.raises(LookaheadError, match=r"experiment on, cell .*magic"):
+        list(bad.runs("quick"))
+
+
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "59e2e2ac0150b334e7f054d13726f30d35c9632029e1c867d0b5392163a8640d"
+IDS = "9fc0f5b07c5e575260f3a62798138e516cc5cabceb22f9916611db8fa705b9e1"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

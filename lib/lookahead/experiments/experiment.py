@@ -39,7 +39,9 @@ class Experiment:
     question: str
     cells: Sequence[Mapping[str, Any]]
     """Each the fields of a run that tell it apart. Its task is a mapping, to which the profile adds sizes, or the name
-    of a preset. `seeds` in it, where there are any, is the largest number of seeds of that cell."""
+    of a preset. `seeds` in it, where there are any, is the largest number of seeds of that cell. `start_from` may be a
+    cell itself: the run of the same seed from whose weights it starts, which is to be done before, by the experiment
+    that it is a cell of."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields of all runs; the profile's come first, a cell's before those."""
     probe: Probe | None = None
@@ -93,6 +95,8 @@ class Experiment:
         """The run of a cell."""
         fields = {"seed": seed, **self.fields, **size.run, **cell}
         fields.pop("seeds", None)
+        if isinstance(start := fields.get("start_from"), Mapping):
+            fields["start_from"] = self._run({"start_from": None, **start}, seed, size).id
         try:
             return Run.of({**fields, "task": sized(fields["task"], size)} if "task" in fields else fields)
         except Exception as error:  # a cell may hold anything

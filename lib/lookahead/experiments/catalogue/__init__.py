@@ -6,6 +6,7 @@ from lookahead.errors import LookaheadError
 from lookahead.experiments.catalogue import (
     clever_hans,
     indecipherable_token,
+    lasting,
     not_the_architecture,
     optimisers,
     several_tokens,
@@ -14,7 +15,16 @@ from lookahead.experiments.catalogue import (
 )
 from lookahead.experiments.experiment import Experiment, own_experiments
 
-CHAPTERS = (clever_hans, indecipherable_token, not_the_architecture, several_tokens, tournament, waiting, optimisers)
+CHAPTERS = (
+    clever_hans,
+    indecipherable_token,
+    not_the_architecture,
+    several_tokens,
+    tournament,
+    lasting,
+    waiting,
+    optimisers,
+)
 EXPERIMENTS = {experiment.name: experiment for chapter in CHAPTERS for experiment in chapter.EXPERIMENTS}
 
 

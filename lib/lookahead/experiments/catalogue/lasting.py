@@ -1,0 +1,41 @@
+"""Does a cure last, and does a cheat? Cured networks go on with a teacher, cheating ones with a cure.
+
+Predictions, written down before any of these runs: a cured network stays cured, for the loss of teacher forcing is
+small where every step is right, and nothing pulls it away; and a network that cheats is cured in as many training steps
+as a fresh one, not sooner, since what it lacks is the look at the goal and not the arms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lookahead.experiments.catalogue.several_tokens import FIELDS, heads
+from lookahead.experiments.catalogue.shared import path_star
+from lookahead.experiments.experiment import Experiment
+
+TASK: dict[str, Any] = {"task": path_star(2, 4)}
+CURES: tuple[Any, ...] = (
+    "future_summary",
+    "token_order",
+    heads(4),
+    {"name": "next_latent", "horizon": 2},
+    "belief_state",
+)
+"""One of each kind, as in the tournament."""
+
+EXPERIMENTS = (
+    Experiment(
+        name="lasting",
+        question="What does plain teacher forcing do to a network that was cured?",
+        cells=[{"objective": "teacher_forcing", "start_from": {**FIELDS, **TASK, "objective": cure}} for cure in CURES],
+        fields={**FIELDS, **TASK, "steps": 2000, "stop_at": None},
+        seeds={"census": 5},
+    ),
+    Experiment(
+        name="undoing",
+        question="Is a network that cheats cured as soon as a fresh one?",
+        cells=[{"objective": cure, "start_from": {**FIELDS, **TASK, "objective": "teacher_forcing"}} for cure in CURES],
+        fields={**FIELDS, **TASK},
+        seeds={"census": 5},
+    ),
+)
