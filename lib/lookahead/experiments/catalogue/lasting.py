@@ -3,8 +3,8 @@
 Predictions, written down before any of these runs: a cured network stays cured, for the loss of teacher forcing is
 small where every step is right, and nothing pulls it away; and a network that cheats is cured in as many training steps
 as a fresh one, not sooner, since what it lacks is the look at the goal and not the arms. Reward: its exact gradient is
-that of teacher forcing, weighted, and all but the first step are right already, so it leaves chance when training on the
-first step alone does: neither within 4,000 training steps.
+that of teacher forcing, weighted, and all but the first step are right already, so it leaves chance when training on
+the first step alone does: neither within 4,000 training steps.
 """
 
 from __future__ import annotations
