@@ -1,0 +1,37 @@
+"""Trainings that go on from one another, drawn in succession."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lookahead.figures.style import FAINT, INK, MEANING, accuracy_axis, chance, figure, sign
+from lookahead.names import named
+from lookahead.runs.result import Result
+
+
+def draw_stages(chains: Sequence[Sequence[Result]], measure: str) -> Any:
+    """A share against training steps, a line a chain of runs, each run in the colour of its method. The figure.
+
+    A dotted line is where the next run begins.
+
+    Args:
+        chains: each a run, the run that started from its weights, and so on.
+    """
+    fig, ax = figure(2.9)
+    methods: dict[str, Any] = {}
+    for chain in chains:
+        begun = 0
+        for stage, result in enumerate(chain):
+            name = result.run.objective["name"]
+            steps, values = result.series(measure)
+            if stage:
+                ax.axvline(begun, color=FAINT, linewidth=1, linestyle=":")
+            (methods[name],) = ax.plot([begun + step for step in steps], values, color=MEANING.get(name, INK))
+            begun += result.manifest["steps"]
+        sign(fig, chain)
+    accuracy_axis(ax)
+    chance(ax, chains[0][0].run.build_task().chance_accuracy, "1/d")
+    ax.set(xlabel="training step", ylabel=named(measure))
+    ax.legend(list(methods.values()), [named(name) for name in methods], loc="lower right")
+    return fig
