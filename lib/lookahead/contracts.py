@@ -162,7 +162,8 @@ class Needs:
     """Tokens in the longest sequence."""
     extra_tokens: int = 0
     """How many of the reserved ids the objective uses."""
-    attention: Literal["causal", "full"] = "causal"
+    attention: Literal["causal", "full", "masked"] = "causal"
+    """What the model must be able to compute; "masked" is a mask of the objective's own."""
     noise: int = 0
     """Uniform random numbers for every answer token, fresh in each step; 0 for none."""
 
@@ -178,7 +179,7 @@ class Model(Named, nn.Module):
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     """Named sets of options."""
     attentions: ClassVar[tuple[str, ...]] = ("causal",)
-    """The kinds of attention that the model can compute, by name."""
+    """The kinds of attention that the model can compute, by name; "masked" is any that a mask says."""
     stackable: ClassVar[bool] = True
     """Whether several models can be trained as one (`torch.func.vmap` knows all their operations)."""
     vocab_size: int
@@ -235,7 +236,8 @@ class Model(Named, nn.Module):
     def decode(self, tokens: Tensor, cache: Any | None = None, last: int | None = None) -> tuple[Tensor, Any]:
         """Hidden states [B, T or last, D] of `tokens` [B, T] that follow the tokens in `cache`, and the longer cache.
 
-        A cache may be extended again once what was appended after it is not needed any more.
+        Embeddings [B, T, D] may stand for the tokens, as in `forward`. A cache may be extended again once what was
+        appended after it is not needed any more.
         """
 
     def kernels_used(self, device: torch.device, precision: torch.dtype) -> str | None:
@@ -313,7 +315,8 @@ class Objective(Named, nn.Module):
             prompts: the tokens, or from the evaluation what `prefill` made of them.
             noise: k uniform numbers in [0, 1) for every answer token, where `needs` asks for k: [B, A] for 1,
                 [B, A, k] for more.
-            progress: how much of the training is done, a scalar in [0, 1].
+            progress: how much of the training is done, a scalar in [0, 1]; None where the loss is only measured. An
+                objective that is taught on what it draws may then give `tokens` and `predictions` as it answers.
         """
 
     @abstractmethod

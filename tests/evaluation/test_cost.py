@@ -97,3 +97,34 @@ def test_what_a_belief_state_costs() -> None:
     assert belief.parameters == belief.answering == 2 * plain.parameters - WIDTH * VOCABULARY + head + 2 * WIDTH
     logits = 3 * 2 * (2 * pairs - ANSWER) * WIDTH * VOCABULARY
     assert belief.flops == plain.flops + trained_block(ANSWER, ANSWER) + 3 * 2 * pairs * head + logits
+
+
+def test_what_hidden_tokens_cost() -> None:
+    """One more token is read, the last of the answer; so there is one more position."""
+    plain, masked = counted("teacher_forcing"), counted("masked")
+    assert masked.parameters == masked.answering == plain.parameters + WIDTH
+    assert masked.flops == plain.flops + trained_block(READ + 1, ANSWER) - trained_block(READ, ANSWER)
+
+
+def test_what_any_order_costs() -> None:
+    """Two codes for every place, which are added."""
+    plain, other = counted("teacher_forcing"), counted("any_order")
+    assert other.parameters == other.answering == plain.parameters + 2 * ANSWER * WIDTH
+    assert other.flops == plain.flops
+
+
+def test_what_registers_cost() -> None:
+    """Tokens to read and to be asked, one for every answer token but one; an answer has none."""
+    plain, registers = counted("teacher_forcing"), counted({"name": "register_tokens", "farthest": 3})
+    assert registers.parameters == registers.answering == plain.parameters
+    more = ANSWER - 1
+    blocks = trained_block(READ + more, ANSWER + more) - trained_block(READ, ANSWER)
+    assert registers.flops == plain.flops + blocks + 3 * 2 * more * WIDTH * VOCABULARY
+
+
+def test_what_a_lookahead_costs() -> None:
+    """A token and two marks in every sequence: those without are filled up."""
+    plain, looking = counted("teacher_forcing"), counted("lookahead_tokens")
+    assert looking.parameters == looking.answering == plain.parameters + 3 * WIDTH
+    blocks = trained_block(READ + 3, ANSWER + 3) - trained_block(READ, ANSWER)
+    assert looking.flops == plain.flops + blocks + 3 * 2 * 3 * WIDTH * VOCABULARY

@@ -273,7 +273,11 @@ def test_nothing_to_measure_on_is_refused(build: Build) -> None:
         gradient_signal(objective, task, "test", 1)
 
 
-READ_ONCE = {name: spec for name, spec in OBJECTIVES.items() if spec.get("depth") != "block"}
+AGAIN = ("masked", "any_order", "register_tokens", "lookahead_tokens")
+"""Those that are measured on what they draw and as they answer, in passes of their own."""
+READ_ONCE = {
+    name: spec for name, spec in OBJECTIVES.items() if spec.get("depth") != "block" and spec["name"] not in AGAIN
+}
 """A head that is a block looks at the whole prompt, each time."""
 
 

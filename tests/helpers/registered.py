@@ -9,6 +9,7 @@ import lookahead.models
 import lookahead.objectives  # noqa: F401 (the two register what they hold)
 from lookahead.contracts import Model, Objective
 from lookahead.registry import REQUIRED, Named
+from lookahead.runs.run import find_preset
 
 
 def of_the_library(base: type[Named]) -> dict[str, type[Any]]:
@@ -17,17 +18,19 @@ def of_the_library(base: type[Named]) -> dict[str, type[Any]]:
 
 
 def variants(kind: type[Named], **given: Any) -> list[dict[str, Any]]:
-    """Every combination of a class's options that are true or false or one of some words; others as given, or at their
-    default."""
+    """Every combination of a class's options that are true or false or one of some words; those that are given as they
+    are given, others at their default."""
     hints = typing.get_type_hints(kind.__init__)
     choices: dict[str, tuple[Any, ...]] = {}
     for name, default in kind.options().items():
+        if name in given:
+            continue
         if hints.get(name) is bool:
             choices[name] = (True, False)
         elif typing.get_origin(hints.get(name)) is typing.Literal:
             choices[name] = typing.get_args(hints[name])
         else:
-            assert name in given or default is not REQUIRED, f"{kind.__name__} needs {name}: say what to test it with"
+            assert default is not REQUIRED, f"{kind.__name__} needs {name}: say what to test it with"
     combinations = itertools.product(*choices.values())
     return [{"name": kind.name, **given, **dict(zip(choices, values, strict=True))} for values in combinations]
 
@@ -44,8 +47,10 @@ GIVEN: dict[str, dict[str, Any]] = {
     "joint_multi_token": {"tokens": 2},
     "next_latent": {"horizon": 1},
     "sequential_modules": {"modules": 1},
+    "register_tokens": {"farthest": 3},
+    "masked": {"hidden": "uniform"},  # the other way of drawing has tests of its own
 }
-"""Options that have no default, by objective."""
+"""Options that have no default or need no test of what all have in common, by objective."""
 
 OBJECTIVES = {
     label(spec): spec
@@ -63,5 +68,13 @@ MODEL_VARIANTS = {
     for spec in variants(kind, **next(iter(kind.presets.values())))
 }
 """Every registered model at the sizes of its first preset, with all its other options."""
+
+
+def fits(model: str, objective: dict[str, Any]) -> bool:
+    """Whether a model, by its name or a preset's, has the attention that an objective needs."""
+    options = {name: value for name, value in objective.items() if name != "name"}
+    needs = Objective.named(objective["name"]).needs(9, 3, **options)
+    return needs.attention in Model.named(find_preset(Model, model)["name"]).attentions
+
 
 assert not any(inspect.isabstract(kind) for base in (Objective, Model) for kind in of_the_library(base).values())

@@ -40,6 +40,7 @@ def test_shapes(model: Model, tokens: Tensor) -> None:
 
 def test_embeddings_may_stand_for_tokens(model: Model, tokens: Tensor) -> None:
     torch.testing.assert_close(model(model.embed(tokens)), model(tokens), atol=0, rtol=0)
+    torch.testing.assert_close(model.decode(model.embed(tokens))[0], model.decode(tokens)[0], atol=0, rtol=0)
 
 
 def test_positions_may_be_counted(model: Model, tokens: Tensor) -> None:

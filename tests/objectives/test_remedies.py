@@ -1,4 +1,4 @@
-"""What all remedies have in common that add something to teacher forcing."""
+"""What all remedies have in common."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
+from torch import Tensor
 
 import lookahead
 from lookahead.contracts import Objective, Task
@@ -28,10 +29,19 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "future_summary": {},
     "sequential_modules": {"modules": 2},
     "belief_state": {},
+    "masked": {},
+    "any_order": {"shuffled": 0.5},
+    "register_tokens": {"farthest": 3},
+    "lookahead_tokens": {"rung": 0},
 }
 each = pytest.mark.parametrize(
     "method", [{"name": name, **options} for name, options in REMEDIES.items()], ids=REMEDIES
 )
+
+
+def noise_for(objective: Objective, count: int, step: int = 0) -> Tensor | None:
+    """What an objective that asks for noise gets for the first examples."""
+    return objective.noise(("a test", step), torch.arange(count))
 
 
 @each
@@ -40,12 +50,13 @@ def test_a_small_batch_is_learnt_by_heart(method: Any) -> None:
     task, objective = Run(task=TASK, model=SMALL, objective=method).build()
     prompts, answers = task.sample("train", torch.arange(8))
     optimizer = torch.optim.AdamW(objective.parameters(), lr=5e-3)
-    first = {name: value.item() for name, value in objective(prompts, answers).parts.items()}
-    for _ in range(150):
-        loss = objective(prompts, answers)
+    first = {name: value.item() for name, value in objective(prompts, answers, noise_for(objective, 8)).parts.items()}
+    for step in range(150):
+        loss = objective(prompts, answers, noise_for(objective, 8, step))
         loss.total.backward()
         optimizer.step()
         optimizer.zero_grad()
+    loss = objective(prompts, answers, noise_for(objective, 8))
     assert loss.tokens.mean() < 0.1
     assert torch.equal(objective.answer(prompts), answers)
     assert torch.equal(loss.predictions, answers)
@@ -55,7 +66,11 @@ def test_a_small_batch_is_learnt_by_heart(method: Any) -> None:
         assert value < first[name], name
 
 
-WITHOUT = [name for name in REMEDIES if name not in ("joint_multi_token", "belief_state")]
+WITHOUT = [
+    name
+    for name in REMEDIES
+    if name not in ("joint_multi_token", "belief_state", "masked", "any_order", "lookahead_tokens")
+]
 """Those that answer by the model alone."""
 
 
@@ -75,7 +90,7 @@ def test_answers_are_those_of_teacher_forcing_with_the_same_model(name: str, bui
     assert torch.equal(objective.answer(prompts), forcing.answer(prompts))
     given = task.decoys(prompts, answers)[:, :2]
     assert torch.equal(objective.answer(prompts, given), forcing.answer(prompts, given))
-    one, other = objective(prompts, answers), forcing(prompts, answers)
+    one, other = objective(prompts, answers, noise_for(objective, 40)), forcing(prompts, answers)
     assert torch.equal(one.predictions, other.predictions)
     torch.testing.assert_close(one.tokens, other.tokens)
 
@@ -85,9 +100,10 @@ def test_bfloat16_by_autocast(method: Any) -> None:
     """The loss stays a number of float32, near the exact one."""
     task, objective = Run(task=TASK, model=SMALL, objective=method).build()
     prompts, answers = task.sample("train", torch.arange(8))
-    exact = objective(prompts, answers)
+    noise = noise_for(objective, 8)
+    exact = objective(prompts, answers, noise)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = objective(prompts, answers)
+        loss = objective(prompts, answers, noise)
     assert loss.total.dtype == torch.float32
     assert loss.total.item() == pytest.approx(exact.total.item(), rel=0.02)
     loss.total.backward()
@@ -123,6 +139,18 @@ def test_what_is_trained_is_stored_and_found_again(method: Any, tiny_run: Callab
         ({"name": "sequential_modules", "modules": 4}, "has 3 after the next one: 4 modules are too many"),
         ({"name": "sequential_modules", "modules": 1, "weight": 0}, "weight must be above 0, not 0"),
         ({"name": "belief_state", "gap": 1}, "unknown option of objective 'belief_state': gap; known: none"),
+        ({"name": "masked", "focus": -1}, "focus must be at least 0, not -1"),
+        ({"name": "masked", "answering": "sure"}, "answering must be one of confident, forward, once, not 'sure'"),
+        ({"name": "any_order", "shuffled": 2}, "shuffled must be at least 0 and at most 1, not 2"),
+        ({"name": "any_order", "order": "random"}, "order must be one of forward, backward, not 'random'"),
+        ({"name": "register_tokens", "farthest": 1}, "farthest must be at least 2, not 1"),
+        ({"name": "register_tokens", "farthest": 5}, "an answer has 4 tokens: farthest is at most that, not 5"),
+        ({"name": "register_tokens", "farthest": 2, "weight": 0}, "weight must be above 0, not 0"),
+        ({"name": "lookahead_tokens", "length": 3}, "2 tokens come after the decision: length is at most that"),
+        ({"name": "lookahead_tokens", "rung": 2}, "1 tokens after the decision start at a rung from 0 to 1, not 2"),
+        ({"name": "lookahead_tokens", "rung": 0, "length": 2}, "2 tokens .* start at a rung from 1 to 1, not 0"),
+        ({"name": "lookahead_tokens", "share": 0}, "share must be above 0 and at most 1, not 0"),
+        ({"name": "register_tokens"}, "objective 'register_tokens' needs farthest"),
         ({"name": "joint_multi_token"}, "objective 'joint_multi_token' needs tokens"),
         ({"name": "next_latent"}, "objective 'next_latent' needs horizon"),
         ({"name": "sequential_modules"}, "objective 'sequential_modules' needs modules"),
@@ -131,3 +159,23 @@ def test_what_is_trained_is_stored_and_found_again(method: Any, tiny_run: Callab
 def test_bad_options_are_refused(method: Any, message: str, build: Build) -> None:
     with pytest.raises(LookaheadError, match=message):
         build(method, task=TASK)
+
+
+@pytest.mark.parametrize("name", ["masked", "any_order", "register_tokens", "lookahead_tokens"])
+def test_what_is_drawn_is_drawn_from_noise(name: str, build: Build) -> None:
+    """Without noise there is nothing to teach; with another one, another loss, and the same measures."""
+    task, objective = build({"name": name, **REMEDIES[name]}, task=TASK)
+    prompts, answers = task.sample("train", torch.arange(8))
+    with pytest.raises(LookaheadError, match="what is taught is drawn from noise"):
+        objective(prompts, answers)
+    one, other = (objective(prompts, answers, noise_for(objective, 8, step)) for step in range(2))
+    assert not torch.isclose(one.total, other.total)
+    assert torch.equal(one.tokens, other.tokens)
+    assert torch.equal(one.predictions, other.predictions)
+
+
+@pytest.mark.parametrize("model", ["mamba-tiny", "mamba2-tiny"])
+@pytest.mark.parametrize(("name", "attention"), [("masked", "full"), ("register_tokens", "masked")])
+def test_who_cannot_read_from_left_to_right_refuses_a_scan(name: str, attention: str, model: str) -> None:
+    with pytest.raises(LookaheadError, match=f"{name} needs {attention} attention, which a mamba2? cannot do"):
+        Run(task=TASK, model=model, objective={"name": name, **REMEDIES[name]}).build()

@@ -51,6 +51,11 @@ REMEDIES: list[Any] = [
     {"name": "joint_multi_token", "tokens": 2},
     {"name": "next_latent", "horizon": 1},
     {"name": "sequential_modules", "modules": 1},
+    "masked",
+    {"name": "masked", "hidden": "levels", "focus": 1, "answering": "forward"},
+    {"name": "any_order", "shuffled": 0.5},
+    {"name": "register_tokens", "farthest": 3},
+    {"name": "lookahead_tokens", "answering": "lookahead"},
 ]
 
 

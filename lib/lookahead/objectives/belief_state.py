@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lookahead.contracts import Loss, Needs, Task
-from lookahead.errors import LookaheadError
+from lookahead.contracts import Loss, Needs
 from lookahead.objectives.heads import linear, token_losses, width_of
-from lookahead.objectives.sequences import PromptFirst, generate, states, tokens_of
+from lookahead.objectives.sequences import PromptFirst, generate, refuse_different_lengths, states, tokens_of
 
 
 class TwoWay(nn.Module):
@@ -56,8 +55,7 @@ class BeliefState(PromptFirst, name="belief_state"):
 
     def __init__(self, model: Any, task: Any) -> None:
         super().__init__(model, task)
-        if type(task).taught is not Task.taught:
-            raise LookaheadError(f"ends are read from the last token: {task.name} must have answers of one length")
+        refuse_different_lengths(task, "ends are read from the last token")
         self.backward_encoder = model.fresh(shared=True)
         self.join = TwoWay(width_of(model))
         pairs = torch.triu_indices(self.answer_length, self.answer_length)

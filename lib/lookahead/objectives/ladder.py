@@ -6,10 +6,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Loss, Needs, Task
+from lookahead.contracts import Loss, Needs
 from lookahead.errors import LookaheadError
 from lookahead.objectives.heads import extra_heads, token_losses
-from lookahead.objectives.sequences import answer_loss, states, tokens_of
+from lookahead.objectives.sequences import answer_loss, refuse_different_lengths, states, tokens_of
 from lookahead.objectives.teacher_forcing import TeacherForcing
 
 
@@ -50,8 +50,7 @@ class Ladder(TeacherForcing, name="ladder"):
             raise LookaheadError(
                 f"from that state there are the rungs 0 (the last token) to {highest}, not {list(rungs)}"
             )
-        if type(task).taught is not Task.taught:
-            raise LookaheadError(f"rungs are counted from the last token: {task.name} must have answers of one length")
+        refuse_different_lengths(task, "rungs are counted from the last token")
         self.decoys, self.of = task.decoys, of
         self.weight = weight
         self.heads = extra_heads(model, len(self.rungs), "mlp")

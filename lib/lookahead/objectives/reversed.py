@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
-from lookahead.contracts import Loss, Task
-from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.contracts import Loss
+from lookahead.errors import CannotContinue
+from lookahead.objectives.sequences import refuse_different_lengths
 from lookahead.objectives.teacher_forcing import TeacherForcing
 
 
@@ -18,10 +19,7 @@ class Reversed(TeacherForcing, name="reversed"):
 
     def __init__(self, model: Any, task: Any) -> None:
         super().__init__(model, task)
-        if type(task).taught is not Task.taught:
-            raise LookaheadError(
-                f"reversed answers begin at the last token: {task.name} must have answers of one length"
-            )
+        refuse_different_lengths(task, "reversed answers begin at the last token")
 
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookahead.contracts import Loss, Model, Objective
+from lookahead.contracts import Loss, Model, Objective, Task
 from lookahead.errors import LookaheadError
 
 
@@ -74,6 +74,27 @@ def states(model: Model, prompts: Tensor | Prefilled, hints: Tensor, whole: bool
 def read(model: Model, prompts: Tensor | Prefilled, hints: Tensor) -> Tensor:
     """Logits of every answer token [B, A, V], from prompts [B, P] and hints [B, A - 1]."""
     return model.unembed(states(model, prompts, hints))
+
+
+def needed(noise: Tensor | None) -> Tensor:
+    """The noise, for an objective that draws from it what it teaches.
+
+    Raises:
+        LookaheadError: there is none.
+    """
+    if noise is None:
+        raise LookaheadError("what is taught is drawn from noise: Objective.noise gives it")
+    return noise
+
+
+def refuse_different_lengths(task: Task, why: str) -> None:
+    """For objectives to which the place of the last token matters.
+
+    Raises:
+        LookaheadError: the task's answers differ in length; the message begins with `why`.
+    """
+    if type(task).taught is not Task.taught:
+        raise LookaheadError(f"{why}: {task.name} must have answers of one length")
 
 
 def exact(values: Tensor) -> Tensor:
