@@ -79,7 +79,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "b4b6269738a2c3660700ed022e60f661a13320205a8a6642673887263afa4d04"
+IDS = "ffe37612607f0d1619af9a205a761c1ddb9a17f97a81ee8188b9821ea121ec64"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

@@ -27,7 +27,8 @@ class Asked:
     """One output of the model in a forward pass, and what is asked of it."""
 
     reads: int | None
-    """The token that the model reads there; None where it is given an embedding."""
+    """The token that the model reads there in the first example; None where it is given an embedding, or where examples
+    differ in what stands there."""
     blind: bool
     """It depends on the prompt's last token, and on no answer token from the decision on."""
     asks: tuple[Ask, ...]
@@ -45,8 +46,8 @@ def layout(objective: Objective, task: Task, examples: int = 16) -> list[Asked]:
     The objective is left as it is. Whether it was trained does not matter, but for weights that are exactly 0.
 
     Args:
-        examples: the task's first ones; each tells the same, but for objectives that draw noise. A state counts as
-            blind, or as one that has read a token, if it is so in all of them; as asked if it is in any.
+        examples: the task's first ones; each tells the same, but for objectives that draw noise. A state counts as one
+            that has read the prompt, or a token, if it is so in all of them; as blind, or as asked, if it is in any.
 
     Raises:
         LookaheadError: the task has too few ids to exchange the tokens of an answer.
@@ -120,8 +121,8 @@ class Caught:
         outputs: list[Tensor] = []
 
         def listen(model: Any, inputs: Any, output: Tensor) -> Tensor:
-            there = inputs[0][0, -output.shape[1] :]
-            reads.extend([None] * len(there) if there.is_floating_point() else there.tolist())
+            there = inputs[0][:, -output.shape[1] :]
+            reads.extend([None] * there.shape[1] if there.is_floating_point() else in_all(there, answers))
             outputs.append(output.clone())
             return outputs[-1]
 
@@ -141,6 +142,19 @@ class Caught:
     def differs(self, other: Caught) -> Tensor:
         """Which states are not those of the other, [B, S]."""
         return moved(self.states - other.states, other.states.abs().amax())
+
+
+def in_all(tokens: Tensor, answers: Tensor) -> list[int | None]:
+    """The tokens [B, S] of the first example, where all have the same one there or the same place of their answers
+    [B, A]; None elsewhere."""
+    places = (tokens[:, :, None] == answers[:, None]).int()  # [B, S, A]
+    alike = same(tokens) | (places.amax(dim=2).all(dim=0) & same(places.argmax(dim=2)))
+    return [token if held else None for token, held in zip(tokens[0].tolist(), alike.tolist(), strict=True)]
+
+
+def same(rows: Tensor) -> Tensor:
+    """Which columns of [B, S] hold one value, [S]."""
+    return (rows == rows[0]).all(dim=0)
 
 
 def unused(answers: Tensor, vocab_size: int) -> Tensor:

@@ -4,7 +4,8 @@ Options are those of the sources where they name any for a path of l nodes; seve
 tuned: the learning rate is that of chapter 6 for all.
 
 Predictions, written down before any of these runs but those of teacher forcing and several tokens, which chapter 6 had
-made on arms of four, and of one trial of teacherless training there, at 1/4 after 5,800 steps. What matters is what a
+made on arms of four, and of one trial of teacherless training there, at 1/4 after 5,800 steps. (From masked prediction
+on: after the first seeds of those above.) What matters is what a
 *blind state* is asked for, one that has read the prompt alone. Two explanations: the *ladder* (there must be a target
 for every number of look-ups from the goal) and the *look* (any target that needs the goal will do; chapter 6 found it
 to be enough on arms of four, and at chance after 4,000 steps on arms of five). They stand in PREDICTIONS.
@@ -44,6 +45,10 @@ PREDICTIONS = {
     "future_summary": Prediction("which tokens come, in any order", True, True),
     "sequential_modules": Prediction("the first step; later ones with the teacher's tokens", False, False),
     "belief_state": Prediction("the next token for every end, and the one before that end", True, True),
+    "masked": Prediction("every token, whatever the others that are hidden with it", True, True),
+    "any_order": Prediction("every token as the first one", True, True),
+    "register_tokens": Prediction("every token, each at a register that only looks on", True, True),
+    "lookahead_tokens": Prediction("the first step; after a mark a later one, drawn at random", True, True),
 }
 
 
@@ -60,6 +65,10 @@ def entrants(path_length: int) -> list[Any]:
         "future_summary",
         {"name": "sequential_modules", "modules": 1},
         "belief_state",
+        "masked",
+        "any_order",
+        {"name": "register_tokens", "farthest": path_length - 1},
+        "lookahead_tokens",
     ]
 
 
