@@ -4,11 +4,11 @@ Options are those of the sources where they name any for a path of l nodes; seve
 tuned: the learning rate is that of chapter 6 for all.
 
 Predictions, written down before any of these runs but those of teacher forcing and several tokens, which chapter 6 had
-made on arms of four, and of one trial of teacherless training there, at 1/4 after 5,800 steps. (From masked prediction
-on: after the first seeds of those above.) What matters is what a
-*blind state* is asked for, one that has read the prompt alone. Two explanations: the *ladder* (there must be a target
-for every number of look-ups from the goal) and the *look* (any target that needs the goal will do; chapter 6 found it
-to be enough on arms of four, and at chance after 4,000 steps on arms of five). They stand in PREDICTIONS.
+made on arms of four, and of one trial of teacherless training there, at 1/4 after 5,800 steps; from masked prediction
+on, after the first seeds of those above them. What matters is what a *blind state* is asked for, one that has read the
+prompt alone. Two explanations: the *ladder* (there must be a target for every number of look-ups from the goal) and the
+*look* (any target that needs the goal will do; chapter 6 found it to be enough on arms of four, and at chance after
+4,000 steps on arms of five). They stand in PREDICTIONS.
 """
 
 from __future__ import annotations
