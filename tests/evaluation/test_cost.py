@@ -97,3 +97,20 @@ def test_what_a_belief_state_costs() -> None:
     assert belief.parameters == belief.answering == 2 * plain.parameters - WIDTH * VOCABULARY + head + 2 * WIDTH
     logits = 3 * 2 * (2 * pairs - ANSWER) * WIDTH * VOCABULARY
     assert belief.flops == plain.flops + trained_block(ANSWER, ANSWER) + 3 * 2 * pairs * head + logits
+
+
+def read_block(told: int, before: int = 0) -> int:
+    """Operations of a block that reads so many tokens behind others, forward alone, and is asked for the last state."""
+    square = WIDTH * WIDTH
+    return 2 * (2 * square * told + 10 * square + 2 * (before + told) * WIDTH)
+
+
+def test_what_a_teacher_that_errs_costs() -> None:
+    """Nothing, unless the model says the tokens: it reads the prompt once more, and each of them but the last."""
+    plain = counted("teacher_forcing")
+    for how in ("mask", "replace", "sample"):
+        found = counted({"name": "corrupted", "how": how})
+        assert found.parameters == found.answering == plain.parameters
+        said = read_block(PROMPT) + sum(read_block(1, PROMPT + i) for i in range(ANSWER - 2))
+        said += (ANSWER - 1) * 2 * WIDTH * VOCABULARY
+        assert found.flops == plain.flops + (said if how == "sample" else 0)
