@@ -46,10 +46,12 @@ def trained_block(read: int, told: int) -> int:
 
 def test_what_a_second_output_costs() -> None:
     plain, second = counted("teacher_forcing"), ANSWER * WIDTH * VOCABULARY
-    for found in (counted("token_order"), counted("future_summary")):
+    for name in ("token_order", "future_summary", "ranking"):
+        found = counted(name)
         assert found.answering == plain.parameters
         assert found.parameters == plain.parameters + WIDTH * VOCABULARY
-        assert found.flops == plain.flops + 3 * 2 * second
+        ranked = 2 * ANSWER * ANSWER * VOCABULARY if name == "ranking" else 0  # which of all tokens are to come
+        assert found.flops == plain.flops + 3 * 2 * second + ranked
 
 
 def test_what_joint_prediction_costs() -> None:

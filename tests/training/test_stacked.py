@@ -51,6 +51,7 @@ REMEDIES: list[Any] = [
     {"name": "joint_multi_token", "tokens": 2},
     {"name": "next_latent", "horizon": 1},
     {"name": "sequential_modules", "modules": 1},
+    "ranking",
     {"name": "hints", "weight": 5},
     {"name": "corrupted", "how": "replace"},
     {"name": "corrupted", "how": "sample", "rising": True},

@@ -115,6 +115,21 @@ def answer_loss(
     return Loss(total, tokens, logits.argmax(dim=-1))
 
 
+def places_to_come(answers: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Whether a_j, seen from the state that predicts a_i, is to come and not before place j: at [:, i, j], [B, A, A].
+
+    Args:
+        answers: [B, A].
+        mask: which answer tokens count, [B, A], bool; all if not given. No other is to come.
+    """
+    places = torch.arange(answers.shape[1], device=answers.device)
+    before = places < places[:, None]  # of the second place and the first
+    same = (answers[:, :, None] == answers[:, None]) & before  # [B, j, k]: a_k before a_j, and the same
+    last = torch.where(same, places, -1).amax(dim=2)  # the place of the same token before j, [B, j]
+    coming = ~before & (last[:, None] < places[:, None])
+    return coming if mask is None else coming & mask[:, None]
+
+
 Hint = Callable[[Tensor], Tensor]
 """The hints of an answer, or of what is known of it: [B, A] -> [B, A - 1]."""
 
