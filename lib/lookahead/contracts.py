@@ -167,7 +167,8 @@ class Needs:
     """Tokens in the longest sequence."""
     extra_tokens: int = 0
     """How many of the reserved ids the objective uses."""
-    attention: Literal["causal", "full"] = "causal"
+    attention: Literal["causal", "full", "masked"] = "causal"
+    """Which positions see which: those before them, all, or what a mask says."""
     noise: int = 0
     """Uniform random numbers for every answer token, fresh in each step; 0 for none."""
 
@@ -238,7 +239,9 @@ class Model(Named, nn.Module):
 
     @abstractmethod
     def decode(self, tokens: Tensor, cache: Any | None = None, last: int | None = None) -> tuple[Tensor, Any]:
-        """Hidden states [B, T or last, D] of `tokens` [B, T] that follow the tokens in `cache`, and the longer cache.
+        """Hidden states [B, T or last, D] of `tokens` that follow the tokens in `cache`, and the longer cache.
+
+        The tokens are integers [B, T], or embeddings [B, T, D].
 
         A cache may be extended again once what was appended after it is not needed any more.
         """

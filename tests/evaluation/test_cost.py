@@ -116,3 +116,20 @@ def test_what_a_teacher_that_errs_costs() -> None:
         said = read_block(PROMPT) + sum(read_block(1, PROMPT + i) for i in range(ANSWER - 2))
         said += (ANSWER - 1) * 2 * WIDTH * VOCABULARY
         assert found.flops == plain.flops + (said if how == "sample" else 0)
+
+
+def test_what_latents_cost() -> None:
+    """A sequence that is read anew for each of them, asked for its last state, and at last with all of them."""
+    plain, looking = counted("teacher_forcing"), counted({"name": "latent_lookahead", "steps": 3})
+    assert looking.parameters == looking.answering == plain.parameters + 3 * WIDTH  # their positions
+    reads = sum(trained_block(PROMPT + 1 + i, 1) for i in range(3)) + trained_block(READ + 3, ANSWER + 3)
+    logits = 3 * 2 * (ANSWER + 3) * WIDTH * VOCABULARY
+    assert looking.flops == reads + logits
+
+
+def test_what_latent_tokens_cost() -> None:
+    """Slots behind every token, in one sequence: 4 for the next one, 3 and 2 for the two after it."""
+    plain, latent = counted("teacher_forcing"), counted({"name": "latent_tokens", "tokens": 3})
+    slots = ANSWER + ANSWER - 1 + ANSWER - 2
+    assert latent.parameters == latent.answering == plain.parameters + WIDTH  # the position of the last slot
+    assert latent.flops == trained_block(READ + slots, slots) + 3 * 2 * slots * WIDTH * VOCABULARY

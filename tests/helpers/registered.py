@@ -44,6 +44,8 @@ GIVEN: dict[str, dict[str, Any]] = {
     "joint_multi_token": {"tokens": 2},
     "next_latent": {"horizon": 1},
     "sequential_modules": {"modules": 1},
+    "latent_lookahead": {"steps": 2},
+    "latent_tokens": {"tokens": 2},
 }
 """Options that have no default, by objective."""
 
@@ -53,6 +55,13 @@ OBJECTIVES = {
     for spec in variants(kind, **GIVEN.get(kind.name, {}))
 }
 """All registered objectives with all their options, as a `Run` takes them."""
+
+CAUSAL = {
+    name: spec
+    for name, spec in OBJECTIVES.items()
+    if Objective.named(spec["name"]).needs(9, 4, **{k: v for k, v in spec.items() if k != "name"}).attention == "causal"
+}
+"""Those for models that look back alone, too."""
 
 MODELS = [next(iter(kind.presets)) for kind in of_the_library(Model).values()]
 """The first preset, which is the smallest, of every registered model."""

@@ -13,7 +13,7 @@ from lookahead.errors import LookaheadError
 from lookahead.models import Mamba, Mamba2
 from lookahead.models.recurrent import Recurrent
 from lookahead.runs.run import Run
-from registered import OBJECTIVES
+from registered import CAUSAL
 from trainer import optimizers_of
 
 VOCAB, LONGEST = 17, 12
@@ -164,7 +164,7 @@ TASK = {"name": "path_star", "degree": 2, "path_length": 3, "num_nodes": 10}
 
 
 @both
-@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
+@pytest.mark.parametrize("objective", CAUSAL.values(), ids=CAUSAL)
 def test_every_objective_teaches_it(kind: type[Recurrent], objective: Any) -> None:
     """The loss is descended, every parameter is reached, and it answers."""
     run = Run(task=TASK, model={"name": kind.name, **SIZES[kind]}, objective=objective, warmup=0, learning_rate=1e-2)

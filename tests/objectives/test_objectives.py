@@ -19,7 +19,7 @@ from lookahead.objectives.sequences import PromptFirst
 from lookahead.random import uniforms
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
-from registered import MODELS, OBJECTIVES
+from registered import CAUSAL, MODELS, OBJECTIVES
 
 Build = Callable[..., tuple[Task, Objective]]
 
@@ -38,7 +38,9 @@ FIXED = {name: spec for name, spec in METHODS.items() if spec["name"] not in BY_
 each_objective = pytest.mark.parametrize("method", OBJECTIVES.values(), ids=OBJECTIVES)
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 each_fixed = pytest.mark.parametrize("method", FIXED.values(), ids=FIXED)
-each_model = pytest.mark.parametrize("model", MODELS)
+PAIRS = {f"{name}-{model}": (spec, model) for name, spec in OBJECTIVES.items() for model in MODELS}
+PAIRS = {name: pair for name, pair in PAIRS.items() if pair[0] in CAUSAL.values() or pair[1] == "tiny"}
+each_pair = pytest.mark.parametrize(("method", "model"), PAIRS.values(), ids=PAIRS)
 
 
 def data(task: Task, count: int = 12, split: Any = "train") -> tuple[Tensor, Tensor]:
@@ -146,7 +148,10 @@ def test_no_hint_shown_is_teacherless(build: Build) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights_to_every_method() -> None:
-    weights = [Run(task=TASK, objective=method).build()[1].model.state_dict() for method in OBJECTIVES.values()]
+    """As far as they ask for as many positions."""
+    models = [Run(task=TASK, objective=method).build()[1].model for method in OBJECTIVES.values()]
+    weights = [model.state_dict() for model in models if model.longest == models[0].longest]
+    assert len(weights) > 0.8 * len(models)
     for other in weights[1:]:
         assert all(torch.equal(tensor, other[name]) for name, tensor in weights[0].items())
 
@@ -326,8 +331,7 @@ def outcome(answer: Callable[..., Tensor], prompts: Any, given: Tensor | None) -
         return None
 
 
-@each_model
-@each_objective
+@each_pair
 def test_prefilled_prompts_change_no_result(method: Any, model: Any, build: Build) -> None:
     """The loss, the answers, and those that go on from forced tokens; the weights are large, so that answers differ."""
     task, objective = build(method, task=TASK, model=model)
@@ -349,8 +353,7 @@ def test_prefilled_prompts_change_no_result(method: Any, model: Any, build: Buil
                 assert one is None or other is None or torch.equal(one, other)
 
 
-@each_model
-@each_objective
+@each_pair
 def test_prefilled_evaluation_is_plain_evaluation(
     method: Any, model: Any, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

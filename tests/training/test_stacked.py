@@ -52,6 +52,8 @@ REMEDIES: list[Any] = [
     {"name": "next_latent", "horizon": 1},
     {"name": "sequential_modules", "modules": 1},
     "ranking",
+    {"name": "latent_lookahead", "steps": 2},
+    {"name": "latent_tokens", "tokens": 2},
     {"name": "hints", "weight": 5},
     {"name": "corrupted", "how": "replace"},
     {"name": "corrupted", "how": "sample", "rising": True},

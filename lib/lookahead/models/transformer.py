@@ -152,7 +152,7 @@ class Transformer(Model, name="transformer"):
         "tiny": {"layers": 3, "width": 64, "heads": 4},  # learns the quick tasks in about a minute on one core
         "mini": {"layers": 12, "width": 384, "heads": 6},  # Bachmann and Nagarajan's GPT-Mini
     }
-    attentions: ClassVar = ("causal", "full")
+    attentions: ClassVar = ("causal", "full", "masked")
     implementations: ClassVar = ("sdpa", "plain")
     blocks: Sequence[Block]
 
