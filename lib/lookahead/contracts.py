@@ -70,6 +70,11 @@ class Task(Named):
         """Ids that prompts and answers use: 0 ... vocab_size - 1. Reserved ids follow."""
 
     @property
+    def labels(self) -> int:
+        """Ids that answers use: 0 ... labels - 1; here all."""
+        return self.vocab_size
+
+    @property
     @abstractmethod
     def decision(self) -> int:
         """Index in the answer of the indecipherable token: the one that needs the lookahead.

@@ -46,10 +46,12 @@ def trained_block(read: int, told: int) -> int:
 
 def test_what_a_second_output_costs() -> None:
     plain, second = counted("teacher_forcing"), ANSWER * WIDTH * VOCABULARY
-    for found in (counted("token_order"), counted("future_summary")):
+    for name in ("token_order", "future_summary", "ranking"):
+        found = counted(name)
         assert found.answering == plain.parameters
         assert found.parameters == plain.parameters + WIDTH * VOCABULARY
-        assert found.flops == plain.flops + 3 * 2 * second
+        ranked = 2 * ANSWER * ANSWER * VOCABULARY if name == "ranking" else 0  # which of all tokens are to come
+        assert found.flops == plain.flops + 3 * 2 * second + ranked
 
 
 def test_what_joint_prediction_costs() -> None:
@@ -128,3 +130,37 @@ def test_what_a_lookahead_costs() -> None:
     assert looking.parameters == looking.answering == plain.parameters + 3 * WIDTH
     blocks = trained_block(READ + 3, ANSWER + 3) - trained_block(READ, ANSWER)
     assert looking.flops == plain.flops + blocks + 3 * 2 * 3 * WIDTH * VOCABULARY
+
+
+def read_block(told: int, before: int = 0) -> int:
+    """Operations of a block that reads so many tokens behind others, forward alone, and is asked for the last state."""
+    square = WIDTH * WIDTH
+    return 2 * (2 * square * told + 10 * square + 2 * (before + told) * WIDTH)
+
+
+def test_what_a_teacher_that_errs_costs() -> None:
+    """Nothing, unless the model says the tokens: it reads the prompt once more, and each of them but the last."""
+    plain = counted("teacher_forcing")
+    for how in ("mask", "replace", "sample"):
+        found = counted({"name": "corrupted", "how": how})
+        assert found.parameters == found.answering == plain.parameters
+        said = read_block(PROMPT) + sum(read_block(1, PROMPT + i) for i in range(ANSWER - 2))
+        said += (ANSWER - 1) * 2 * WIDTH * VOCABULARY
+        assert found.flops == plain.flops + (said if how == "sample" else 0)
+
+
+def test_what_latents_cost() -> None:
+    """A sequence that is read anew for each of them, asked for its last state, and at last with all of them."""
+    plain, looking = counted("teacher_forcing"), counted({"name": "latent_lookahead", "steps": 3})
+    assert looking.parameters == looking.answering == plain.parameters + 3 * WIDTH  # their positions
+    reads = sum(trained_block(PROMPT + 1 + i, 1) for i in range(3)) + trained_block(READ + 3, ANSWER + 3)
+    logits = 3 * 2 * (ANSWER + 3) * WIDTH * VOCABULARY
+    assert looking.flops == reads + logits
+
+
+def test_what_latent_tokens_cost() -> None:
+    """Slots behind every token, in one sequence: 4 for the next one, 3 and 2 for the two after it."""
+    plain, latent = counted("teacher_forcing"), counted({"name": "latent_tokens", "tokens": 3})
+    slots = ANSWER + ANSWER - 1 + ANSWER - 2
+    assert latent.parameters == latent.answering == plain.parameters + WIDTH  # the position of the last slot
+    assert latent.flops == trained_block(READ + slots, slots) + 3 * 2 * slots * WIDTH * VOCABULARY

@@ -49,6 +49,8 @@ GIVEN: dict[str, dict[str, Any]] = {
     "sequential_modules": {"modules": 1},
     "register_tokens": {"farthest": 3},
     "masked": {"hidden": "uniform"},  # the other way of drawing has tests of its own
+    "latent_lookahead": {"steps": 2},
+    "latent_tokens": {"tokens": 2},
 }
 """Options that have no default or need no test of what all have in common, by objective."""
 

@@ -33,6 +33,13 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "any_order": {"shuffled": 0.5},
     "register_tokens": {"farthest": 3},
     "lookahead_tokens": {"rung": 0},
+    "ranking": {},
+    "latent_lookahead": {"steps": 2},
+    "latent_tokens": {"tokens": 3},
+    "reweighted": {"name": "hints", "weight": 5},
+    "dropped": {"name": "corrupted", "how": "mask"},
+    "replaced": {"name": "corrupted", "how": "replace", "rate": 0.3},
+    "sampled": {"name": "corrupted", "how": "sample", "rate": 1, "rising": True},
 }
 each = pytest.mark.parametrize(
     "method", [{"name": name, **options} for name, options in REMEDIES.items()], ids=REMEDIES
@@ -50,9 +57,10 @@ def test_a_small_batch_is_learnt_by_heart(method: Any) -> None:
     task, objective = Run(task=TASK, model=SMALL, objective=method).build()
     prompts, answers = task.sample("train", torch.arange(8))
     optimizer = torch.optim.AdamW(objective.parameters(), lr=5e-3)
-    first = {name: value.item() for name, value in objective(prompts, answers, noise_for(objective, 8)).parts.items()}
+    loss = objective(prompts, answers, noise_for(objective, 8))
+    first = {name: value.item() for name, value in loss.parts.items()}
     for step in range(150):
-        loss = objective(prompts, answers, noise_for(objective, 8, step))
+        loss = objective(prompts, answers, noise_for(objective, 8, step), torch.tensor(step / 150))
         loss.total.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -66,12 +74,20 @@ def test_a_small_batch_is_learnt_by_heart(method: Any) -> None:
         assert value < first[name], name
 
 
-WITHOUT = [
-    name
-    for name in REMEDIES
-    if name not in ("joint_multi_token", "belief_state", "masked", "any_order", "lookahead_tokens")
-]
-"""Those that answer by the model alone."""
+OTHERWISE = (
+    "joint_multi_token",
+    "belief_state",
+    "masked",
+    "any_order",
+    "lookahead_tokens",
+    "latent_lookahead",
+    "latent_tokens",
+    "dropped",
+    "replaced",
+    "sampled",
+)
+"""Those that answer by more than the model, or read something else than teacher forcing: their tests say how."""
+WITHOUT = [name for name in REMEDIES if name not in OTHERWISE]
 
 
 @pytest.mark.parametrize("name", WITHOUT)
@@ -120,7 +136,7 @@ def test_what_is_trained_is_stored_and_found_again(method: Any, tiny_run: Callab
         task, objective = lookahead.trained(result.run)
         found = evaluate(objective, task, "test", 128)
         assert found["loss"] == pytest.approx(result.measures["loss"], rel=1e-4)
-        assert found["parts"] == pytest.approx(result.measures["parts"], rel=1e-4)
+        assert found.get("parts", {}) == pytest.approx(result.measures.get("parts", {}), rel=1e-4)
     with safe_open(store / "runs" / alone.run.id / "weights.safetensors", "pt") as file:
         assert sum("token_embedding" in name for name in file.keys()) == 1  # noqa: SIM118 (no mapping)
 
@@ -136,6 +152,7 @@ def test_what_is_trained_is_stored_and_found_again(method: Any, tiny_run: Callab
         ({"name": "next_latent", "horizon": 4}, "has 3 states after the first: a guess cannot go 4 steps"),
         ({"name": "next_latent", "horizon": 0}, "horizon must be at least 1, not 0"),
         ({"name": "future_summary", "weight": -1}, "weight must be above 0, not -1"),
+        ({"name": "ranking", "weight": 0}, "weight must be above 0, not 0"),
         ({"name": "sequential_modules", "modules": 4}, "has 3 after the next one: 4 modules are too many"),
         ({"name": "sequential_modules", "modules": 1, "weight": 0}, "weight must be above 0, not 0"),
         ({"name": "belief_state", "gap": 1}, "unknown option of objective 'belief_state': gap; known: none"),

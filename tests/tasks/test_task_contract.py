@@ -32,6 +32,7 @@ def test_examples_have_the_sizes_that_the_task_states(preset: str, split: str) -
     for tokens in (prompts, answers):
         assert tokens.min() >= 0
         assert tokens.max() < task.vocab_size
+    assert answers.max() < task.labels <= task.vocab_size
     decisions = task.decisions(prompts, answers)
     assert decisions.shape == (64,)
     assert decisions.max() <= task.decision < task.answer_length

@@ -56,6 +56,12 @@ REMEDIES: list[Any] = [
     {"name": "any_order", "shuffled": 0.5},
     {"name": "register_tokens", "farthest": 3},
     {"name": "lookahead_tokens", "answering": "lookahead"},
+    "ranking",
+    {"name": "latent_lookahead", "steps": 2},
+    {"name": "latent_tokens", "tokens": 2},
+    {"name": "hints", "weight": 5},
+    {"name": "corrupted", "how": "replace"},
+    {"name": "corrupted", "how": "sample", "rising": True},
 ]
 
 

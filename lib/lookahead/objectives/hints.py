@@ -1,12 +1,13 @@
-"""Teacher forcing with some hints hidden: the controls that tell which hint is guilty."""
+"""Teacher forcing with some hints hidden, or the decision's loss reweighted: the controls that tell what is guilty."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from lookahead.contracts import Loss, Needs
-from lookahead.errors import CannotContinue
+from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.kinds import Range
 from lookahead.objectives.sequences import PromptFirst, answer_loss, generate, read
 
 
@@ -19,10 +20,16 @@ class Hints(PromptFirst, name="hints"):
         start: show the token before the decision (the start node), else hide it.
         later: show every later token, else hide them.
         taught: "all" answer tokens, or the "decision" alone.
+        weight: of the decision in the mean over all tokens; each other token has 1. To teach the decision alone is the
+            limit of large weights.
+
+    Raises:
+        LookaheadError: a weight where the decision is taught alone.
     """
 
     shown: Tensor
     taught: Tensor | None
+    weights: Tensor | None
 
     def __init__(
         self,
@@ -32,13 +39,20 @@ class Hints(PromptFirst, name="hints"):
         start: bool = True,
         later: bool = True,
         taught: Literal["all", "decision"] = "all",
+        weight: Annotated[float, Range(above=0)] = 1.0,
     ) -> None:
         super().__init__(model, task)
-        start, later, taught = self.checked(start=start, later=later, taught=taught).values()
+        start, later, taught, weight = self.checked(start=start, later=later, taught=taught, weight=weight).values()
+        if taught == "decision" and weight != 1:
+            raise LookaheadError(
+                f"weight {weight} weighs nothing where the decision is taught alone: leave one of the two"
+            )
         steps = torch.arange(self.answer_length)
         shown = torch.where(steps[:-1] < task.decision, start, later)
         self.register_buffer("shown", shown, persistent=False)
         self.register_buffer("taught", steps[[task.decision]] if taught == "decision" else None, persistent=False)
+        weights = None if weight == 1 else torch.where(steps == task.decision, float(weight), 1.0)
+        self.register_buffer("weights", weights, persistent=False)
 
     @classmethod
     def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
@@ -51,7 +65,8 @@ class Hints(PromptFirst, name="hints"):
     def forward(
         self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
-        return answer_loss(read(self.model, prompts, self.hints(answers)), answers, self.mask(answers), self.taught)
+        logits = read(self.model, prompts, self.hints(answers))
+        return answer_loss(logits, answers, self.mask(answers), self.taught, self.weights)
 
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """Autoregressive: the model reads its own tokens where hints are shown, dummies elsewhere."""

@@ -102,7 +102,13 @@ def exact(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def answer_loss(logits: Tensor, answers: Tensor, mask: Tensor | None = None, taught: Tensor | None = None) -> Loss:
+def answer_loss(
+    logits: Tensor,
+    answers: Tensor,
+    mask: Tensor | None = None,
+    taught: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> Loss:
     """Cross entropy on the answer alone: the mean over examples of the mean over the tokens that are taught.
 
     Args:
@@ -110,19 +116,39 @@ def answer_loss(logits: Tensor, answers: Tensor, mask: Tensor | None = None, tau
         answers: [B, A].
         mask: which tokens of each answer are taught, [B, A], bool; all if not given.
         taught: indices of the tokens to teach; all if not given.
+        weights: of every token in the mean, [A], where all are taught; alike if not given.
     """
     logits = exact(logits)
     tokens = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none").view_as(answers)
     if taught is not None:
         tokens = torch.full_like(tokens, torch.nan).index_copy(1, taught, tokens.index_select(1, taught))
     chosen = tokens if taught is None else tokens.index_select(1, taught)
-    if mask is None:
+    if weights is not None:
+        counted = weights.to(tokens.dtype) * (torch.ones_like(tokens) if mask is None else mask)
+        total = ((counted * tokens).sum(dim=1) / counted.sum(dim=1)).mean()
+        tokens = tokens if mask is None else torch.where(mask, tokens, torch.nan)
+    elif mask is None:
         total = chosen.mean()
     else:
         counts = mask if taught is None else mask.index_select(1, taught)
         total = (torch.where(counts, chosen, 0).sum(dim=1) / counts.sum(dim=1)).mean()
         tokens = torch.where(mask, tokens, torch.nan)
     return Loss(total, tokens, logits.argmax(dim=-1))
+
+
+def places_to_come(answers: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Whether a_j, seen from the state that predicts a_i, is to come and not before place j: at [:, i, j], [B, A, A].
+
+    Args:
+        answers: [B, A].
+        mask: which answer tokens count, [B, A], bool; all if not given. No other is to come.
+    """
+    places = torch.arange(answers.shape[1], device=answers.device)
+    before = places < places[:, None]  # of the second place and the first
+    same = (answers[:, :, None] == answers[:, None]) & before  # [B, j, k]: a_k before a_j, and the same
+    last = torch.where(same, places, -1).amax(dim=2)  # the place of the same token before j, [B, j]
+    coming = ~before & (last[:, None] < places[:, None])
+    return coming if mask is None else coming & mask[:, None]
 
 
 Hint = Callable[[Tensor], Tensor]

@@ -8,7 +8,7 @@ from torch import Tensor
 from lookahead.contracts import Loss
 from lookahead.kinds import Range
 from lookahead.objectives.heads import counted_mean, second_output
-from lookahead.objectives.sequences import answer_loss, exact, states
+from lookahead.objectives.sequences import answer_loss, exact, places_to_come, states
 from lookahead.objectives.teacher_forcing import TeacherForcing
 
 
@@ -57,11 +57,7 @@ class TokenOrder(TeacherForcing, name="token_order"):
             mask: which answer tokens count, [B, A], bool; all if not given. No other is to come.
         """
         places = torch.arange(self.answer_length, device=answers.device)
+        coming = places_to_come(answers, mask)
         distances = places - places[:, None]  # of j behind i
-        same = (answers[:, :, None] == answers[:, None]) & (distances < 0)  # [B, j, k]: a_k before a_j, and the same
-        last = torch.where(same, places, -1).amax(dim=2)  # the place of the same token before j, [B, j]
-        coming = (distances >= 0) & (last[:, None] < places[:, None])  # [B, i, j]
-        if mask is not None:
-            coming = coming & mask[:, None]
         shares = torch.where(coming, (-distances.clamp(min=0) / self.temperature).exp(), 0)
         return shares / shares.sum(dim=2, keepdim=True).clamp(min=torch.finfo(shares.dtype).tiny)

@@ -142,6 +142,10 @@ class PathStar(Task, name="path_star"):
         return self.num_nodes + len(MARKS)
 
     @property
+    def labels(self) -> int:
+        return self.num_nodes
+
+    @property
     def decision(self) -> int:
         """The first node after the start."""
         return 1
