@@ -56,11 +56,16 @@ OBJECTIVES = {
 }
 """All registered objectives with all their options, as a `Run` takes them."""
 
-CAUSAL = {
-    name: spec
-    for name, spec in OBJECTIVES.items()
-    if Objective.named(spec["name"]).needs(9, 4, **{k: v for k, v in spec.items() if k != "name"}).attention == "causal"
-}
+
+def attention_of(spec: dict[str, Any]) -> str:
+    """The attention that an objective needs."""
+    kind = Objective.named(spec["name"])
+    return kind.needs(
+        9, 4, **kind.options() | {name: value for name, value in spec.items() if name != "name"}
+    ).attention
+
+
+CAUSAL = {name: spec for name, spec in OBJECTIVES.items() if attention_of(spec) == "causal"}
 """Those for models that look back alone, too."""
 
 MODELS = [next(iter(kind.presets)) for kind in of_the_library(Model).values()]
