@@ -164,3 +164,21 @@ def test_what_latent_tokens_cost() -> None:
     slots = ANSWER + ANSWER - 1 + ANSWER - 2
     assert latent.parameters == latent.answering == plain.parameters + WIDTH  # the position of the last slot
     assert latent.flops == trained_block(READ + slots, slots) + 3 * 2 * slots * WIDTH * VOCABULARY
+
+
+def test_what_planning_tokens_cost() -> None:
+    """Tokens to read, a block for the decoder, and one attention of queries that are the same for all examples."""
+    plain, planning = counted("teacher_forcing"), counted({"name": "planning_tokens", "tokens": 3, "size": 8})
+    plan, size, square, examples = 3, 8, WIDTH * WIDTH, 4
+    assert planning.answering == plain.parameters + plan * WIDTH
+    decoder = BLOCK + 9 * WIDTH + 2 * 2 * WIDTH + 2 * WIDTH + (READ + plan) * WIDTH
+    foretell, encoder = WIDTH * size + size, plan * WIDTH + 4 * square + 2 * WIDTH + 2 * WIDTH * size
+    assert planning.parameters == planning.answering + decoder + foretell + encoder
+    model = trained_block(READ + plan, plan + 1 + ANSWER - 1) + 3 * 2 * ANSWER * WIDTH * VOCABULARY
+    read = trained_block(ANSWER, ANSWER) // 3  # forward alone; no gradient goes back into it
+    attention = (
+        3 * 2 * (plan * square // examples + 2 * plan * ANSWER * WIDTH + plan * square) + 2 * 2 * 2 * ANSWER * square
+    )
+    vectors = 3 * 2 * 3 * plan * WIDTH * size  # foretold, made and read
+    decoded = trained_block(plan + ANSWER - 1, ANSWER) + 3 * 2 * ANSWER * WIDTH * VOCABULARY
+    assert planning.flops == model + read + attention + vectors + decoded

@@ -24,13 +24,12 @@ from registered import MODELS, OBJECTIVES, fits, label
 Build = Callable[..., tuple[Task, Objective]]
 
 TASK = {"name": "path_star", "degree": 2, "path_length": 4, "num_nodes": 10}
-BEHIND_THE_MODEL = ("joint_multi_token", "belief_state")
-"""Those that answer by more than the model: their tests say how."""
+OTHERWISE = ("joint_multi_token", "belief_state", "planning_tokens", "lookahead_tokens")
+"""Those that answer by more than the model, or behind more than the prompt: their tests say how."""
 METHODS = {
     name: spec
     for name, spec in OBJECTIVES.items()
-    if issubclass(Objective.named(spec["name"]), PromptFirst)
-    and spec["name"] not in (*BEHIND_THE_MODEL, "lookahead_tokens")
+    if issubclass(Objective.named(spec["name"]), PromptFirst) and spec["name"] not in OTHERWISE
 }
 """Those whose sequences are a prompt and hints: `inputs` says which. The model alone answers."""
 OTHER_TOTALS = ("expected_reward",)

@@ -59,6 +59,7 @@ REMEDIES: list[Any] = [
     "ranking",
     {"name": "latent_lookahead", "steps": 2},
     {"name": "latent_tokens", "tokens": 2},
+    "planning_tokens",
     {"name": "hints", "weight": 5},
     {"name": "corrupted", "how": "replace"},
     {"name": "corrupted", "how": "sample", "rising": True},
