@@ -74,9 +74,9 @@ MODEL_VARIANTS = {
 
 def fits(model: str, objective: dict[str, Any]) -> bool:
     """Whether a model, by its name or a preset's, has the attention that an objective needs."""
-    options = {name: value for name, value in objective.items() if name != "name"}
-    needs = Objective.named(objective["name"]).needs(9, 3, **options)
-    return needs.attention in Model.named(find_preset(Model, model)["name"]).attentions
+    kind = Objective.named(objective["name"])
+    options = kind.options() | {name: value for name, value in objective.items() if name != "name"}
+    return kind.needs(9, 4, **options).attention in Model.named(find_preset(Model, model)["name"]).attentions
 
 
 assert not any(inspect.isabstract(kind) for base in (Objective, Model) for kind in of_the_library(base).values())

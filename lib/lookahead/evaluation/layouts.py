@@ -121,6 +121,8 @@ class Caught:
         outputs: list[Tensor] = []
 
         def listen(model: Any, inputs: Any, output: Tensor) -> Tensor:
+            if not output.requires_grad:  # read, but not taught
+                return output
             there = inputs[0][:, -output.shape[1] :]
             reads.extend([None] * there.shape[1] if there.is_floating_point() else in_all(there, answers))
             outputs.append(output.clone())

@@ -8,68 +8,119 @@ made on arms of four, and of one trial of teacherless training there, at 1/4 aft
 on, after the first seeds of those above them. What matters is what a *blind state* is asked for, one that has read the
 prompt alone. Two explanations: the *ladder* (there must be a target for every number of look-ups from the goal) and the
 *look* (any target that needs the goal will do; chapter 6 found it to be enough on arms of four, and at chance after
-4,000 steps on arms of five). They stand in PREDICTIONS.
+4,000 steps on arms of five). What they say
+stands with each of the ENTRANTS.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lookahead.experiments.catalogue.several_tokens import FIELDS
 from lookahead.experiments.catalogue.shared import path_star
 from lookahead.experiments.experiment import Experiment
+from lookahead.runs.run import Run
 
 GRAPHS = ((2, 4, 10), (2, 5, 10), (3, 4, 16), (2, 6, 16))
 """Degree, path length and labels, from easy to hard."""
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What two explanations say of a method before it is run: does it learn the choice?"""
+class Entrant:
+    """A method, and what two explanations said of it before it was run: does it learn the choice?"""
 
+    title: str
+    objective: Mapping[str, Any]
+    """Without the option that depends on the length of a path."""
     asked: str
     """What a blind state is asked for."""
     ladder: bool
     look: bool
+    length: tuple[str, int] | None = None
+    """That option, and by how much it differs from the number of nodes on a path."""
+
+    def method(self, path_length: int) -> dict[str, Any]:
+        """The objective for paths of that length."""
+        return {**self.objective, **({self.length[0]: path_length + self.length[1]} if self.length else {})}
 
 
-PREDICTIONS = {
-    "teacher_forcing": Prediction("the first step", False, False),
-    "reversed": Prediction("the goal; then one parent at a time", True, True),
-    "teacherless": Prediction("every token, each at a position of its own", True, True),
-    "multi_token": Prediction("every token, by one head each", True, True),
-    "token_order": Prediction("every token, the nearer the more", True, True),
-    "joint_multi_token": Prediction("later tokens, given those between", False, True),
-    "next_latent": Prediction("the states that predict later tokens, given those between", False, True),
-    "future_summary": Prediction("which tokens come, in any order", True, True),
-    "sequential_modules": Prediction("the first step; later ones with the teacher's tokens", False, False),
-    "belief_state": Prediction("the next token for every end, and the one before that end", True, True),
-    "masked": Prediction("every token, whatever the others that are hidden with it", True, True),
-    "any_order": Prediction("every token as the first one", True, True),
-    "register_tokens": Prediction("every token, each at a register that only looks on", True, True),
-    "lookahead_tokens": Prediction("the first step; after a mark a later one, drawn at random", True, True),
-}
+def entrant(title: str, objective: str, asked: str, ladder: bool, look: bool, **options: Any) -> Entrant:
+    """An entrant by its objective's name and options; `length` is the one that depends on the path."""
+    length = options.pop("length", None)
+    return Entrant(title, {"name": objective, **options}, asked, ladder, look, length)
 
 
-def entrants(path_length: int) -> list[Any]:
-    """The objectives that are compared, with the options that fit an arm of that length."""
-    return [
-        "teacher_forcing",
-        "reversed",
-        "teacherless",
-        {"name": "multi_token", "tokens": path_length},
-        "token_order",
-        {"name": "joint_multi_token", "tokens": path_length - 1},
-        {"name": "next_latent", "horizon": path_length - 2},
-        "future_summary",
-        {"name": "sequential_modules", "modules": 1},
-        "belief_state",
-        "masked",
-        "any_order",
-        {"name": "register_tokens", "farthest": path_length - 1},
-        "lookahead_tokens",
-    ]
+ENTRANTS = (
+    entrant("teacher forcing", "teacher_forcing", "the first step", False, False),
+    entrant("reversed", "reversed", "the goal; then one parent at a time", True, True),
+    entrant("teacherless", "teacherless", "every token, each at a position of its own", True, True),
+    entrant("several tokens", "multi_token", "every token, by one head each", True, True, length=("tokens", 0)),
+    entrant("token order", "token_order", "every token, the nearer the more", True, True),
+    entrant(
+        "several tokens jointly",
+        "joint_multi_token",
+        "later tokens, given those between",
+        False,
+        True,
+        length=("tokens", -1),
+    ),
+    entrant(
+        "next latent state",
+        "next_latent",
+        "the states that predict later tokens, given those between",
+        False,
+        True,
+        length=("horizon", -2),
+    ),
+    entrant("future summary", "future_summary", "which tokens come, in any order", True, True),
+    entrant(
+        "sequential modules",
+        "sequential_modules",
+        "the first step; later ones with the teacher's tokens",
+        False,
+        False,
+        modules=1,
+    ),
+    entrant("belief state", "belief_state", "the next token for every end, and the one before that end", True, True),
+    entrant("masked", "masked", "every token, whatever the others that are hidden with it", True, True),
+    entrant("any order", "any_order", "every token as the first one", True, True),
+    entrant(
+        "register tokens",
+        "register_tokens",
+        "every token, each at a register that only looks on",
+        True,
+        True,
+        length=("farthest", -1),
+    ),
+    entrant(
+        "lookahead tokens", "lookahead_tokens", "the first step; after a mark a later one, drawn at random", True, True
+    ),
+    entrant(
+        "hints hidden at random", "corrupted", "every token, where all before it are hidden", True, True, how="mask"
+    ),
+    entrant("first step weighted", "hints", "the first step", False, False, weight=8),
+    entrant("ranking", "ranking", "the order of all tokens", True, True),
+    entrant(
+        "latent lookahead",
+        "latent_lookahead",
+        "every token, each at a state that is read again",
+        True,
+        True,
+        length=("steps", -1),
+    ),
+    entrant(
+        "latent tokens", "latent_tokens", "every token, each at a slot of its own", True, True, length=("tokens", 0)
+    ),
+    entrant("planning tokens", "planning_tokens", "an encoding of the whole answer", True, True),
+)
+
+
+def entrant_of(run: Run) -> Entrant:
+    """Whose run of the tournament it is."""
+    length, taught = run.config["task"]["path_length"], run.config["objective"]
+    return next(one for one in ENTRANTS if one.method(length).items() <= taught.items())
 
 
 EXPERIMENTS = (
@@ -77,9 +128,9 @@ EXPERIMENTS = (
         name="tournament",
         question="Which remedy learns the choice, and how soon?",
         cells=[
-            {"task": path_star(degree, path_length, num_nodes=num_nodes), "objective": one}
+            {"task": path_star(degree, path_length, num_nodes=num_nodes), "objective": one.method(path_length)}
             for degree, path_length, num_nodes in GRAPHS
-            for one in entrants(path_length)
+            for one in ENTRANTS
         ],
         fields=FIELDS,
         seeds={"census": 10},
