@@ -24,8 +24,8 @@ class AnyOrder(Objective, name="any_order"):
         predicts                 a_{s_0}    a_{s_1}          a_{s_2}
 
     Two codes are added to the embedding of an input: of its place in the answer, and of its aim, the place of the token
-    that it is to predict. The paper joins codes of half the width; its network knows no other position. Here the model
-    keeps its own, which count the inputs. The prompt stays in its order, and nothing in it is predicted.
+    that it is to predict. There these are the only positions, in halves of the width; here the model keeps its own,
+    too, which count the inputs. The prompt stays in its order, and nothing in it is predicted.
 
     Where the loss is measured, that of a token and the predictions are those in the order in which it answers. What was
     descended is the part "drawn".

@@ -10,7 +10,7 @@ from lookahead.contracts import Loss, Needs
 from lookahead.errors import LookaheadError
 from lookahead.kinds import Count, Range
 from lookahead.objectives.heads import counted_mean, token_losses
-from lookahead.objectives.sequences import generate, needed, read, refuse_different_lengths
+from lookahead.objectives.sequences import generate, needed, prefill, read, refuse_different_lengths
 from lookahead.objectives.teacher_forcing import TeacherForcing
 
 
@@ -19,9 +19,10 @@ class LookaheadTokens(TeacherForcing, name="lookahead_tokens"):
     decision and z a piece of what comes after it (Thankaraj et al., 2025, "Trelawney").
 
     All answer tokens are taught, z and </T> too. Only <T> is not, so that it is never said unasked. The loss is the
-    mean over the tokens that are taught. Which piece z is, the paper leaves open for this task: here it has one length,
-    and in every example of every step it starts anywhere behind the decision ("random"), or always at one rung
-    ("fixed"). <T> and </T> are two reserved tokens.
+    mean over the tokens that are taught. In general the paper draws z and the place where it is put; what they are in
+    this task, it leaves open: here z stands before the decision, has one length, and starts anywhere behind it, drawn
+    anew for every example of every step ("random" there), or always at one rung ("fixed"). <T> and </T> are two
+    reserved tokens.
 
     Where the loss is measured, that of a token and the predictions are those without z, as in teacher forcing. What was
     descended is the part "drawn".
@@ -111,7 +112,7 @@ class LookaheadTokens(TeacherForcing, name="lookahead_tokens"):
         """Autoregressive; no lookahead where the decision is given."""
         if self.answering == "plain" or (given is not None and given.shape[1] > self.decision):
             return super().answer(prompts, given)
-        prompts = self.prefill(prompts) if isinstance(prompts, Tensor) else prompts
+        prompts = prefill(self.model, prompts) if isinstance(prompts, Tensor) else prompts
         mark = prompts.tokens.new_full((len(prompts.tokens), 1), self.dummy)
         length = self.decision
         said = generate(self.model, prompts, length, given)
