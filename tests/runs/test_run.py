@@ -179,7 +179,7 @@ def test_to_json_and_back(fields: dict[str, Any]) -> None:
         ({"task": TASK, "model": {"name": "tiny"}}, "unknown model 'tiny'; known: mamba, mamba2, transformer"),
         (
             {"task": TASK, "objective": "magic"},
-            "unknown objective 'magic'; known: belief_state, corrupted, future_summary, hints, joint_multi_token, ladder",
+            "unknown objective 'magic'; known: belief_state, corrupted, future_summary, hints, joint_multi_token",
         ),
         (
             {"task": TASK, "objective": {"name": "hints", "x": 1}},
