@@ -15,6 +15,8 @@ NAMES = {
     "multi_token": "several tokens",
     "joint_multi_token": "several tokens jointly",
     "next_latent": "next latent state",
+    "corrupted": "corrupted teacher",
+    "ranking": "ranking into the future",
     "from_goal": "from the goal",
     "autoregressive_accuracy": "whole path right",
     "decision_accuracy": "first step right",
