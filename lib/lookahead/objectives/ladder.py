@@ -28,7 +28,7 @@ class Ladder(TeacherForcing, name="ladder"):
         weight: of every rung's loss; that of teacher forcing is the mean over the answer's tokens.
 
     Raises:
-        LookaheadError: no rung, or one that the blind state is not ahead of; a task with several decisions.
+        LookaheadError: no rung, or one that the blind state is not ahead of; a task whose answers differ in length.
     """
 
     def __init__(
