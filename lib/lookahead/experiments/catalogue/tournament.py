@@ -97,9 +97,7 @@ ENTRANTS = (
     entrant(
         "lookahead tokens", "lookahead_tokens", "the first step; after a mark a later one, drawn at random", True, True
     ),
-    entrant(
-        "hints hidden at random", "corrupted", "every token, where all before it are hidden", True, True, how="mask"
-    ),
+    entrant("hidden hints", "corrupted", "every token, where all before it are hidden", True, True, how="mask"),
     entrant("first step weighted", "hints", "the first step", False, False, weight=8),
     entrant("ranking", "ranking", "the order of all tokens", True, True),
     entrant(
