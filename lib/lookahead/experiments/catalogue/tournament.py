@@ -11,7 +11,7 @@ prompt alone. Two explanations: the *ladder* (there must be a target for every n
 4,000 steps on arms of five).
 
 A third, *one state*, was written down when masked prediction and any order had failed on arms of four, and hidden hints
-was at chance after 1,500 steps; before any run of register tokens, lookahead tokens, first step weighted, ranking,
+was at chance after 1,500 steps; before any result of register tokens, lookahead tokens, first step weighted, ranking,
 latent lookahead, latent tokens and planning tokens: the very state that chooses must be asked, at once, for more than
 the first step. Another state, or the same one in another example, does not help it to look.
 
@@ -35,7 +35,7 @@ GRAPHS = ((2, 4, 10), (2, 5, 10), (3, 4, 16), (2, 6, 16))
 
 @dataclass(frozen=True)
 class Entrant:
-    """A method, and what two explanations said of it before it was run: does it learn the choice?"""
+    """A method, and what three explanations said of it before it was run: does it learn the choice?"""
 
     title: str
     objective: Mapping[str, Any]
