@@ -45,6 +45,7 @@ class Entrant:
     ladder: bool
     look: bool
     one: bool
+    """For those that are not FORETOLD, after their runs."""
     length: tuple[str, int] | None = None
     """That option, and by how much it differs from the number of nodes on a path."""
 
@@ -138,6 +139,18 @@ ENTRANTS = (
     ),
     entrant("planning tokens", "planning_tokens", "an encoding of the whole answer", True, True, False),
 )
+
+
+FORETOLD = (
+    "register tokens",
+    "lookahead tokens",
+    "first step weighted",
+    "ranking",
+    "latent lookahead",
+    "latent tokens",
+    "planning tokens",
+)
+"""Of these the third explanation spoke before their outcome was known."""
 
 
 def entrant_of(run: Run) -> Entrant:
