@@ -23,7 +23,7 @@ def draw_stages(chains: Sequence[Sequence[Result]], measure: str) -> Any:
     for chain in chains:
         begun = 0
         for stage, result in enumerate(chain):
-            name = result.run.objective["name"]
+            name = result.run.config["objective"]["name"]
             steps, values = result.series(measure)
             if stage:
                 ax.axvline(begun, color=FAINT, linewidth=1, linestyle=":")
