@@ -151,6 +151,9 @@ def test_a_chapter_runs_its_cell_with_its_parameters_and_changes_on_top(asked: l
     census.run()
     census.run(objective="reversed", seed=1)
     assert [run.id for run in asked] == [direction[0].id, direction[3].id]
+    task, objective = census.build(objective="reversed")
+    assert (task.title, objective.name) == (direction[0].build_task().title, "reversed")
+    assert len(asked) == 2
     cell(profile="quick", path_length=5, model="mini").run(steps=7)
     assert (asked[-1].steps, asked[-1].learning_rate, asked[-1].task["path_length"]) == (7, 2e-3, 5)  # type: ignore[index]
     assert (asked[-1].model["layers"], asked[-1].schedule) == (12, "cosine")  # type: ignore[index]

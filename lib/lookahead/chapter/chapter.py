@@ -12,7 +12,7 @@ from lookahead.tables import printable
 
 if TYPE_CHECKING:
     from lookahead.chapter.cell import Cell
-    from lookahead.contracts import Task
+    from lookahead.contracts import Objective, Task
     from lookahead.experiments import Seeds
     from lookahead.runs.result import Result
     from lookahead.runs.run import Run
@@ -59,6 +59,10 @@ class Chapter:
     def task(self) -> Task:
         """The task of the chapter's parameters, its data drawn by the chapter's seed."""
         return self.cell.run(self.parameters, {}).build_task()
+
+    def build(self, **changes: Any) -> tuple[Task, Objective]:
+        """The task and the network of the chapter's run, not trained, with changes on top as in `run`."""
+        return self.cell.run(self.parameters, changes).build()
 
     def run(self, *, weights: bool = False, **changes: Any) -> Result:
         """Does the chapter's run: its cell at its profile, its parameters on top, changes on top of them.
