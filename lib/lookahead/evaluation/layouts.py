@@ -71,9 +71,9 @@ def layout(objective: Objective, task: Task, examples: int = 16) -> list[Asked]:
     whole = caught(unread).differs(base)  # [b, S]: has read the prompt to its end
     one = [caught(prompts, k) for k in places]
     read = torch.stack([found.differs(base) for found in one])  # [A, b, S]
-    change = torch.stack([found.gradients - base.gradients for found in one])  # [A, terms, b, S, D]
+    change = torch.stack([found.gradients - base.gradients for found in one])
     size = base.gradients.abs().amax()
-    asks = moved(change, size) & ~read[:, None]  # [A, terms, b, S]
+    asks = moved(change, size) & ~read[:, None]  # [A, terms, b, S], as is alone
     alone = asks.clone()
     for j, k in combinations(places, 2):
         both = caught(prompts, j, k).gradients - base.gradients

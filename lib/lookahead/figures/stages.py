@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lookahead.figures.style import FAINT, INK, MEANING, accuracy_axis, chance, figure, sign
-from lookahead.names import named
+from lookahead.names import joined, named
 from lookahead.runs.result import Result
 
 
@@ -19,7 +19,7 @@ def draw_stages(chains: Sequence[Sequence[Result]], measure: str) -> Any:
         chains: each a run, the run that started from its weights, and so on.
     """
     fig, ax = figure(2.9)
-    methods: dict[str, Any] = {}
+    methods: dict[str, dict[str, Any]] = {}  # colour -> name -> line
     for chain in chains:
         begun = 0
         for stage, result in enumerate(chain):
@@ -27,11 +27,14 @@ def draw_stages(chains: Sequence[Sequence[Result]], measure: str) -> Any:
             steps, values = result.series(measure)
             if stage:
                 ax.axvline(begun, color=FAINT, linewidth=1, linestyle=":")
-            (methods[name],) = ax.plot([begun + step for step in steps], values, color=MEANING.get(name, INK))
+            color = MEANING.get(name, INK)
+            (line,) = ax.plot([begun + step for step in steps], values, color=color)
+            methods.setdefault(color, {})[named(name)] = line
             begun += result.manifest["steps"]
         sign(fig, chain)
     accuracy_axis(ax)
     chance(ax, chains[0][0].run.build_task().chance_accuracy, "1/d")
     ax.set(xlabel="training step", ylabel=named(measure))
-    ax.legend(list(methods.values()), [named(name) for name in methods], loc="lower right")
+    lines = [next(iter(those.values())) for those in methods.values()]
+    ax.legend(lines, [joined(list(those)) for those in methods.values()], loc="lower right")
     return fig

@@ -80,12 +80,10 @@ def short_name(task: Task, place: int) -> str:
 
 
 def mark(task: Task, token: int | None) -> str:
-    """What stands at a state that reads no token of the answer."""
+    """What stands at a state that reads no token of the answer; all reserved ones are dummies."""
     if token is None:
         return "\N{BULLET}"
-    return (
-        task.text(torch.tensor([[token]]))[0] if token < task.vocab_size else RESERVED_TOKENS[token - task.vocab_size]
-    )
+    return RESERVED_TOKENS[0] if token >= task.vocab_size else task.text(torch.tensor([[token]]))[0]
 
 
 def name_looks(fig: Any, read: bool = False) -> None:

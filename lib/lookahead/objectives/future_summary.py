@@ -46,8 +46,8 @@ class FutureSummary(TeacherForcing, name="future_summary"):
         loss = answer_loss(self.model.unembed(hidden), answers, mask)
         scores = exact(self.second_embedding(self.model.norm(hidden)))  # [B, A, V]
         bags = self.bags(answers, mask).to(scores.dtype)
-        losses = F.binary_cross_entropy_with_logits(scores, bags, reduction="none").sum(dim=-1)  # [B, A]
-        loss.parts["summary"] = counted_mean(losses, mask)
+        losses = F.binary_cross_entropy_with_logits(scores, bags, reduction="none")
+        loss.parts["summary"] = counted_mean(losses.sum(dim=-1), mask)
         loss.total = loss.total + self.weight * loss.parts["summary"]
         return loss
 
