@@ -8,15 +8,19 @@ from lookahead.chapter import published
 from lookahead.errors import LookaheadError
 
 
-@pytest.mark.parametrize("exhibit", json.loads(published.PUBLISHED.read_text(encoding="utf-8")))
+EXHIBITS = json.loads(published.PUBLISHED.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("exhibit", EXHIBITS)
 def test_a_table_is_shown_with_its_source(exhibit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
     monkeypatch.setattr(published, "display", shown.append)
     published.table(exhibit)
     (table,) = shown
-    assert "Source: Bachmann and Nagarajan (2024b)" in table.data
+    assert EXHIBITS[exhibit]["source"].count("20") == 1  # a year
+    assert f"Source: {EXHIBITS[exhibit]['source']}; {EXHIBITS[exhibit]['obtained']}." in table.data
 
 
 def test_an_unknown_table_is_refused() -> None:
-    with pytest.raises(LookaheadError, match="no published table 'wrong'; there are wrong-arm, main"):
+    with pytest.raises(LookaheadError, match="no published table 'wrong'; there are wrong-arm, main, token-order"):
         published.table("wrong")
