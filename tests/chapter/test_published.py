@@ -7,7 +7,6 @@ import pytest
 from lookahead.chapter import published
 from lookahead.errors import LookaheadError
 
-
 EXHIBITS = json.loads(published.PUBLISHED.read_text(encoding="utf-8"))
 
 
