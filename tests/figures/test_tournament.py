@@ -32,7 +32,7 @@ def test_a_panel_shows_what_every_state_reads_and_is_asked_for(build: Build) -> 
     layouts = {name: layout(build(name, task=TASK)[1], task) for name in methods}
     fig = tournament.draw_layouts(task, layouts, {}, columns=2)
     panels = [ax for ax in fig.axes if ax.axison]
-    assert [ax.get_title() for ax in panels] == list(methods)
+    assert [ax.get_title() or ax.get_title(loc="left") for ax in panels] == list(methods)
     read = [[label.get_text() for label in ax.get_xticklabels()] for ax in panels]
     assert read == [["=", "s", "1", "2"], ["=", "g", "2", "1"], ["=", "$", "$", "$"]]
     assert all(len(ax.lines) == 16 for ax in panels)

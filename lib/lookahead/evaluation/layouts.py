@@ -53,7 +53,7 @@ def layout(objective: Objective, task: Task, examples: int = 16) -> list[Asked]:
         LookaheadError: the task has too few ids to exchange the tokens of an answer.
     """
     device = device_of(objective)
-    objective = copy.deepcopy(objective).double().eval()
+    objective = copy.deepcopy(objective).double().train(False)
     indices = torch.arange(examples, device=device)
     prompts, answers = task.sample("train", indices)
     noise = objective.noise(("asked",), indices)

@@ -56,9 +56,16 @@ def labels(runs: Sequence[Run]) -> list[str]:
     """A label for every run: its task's title, its objective, and the other fields that tell the cells apart.
 
     Fields that say nothing new beside those before them are left out, and so are options and switches at their default.
+    Runs that one starts from differ by seed: they are numbered, in the order in which each seed has them.
     For people alone: what is to be asked of a run stands in its fields.
     """
     flat = [{"title": run.build_task().title, **fields_of(run)} for run in runs]
+    starts: dict[int, list[str]] = {}
+    for run, one in zip(runs, flat, strict=True):
+        if run.start_from is not None:
+            known = starts.setdefault(run.seed, [])
+            known.extend({run.start_from} - set(known))
+            one["start_from"] = known.index(run.start_from) + 1
     first = ["title", "objective", "model", "task"]
     settings = [name for name in SETTINGS if name not in ("seed", "steps")] + ["steps"]
     options = dict.fromkeys(name for one in flat for name in one)
