@@ -79,3 +79,9 @@ def test_ids_that_are_not_in_an_answer() -> None:
     assert unused(answers, 6).tolist() == [[1, 4, 5], [0, 2, 3]]
     with pytest.raises(LookaheadError, match="5 ids are too few to exchange 3 tokens"):
         unused(answers, 5)
+
+
+def test_a_task_that_the_method_was_not_made_for_is_refused(build: Build) -> None:
+    _, objective = build("teacher_forcing", task=TASK)
+    with pytest.raises(LookaheadError, match="made for a task of"):
+        layout(objective, Task.named("path_star")(2, 5, 40))

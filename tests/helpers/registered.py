@@ -49,8 +49,9 @@ GIVEN: dict[str, dict[str, Any]] = {
     "sequential_modules": {"modules": 1},
     "register_tokens": {"farthest": 3},
     "masked": {"hidden": "uniform"},  # the other way of drawing has tests of its own
-    "latent_lookahead": {"steps": 2},
+    "latent_lookahead": {"steps": 2, "order": "forward"},  # backward has tests of its own
     "latent_tokens": {"tokens": 2},
+    "policy_gradient": {"samples": 2, "advantage": "centred", "greedy": False},
 }
 """Options that have no default or need no test of what all have in common, by objective."""
 

@@ -46,7 +46,13 @@ def step_by_step(objective: LatentLookahead, prompt: Tensor, answer: Tensor) -> 
 
 
 @pytest.mark.parametrize(
-    ("options", "place"), [({"steps": 4, "weight": 0.5}, 1), ({"steps": 1}, 1), ({"steps": 3, "at": "prompt"}, 0)]
+    ("options", "place"),
+    [
+        ({"steps": 4, "weight": 0.5}, 1),
+        ({"steps": 1}, 1),
+        ({"steps": 3, "at": "prompt"}, 0),
+        ({"steps": 3, "order": "backward"}, 1),
+    ],
 )
 def test_the_loss_is_that_of_every_step_by_itself(options: Any, place: int, build: Build) -> None:
     task, objective = looking(build, **options)
@@ -57,7 +63,7 @@ def test_the_loss_is_that_of_every_step_by_itself(options: Any, place: int, buil
         tokens, latents = step_by_step(objective, prompt, answer)
         plain.append([-row.log_softmax(dim=-1)[token].item() for row, token in zip(tokens, answer, strict=True)])
         predictions.append([int(row.argmax()) for row in tokens])
-        asked = answer[place : place + options["steps"]]
+        asked = answer[place : place + options["steps"]] if "order" not in options else answer[[4, 3, 2]]
         looked += [-row.log_softmax(dim=-1)[token] for row, token in zip(latents, asked, strict=True)]
     loss = objective(prompts, answers)
     torch.testing.assert_close(loss.tokens, torch.tensor(plain, dtype=torch.float64), atol=1e-9, rtol=1e-9)

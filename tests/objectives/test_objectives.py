@@ -32,7 +32,7 @@ METHODS = {
     if issubclass(Objective.named(spec["name"]), PromptFirst) and spec["name"] not in OTHERWISE
 }
 """Those whose sequences are a prompt and hints: `inputs` says which. The model alone answers."""
-OTHER_TOTALS = ("expected_reward",)
+OTHER_TOTALS = ("expected_reward", "policy_gradient")
 """Those whose total is no mean over tokens: their tests say what."""
 BY_NOISE = ("corrupted",)
 """Those that read what their noise says: their tests say what."""
@@ -619,6 +619,14 @@ def test_what_does_not_count_is_neither_taught_nor_measured(method: dict[str, An
             "rungs are counted from the last token: ragged must have answers of one length",
         ),
         ("belief_state", "ends are read from the last token: ragged must have answers of one length"),
+        (
+            {"name": "latent_lookahead", "steps": 2, "order": "backward"},
+            "a plan from the end on would begin with filling: ragged must have answers of one length",
+        ),
+        (
+            "policy_gradient",
+            "an answer that ends elsewhere has other tokens that count: ragged must have answers of one length",
+        ),
         ("masked", "what is hidden tells how long an answer is: ragged must have answers of one length"),
         ("any_order", "orders other than from left to right would begin with filling: ragged must have answers of"),
         ("lookahead_tokens", "the token looked ahead to is counted from the last one: ragged must have answers of"),

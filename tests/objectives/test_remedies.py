@@ -35,6 +35,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "lookahead_tokens": {"rung": 0},
     "ranking": {},
     "latent_lookahead": {"steps": 2},
+    "retraced": {"name": "latent_lookahead", "steps": 3, "order": "backward"},
     "latent_tokens": {"tokens": 3},
     "planning_tokens": {},
     "reweighted": {"name": "hints", "weight": 5},

@@ -58,6 +58,7 @@ REMEDIES: list[Any] = [
     {"name": "lookahead_tokens", "answering": "lookahead"},
     "ranking",
     {"name": "latent_lookahead", "steps": 2},
+    {"name": "policy_gradient", "samples": 2, "advantage": "normalised"},
     {"name": "latent_tokens", "tokens": 2},
     "planning_tokens",
     {"name": "hints", "weight": 5},

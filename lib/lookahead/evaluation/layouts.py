@@ -50,8 +50,10 @@ def layout(objective: Objective, task: Task, examples: int = 16) -> list[Asked]:
             that has read the prompt, or a token, if it is so in all of them; as blind, or as asked, if it is in any.
 
     Raises:
-        LookaheadError: the task has too few ids to exchange the tokens of an answer.
+        LookaheadError: a task that the objective was not made for, or one with too few ids to exchange the tokens of an
+            answer.
     """
+    objective.check(task)
     device = device_of(objective)
     objective = copy.deepcopy(objective).double().train(False)
     indices = torch.arange(examples, device=device)

@@ -6,14 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookahead.contracts import Loss
 from lookahead.kinds import Range
-from lookahead.objectives.heads import counted_mean, second_output
-from lookahead.objectives.sequences import answer_loss, exact, states
-from lookahead.objectives.teacher_forcing import TeacherForcing
+from lookahead.objectives.second_output import SecondOutput
 
 
-class FutureSummary(TeacherForcing, name="future_summary"):
+class FutureSummary(SecondOutput, name="future_summary"):
     """-sum_i log p(a_i | prompt, a_0 ... a_{i-1}) - weight sum_i sum_v log s_i(v comes, or does not) ("FSP-BoW").
 
     v comes if it is among a_{i+1} ... a_{A-1}: the next token, a_i, is left to the other term. s_i(v) is a sigmoid of
@@ -36,20 +33,10 @@ class FutureSummary(TeacherForcing, name="future_summary"):
     def __init__(self, model: Any, task: Any, *, weight: Annotated[float, Range(above=0)] = 1.0) -> None:
         super().__init__(model, task)
         self.weight = self.checked(weight=weight)["weight"]
-        self.second_embedding = second_output(model)
 
-    def forward(
-        self, prompts: Any, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
-    ) -> Loss:
-        hidden = states(self.model, prompts, answers[:, :-1])  # [B, A, D]
-        mask = self.mask(answers)
-        loss = answer_loss(self.model.unembed(hidden), answers, mask)
-        scores = exact(self.second_embedding(self.model.norm(hidden)))  # [B, A, V]
+    def losses(self, scores: Tensor, answers: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         bags = self.bags(answers, mask).to(scores.dtype)
-        losses = F.binary_cross_entropy_with_logits(scores, bags, reduction="none")
-        loss.parts["summary"] = counted_mean(losses.sum(dim=-1), mask)
-        loss.total = loss.total + self.weight * loss.parts["summary"]
-        return loss
+        return {"summary": F.binary_cross_entropy_with_logits(scores, bags, reduction="none").sum(dim=-1)}
 
     def bags(self, answers: Tensor, mask: Tensor | None = None) -> Tensor:
         """Whether a token comes after a_i, [B, A, V], bool.

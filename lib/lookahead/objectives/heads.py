@@ -59,11 +59,6 @@ def extra_heads(model: Model, count: int, depth: Depth) -> nn.ModuleList:
     return nn.ModuleList(Head(width_of(model), depth) for _ in range(count))
 
 
-def second_output(model: Model) -> nn.Linear:
-    """One more output matrix, to be read behind the model's final norm: [..., D] -> [..., V], freshly initialised."""
-    return linear(width_of(model), model.vocab_size)
-
-
 def linear(inputs: int, outputs: int) -> nn.Linear:
     """A matrix without bias, initialised as the Transformer's are."""
     layer = nn.Linear(inputs, outputs, bias=False)

@@ -9,7 +9,7 @@ from lookahead.contracts import Loss, Needs, Objective
 from lookahead.errors import LookaheadError
 from lookahead.kinds import Count, Range
 from lookahead.objectives.heads import counted_mean, token_losses
-from lookahead.objectives.sequences import Prefilled, answer_loss, generate
+from lookahead.objectives.sequences import Prefilled, answer_loss, generate, refuse_different_lengths
 
 
 class LatentLookahead(Objective, name="latent_lookahead"):
@@ -30,13 +30,17 @@ class LatentLookahead(Objective, name="latent_lookahead"):
 
     In training the sequence is read anew for every step, n + 1 times; an answer reads it once.
 
+    Backward, z_j is asked for the j-th token from the end instead, a_{A-j}: a plan from the goal on, while the answer
+    is given in the task's order. No publication is known for that.
+
     Args:
         steps: n, how many latents there are.
         at: s, that of the first answer token ("prompt") or of the "decision".
+        order: in which the latents are asked for what is to come: "forward" from a_s on, or "backward" from the end.
         weight: of the latents' loss, which is their mean.
 
     Raises:
-        LookaheadError: more steps than there are tokens to come.
+        LookaheadError: more steps than there are tokens to come; backward, a task whose answers differ in length.
     """
 
     def __init__(
@@ -46,10 +50,15 @@ class LatentLookahead(Objective, name="latent_lookahead"):
         *,
         steps: Count,
         at: Literal["prompt", "decision"] = "decision",
+        order: Literal["forward", "backward"] = "forward",
         weight: Annotated[float, Range(above=0)] = 1.0,
     ) -> None:
         super().__init__(model, task)
-        self.steps, at, self.weight = self.checked(steps=steps, at=at, weight=weight).values()
+        checked = self.checked(steps=steps, at=at, order=order, weight=weight)
+        self.steps, at, order, self.weight = checked.values()
+        self.backward_first = order == "backward"
+        if self.backward_first:
+            refuse_different_lengths(task, "a plan from the end on would begin with filling")
         self.place = task.decision if at == "decision" else 0
         if (coming := self.answer_length - self.place) < self.steps:
             raise LookaheadError(
@@ -72,7 +81,8 @@ class LatentLookahead(Objective, name="latent_lookahead"):
         mask = self.mask(answers)
         others = torch.cat([hidden[:, :first], hidden[:, end:]], dim=1)  # [B, A, D]
         loss = answer_loss(self.model.unembed(others), answers, mask)
-        latent = token_losses(self.model.unembed(hidden[:, first:end]), answers[:, first:end])
+        asked = answers[:, -self.steps :].flip(1) if self.backward_first else answers[:, first:end]
+        latent = token_losses(self.model.unembed(hidden[:, first:end]), asked)
         loss.parts["latents"] = counted_mean(latent, None if mask is None else mask[:, first:end])
         loss.total = loss.total + self.weight * loss.parts["latents"]
         return loss

@@ -6,14 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookahead.contracts import Loss
 from lookahead.kinds import Range
-from lookahead.objectives.heads import counted_mean, second_output
-from lookahead.objectives.sequences import answer_loss, exact, places_to_come, states
-from lookahead.objectives.teacher_forcing import TeacherForcing
+from lookahead.objectives.second_output import SecondOutput
+from lookahead.objectives.sequences import places_to_come
 
 
-class Ranking(TeacherForcing, name="ranking"):
+class Ranking(SecondOutput, name="ranking"):
     """Teacher forcing + weight sum_i sum_{j >= i} [sum_{k > j} H(s_i(a_j) - s_i(a_k)) + sum_v H(s_i(a_j) - s_i(v))].
 
     H(x) = max(0, 1 - x): the first is to lie above the second by 1. At state i, which predicts a_i, every token to come
@@ -35,26 +33,8 @@ class Ranking(TeacherForcing, name="ranking"):
     def __init__(self, model: Any, task: Any, *, weight: Annotated[float, Range(above=0)] = 1.0) -> None:
         super().__init__(model, task)
         self.weight = self.checked(weight=weight)["weight"]
-        self.second_embedding = second_output(model)
-
-    def forward(
-        self, prompts: Any, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
-    ) -> Loss:
-        hidden = states(self.model, prompts, answers[:, :-1])  # [B, A, D]
-        mask = self.mask(answers)
-        loss = answer_loss(self.model.unembed(hidden), answers, mask)
-        scores = exact(self.second_embedding(self.model.norm(hidden)))  # [B, A, V]
-        for name, losses in self.losses(scores, answers, mask).items():
-            loss.parts[name] = counted_mean(losses, mask)
-            loss.total = loss.total + self.weight * loss.parts[name]
-        return loss
 
     def losses(self, scores: Tensor, answers: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
-        """Of the order of what is to come, and of that against all else: [B, A] each, from scores [B, A, V].
-
-        Args:
-            mask: which answer tokens count, [B, A], bool; all if not given. No other is to come.
-        """
         to_come = places_to_come(answers, mask)  # [B, A (i), A (j)]
         own = scores.gather(2, answers[:, None].expand(-1, self.answer_length, -1))  # s_i(a_j)
         below = to_come[:, :, :, None] & to_come[:, :, None] & torch.ones_like(to_come[0]).triu(1)  # [B, i, j, k]

@@ -5,14 +5,12 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Loss
 from lookahead.kinds import Range
-from lookahead.objectives.heads import counted_mean, second_output
-from lookahead.objectives.sequences import answer_loss, exact, places_to_come, states
-from lookahead.objectives.teacher_forcing import TeacherForcing
+from lookahead.objectives.second_output import SecondOutput
+from lookahead.objectives.sequences import places_to_come
 
 
-class TokenOrder(TeacherForcing, name="token_order"):
+class TokenOrder(SecondOutput, name="token_order"):
     """-sum_i log p(a_i | prompt, a_0 ... a_{i-1}) - sum_i sum_v q_i(v) log o_i(v) (Zuhri et al., 2025, "TOP").
 
     q_i(v) is proportional to exp(-d_i(v) / temperature), where d_i(v) is how far behind a_i the next v stands: 0 for
@@ -30,25 +28,14 @@ class TokenOrder(TeacherForcing, name="token_order"):
         LookaheadError: a temperature that is not above 0.
     """
 
-    weight = 1.0
-
     def __init__(self, model: Any, task: Any, *, temperature: Annotated[float, Range(above=0)] = 1.0) -> None:
         super().__init__(model, task)
         self.temperature = self.checked(temperature=temperature)["temperature"]
-        self.second_embedding = second_output(model)
 
-    def forward(
-        self, prompts: Any, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
-    ) -> Loss:
-        hidden = states(self.model, prompts, answers[:, :-1])  # [B, A, D]
-        mask = self.mask(answers)
-        loss = answer_loss(self.model.unembed(hidden), answers, mask)
-        logs = exact(self.second_embedding(self.model.norm(hidden))).log_softmax(dim=-1)  # [B, A, V]
+    def losses(self, scores: Tensor, answers: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        logs = scores.log_softmax(dim=-1)
         logs = logs.gather(2, answers[:, None].expand(-1, self.answer_length, -1))  # of every answer token, [B, A, A]
-        order = counted_mean(-(self.shares(answers, mask).to(logs.dtype) * logs).sum(dim=2), mask)
-        loss.parts["order"] = order
-        loss.total = loss.total + self.weight * order
-        return loss
+        return {"order": -(self.shares(answers, mask).to(logs.dtype) * logs).sum(dim=2)}
 
     def shares(self, answers: Tensor, mask: Tensor | None = None) -> Tensor:
         """q_i(a_j) at [:, i, j], [B, A, A]; of a token that comes several times at the first place from i on.

@@ -15,6 +15,11 @@ was at chance after 1,500 steps; before any result of register tokens, lookahead
 latent lookahead, latent tokens and planning tokens: the very state that chooses must be asked, at once, for more than
 the first step. Another state, or the same one in another example, does not help it to look.
 
+*Latent steps back* is of our own, made after the outcomes of the other twenty on arms of four, for reversed training
+was the soonest there: what it reads of itself begins at the goal, and each step is one look-up. Written down before any
+of its runs: learnt on arms of four within 300 training steps; on arms of five and six, where most are late, within
+600.
+
 What they say stands with each of the ENTRANTS.
 """
 
@@ -126,6 +131,7 @@ ENTRANTS = (
         True,
         True,
         False,
+        order="forward",
         length=("steps", -1),
     ),
     entrant(
@@ -138,6 +144,16 @@ ENTRANTS = (
         length=("tokens", 0),
     ),
     entrant("planning tokens", "planning_tokens", "an encoding of the whole answer", True, True, False),
+    entrant(
+        "latent steps back",
+        "latent_lookahead",
+        "every token from the goal on, each at a state that is read again",
+        True,
+        True,
+        False,
+        order="backward",
+        length=("steps", -1),
+    ),
 )
 
 
@@ -149,6 +165,7 @@ FORETOLD = (
     "latent lookahead",
     "latent tokens",
     "planning tokens",
+    "latent steps back",
 )
 """Of these the third explanation spoke before their outcome was known."""
 
