@@ -10,7 +10,6 @@ from lookahead.contracts import Loss, Needs
 from lookahead.errors import LookaheadError
 from lookahead.kinds import Range
 from lookahead.objectives.sequences import (
-    Prefilled,
     answer_loss,
     exact,
     generate,
@@ -84,7 +83,7 @@ class PolicyGradient(TeacherForcing, name="policy_gradient"):
         return Loss(total, taught.tokens, taught.predictions, {"reward": rewards.mean()})
 
     @torch.no_grad()
-    def drawn(self, prompts: Tensor | Prefilled, noise: Tensor | None) -> Tensor:
+    def drawn(self, prompts: Any, noise: Tensor | None) -> Tensor:
         """The model's own answers, [B, n, A], from noise [B, A] for one of each, [B, A, n] for more."""
         if self.greedy:
             return self.answer(prompts)[:, None]
