@@ -79,7 +79,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "063c946068ad7cdaa2c0c5ce13fb65a61117b6e520a93cf4b3563b1f7671433f"
+IDS = "bfce0617cccef7d1bc04afc66de780cccf28f055e7625d511a09e6357fb8c43a"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
