@@ -7,8 +7,8 @@ that of teacher forcing, weighted, and all but the first step are right already,
 the first step alone does: neither within 4,000 training steps. Sampled rewards, written down when the exact gradient
 was training and before any result: in expectation they are the same, and noise helps nobody, so at chance, too.
 
-After the first network of each kind in `lasting`, where that of next latent state had come down to 0.91: whether it goes
-on falling, "lasting-longer" tells. Written down before: it does not fall to chance in 8,000 training steps.
+After the first network of each kind in `lasting`, where that of next latent state had come down to 0.91: whether it
+goes on falling, "lasting-longer" tells. Written down before: it does not fall to chance in 8,000 training steps.
 """
 
 from __future__ import annotations
