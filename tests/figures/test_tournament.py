@@ -57,3 +57,21 @@ def test_what_is_asked_stands_beside_the_times_of_the_same_method(build: Build) 
     assert {line.get_color() for line in dots} == {BLUE}
     assert set(fig.results) == {result.run.id for seeds in cells.values() for result in seeds}
     plt.close("all")
+
+
+def test_a_card_shows_every_training_of_a_method_in_a_line_of_its_graphs_style(build: Build) -> None:
+    task, network = build({"name": "multi_token", "tokens": 4}, task=TASK)
+    four, five = stored("several-tokens").where(tokens=4), stored("several-tokens-longer").where(tokens=5)
+    fig = tournament.draw_card(task, layout(network, task), {"G(2,4)": four, "G(2,5)": five}, BLUE, until=12_000)
+    left, right = fig.axes
+    assert len(left.lines) == 16
+    assert [line.get_linestyle() for line in right.lines] == ["-"] * len(four) + ["--"] * len(five)
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["G(2,4)", "G(2,5)"]
+    for line, result in zip(right.lines, [*four, *five], strict=True):
+        steps, values = result.series("autoregressive_accuracy")
+        assert list(line.get_ydata()) == values[1:]
+        assert list(line.get_xdata()) == steps[1:]
+    assert set(fig.results) == {result.run.id for result in [*four, *five]}
+    nothing = tournament.draw_card(task, layout(network, task), {})
+    assert nothing.axes[1].get_legend() is None
+    plt.close("all")

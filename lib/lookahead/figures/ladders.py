@@ -126,12 +126,17 @@ def plot_waits(ax: Axes, cells: Mapping[str, Seeds], colors: Mapping[str, str] |
             at, filled = (learnt, color) if learnt is not None else (result.manifest["steps"], "none")
             ax.plot(at, row + aside, "o", color=color, markersize=5.5, markerfacecolor=filled)
     ax.set_yticks(range(len(cells)), list(cells))
-    ax.set(xscale="log", xlabel="training steps until learnt (open: not learnt by then)")
-    ax.set_ylim(len(cells) - 0.5, -0.5)
+    ax.set(xlabel="training steps until learnt (open: not learnt by then)", ylim=(len(cells) - 0.5, -0.5))
+    logarithmic_steps(ax)
+    ax.grid(axis="x")
+
+
+def logarithmic_steps(ax: Axes) -> None:
+    """Training steps on a logarithmic axis, written out."""
+    ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.grid(axis="x")
 
 
 def draw_inside(task: PathStar, result: Result) -> Any:

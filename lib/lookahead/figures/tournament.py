@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from lookahead.contracts import RESERVED_TOKENS, Task
 from lookahead.evaluation.layouts import Ask, Asked
 from lookahead.experiments.seeds import Seeds
-from lookahead.figures.ladders import plot_waits
-from lookahead.figures.style import FAINT, INK, PALE, figure, sign
+from lookahead.figures.ladders import logarithmic_steps, plot_waits
+from lookahead.figures.style import FAINT, INK, PALE, accuracy_axis, figure, sign
 
 LOOKS: dict[Ask, dict[str, Any]] = {
     "read": {"marker": "s", "markersize": 9, "markeredgecolor": "none", "markerfacecolor": PALE},
@@ -51,24 +51,60 @@ def draw_layouts(
         task: whose first training example the layouts were found with.
         layouts: of every method, as `lookahead.evaluation.layouts.layout` finds them.
     """
-    answer = task.sample("train", torch.arange(1))[1][0].tolist()
-    names = [short_name(task, k) for k in range(task.answer_length)]
     rows = -(-len(layouts) // columns)
-    fig, axes = figure(0.6 + (0.55 + 0.24 * len(names)) * rows, rows, columns, squeeze=False)
+    fig, axes = figure(0.6 + (0.55 + 0.24 * task.answer_length) * rows, rows, columns, squeeze=False)
     for ax, (name, states) in zip(axes.flat, layouts.items(), strict=False):
-        for column, state in enumerate(states):
-            for row, ask in enumerate(state.asks):
-                ax.plot(column, row, linestyle="none", color=colors.get(name, INK), **SMALL[ask])
-        reads = [names[answer.index(s.reads)] if s.reads in answer else mark(task, s.reads) for s in states]
-        ax.set_xticks(range(len(states)), reads, fontsize=9)
-        ax.set_yticks(range(len(names)), names if ax in axes[:, 0] else [""] * len(names), fontsize=9)
-        ax.set(xlim=(-0.6, max(len(states), 4) - 0.4), ylim=(len(names) - 0.5, -0.5), title=name)
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-        ax.grid(False)
+        plot_layout(ax, task, states, colors.get(name, INK))
+        ax.set_title(name)
+        if ax not in axes[:, 0]:
+            ax.set_yticklabels([])
     for ax in axes.flat[len(layouts) :]:
         ax.axis("off")
     name_looks(fig, read=True)
+    return fig
+
+
+def plot_layout(ax: Axes, task: Task, states: Sequence[Asked], color: str) -> None:
+    """What every state reads and is asked for: a column a state, a row an answer token."""
+    answer = task.sample("train", torch.arange(1))[1][0].tolist()
+    names = [short_name(task, k) for k in range(task.answer_length)]
+    for column, state in enumerate(states):
+        for row, ask in enumerate(state.asks):
+            ax.plot(column, row, linestyle="none", color=color, **SMALL[ask])
+    reads = [names[answer.index(s.reads)] if s.reads in answer else mark(task, s.reads) for s in states]
+    ax.set_xticks(range(len(states)), reads, fontsize=9)
+    ax.set_yticks(range(len(names)), names, fontsize=9)
+    ax.set(xlim=(-0.6, max(len(states), 4) - 0.4), ylim=(len(names) - 0.5, -0.5))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+
+
+def draw_card(
+    task: Task, states: Sequence[Asked], cells: Mapping[str, Seeds], color: str = INK, until: int = 4000
+) -> Any:
+    """One method: what its states are asked for, beside the whole paths right in all its trainings. The figure.
+
+    Args:
+        task: as of `draw_layouts`.
+        states: the method's layout.
+        cells: its results by graph, from easy to hard; four at most.
+        until: where the axis of training steps ends; the scale is logarithmic.
+    """
+    fig, (left, right) = figure(2.3, columns=2, width_ratios=(1, 2.2))
+    plot_layout(left, task, states, color)
+    for (name, seeds), style in zip(cells.items(), ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2))), strict=False):
+        for result in seeds:
+            steps, values = result.series("autoregressive_accuracy")
+            begun = [(step, value) for step, value in zip(steps, values, strict=True) if step]
+            (line,) = right.plot(*zip(*begun, strict=True), color=color, linestyle=style)
+        line.set_label(name)
+        sign(fig, seeds)
+    accuracy_axis(right)
+    logarithmic_steps(right)
+    right.set(xlabel="training step", ylabel="whole path right", xlim=(40, until))
+    if cells:
+        right.legend(loc="lower right" if len(cells) < 2 else "upper left")
     return fig
 
 

@@ -36,7 +36,8 @@ class FutureSummary(SecondOutput, name="future_summary"):
 
     def losses(self, scores: Tensor, answers: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         bags = self.bags(answers, mask).to(scores.dtype)
-        return {"summary": F.binary_cross_entropy_with_logits(scores, bags, reduction="none").sum(dim=-1)}
+        losses = F.binary_cross_entropy_with_logits(scores, bags, reduction="none")
+        return {"summary": losses.sum(dim=-1)}
 
     def bags(self, answers: Tensor, mask: Tensor | None = None) -> Tensor:
         """Whether a token comes after a_i, [B, A, V], bool.

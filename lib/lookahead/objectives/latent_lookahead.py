@@ -81,7 +81,9 @@ class LatentLookahead(Objective, name="latent_lookahead"):
         mask = self.mask(answers)
         others = torch.cat([hidden[:, :first], hidden[:, end:]], dim=1)  # [B, A, D]
         loss = answer_loss(self.model.unembed(others), answers, mask)
-        asked = answers[:, -self.steps :].flip(1) if self.backward_first else answers[:, first:end]
+        asked = answers[:, first:end]
+        if self.backward_first:
+            asked = answers[:, -self.steps :].flip(1)
         latent = token_losses(self.model.unembed(hidden[:, first:end]), asked)
         loss.parts["latents"] = counted_mean(latent, None if mask is None else mask[:, first:end])
         loss.total = loss.total + self.weight * loss.parts["latents"]

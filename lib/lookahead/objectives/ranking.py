@@ -40,7 +40,8 @@ class Ranking(SecondOutput, name="ranking"):
         below = to_come[:, :, :, None] & to_come[:, :, None] & torch.ones_like(to_come[0]).triu(1)  # [B, i, j, k]
         named = F.one_hot(answers, self.model.vocab_size).to(scores.dtype)  # [B, j, V]
         rest = to_come[..., None] & ~(to_come.to(scores.dtype) @ named).bool()[:, :, None]  # [B, i, j, V]
-        return {
-            name: torch.where(pairs, F.relu(1 - own[..., None] + others[:, :, None]), 0).sum(dim=(2, 3))
-            for name, pairs, others in (("nearer above later", below, own), ("coming above rest", rest, scores))
-        }
+        losses = {}
+        for name, pairs, others in (("nearer above later", below, own), ("coming above rest", rest, scores)):
+            missing = F.relu(1 - own[..., None] + others[:, :, None])  # of the distance, [B, i, j, k or v]
+            losses[name] = torch.where(pairs, missing, 0).sum(dim=(2, 3))
+        return losses
