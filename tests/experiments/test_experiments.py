@@ -79,7 +79,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "bfce0617cccef7d1bc04afc66de780cccf28f055e7625d511a09e6357fb8c43a"
+IDS = "f25b69c2c09dc9404edcbae1a41cec9491774dd4c2da47773f673dd5a497fe9d"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
