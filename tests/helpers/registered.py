@@ -72,6 +72,10 @@ for _name, _options in {
     "copies": {"prompt_field": "question", "decision_at": 1},
 }.items():
     TASKS[f"own_data of {_name}"] = (Task.named("own_data"), {"file": own_file.stored(_name), **_options})
+TASKS["path_star_file"] = (
+    Task.named("path_star_file"),
+    {"file": own_file.graphs(), "degree": 2, "path_length": 4, "num_nodes": 20},
+)
 
 MODELS = [next(iter(kind.presets)) for kind in of_the_library(Model).values()]
 """The first preset, which is the smallest, of every registered model."""

@@ -154,7 +154,7 @@ class Table:
             split: (order[splits[order] == number] if split == "train" else distinct[splits[distinct] == number])
             for number, split in enumerate(SPLITS)
         }
-        several = np.unique(prompt_hashes[distinct], return_counts=True)[1] if len(distinct) else np.zeros(0)
+        several = np.unique(prompt_hashes[distinct], return_counts=True)[1]
         parts = {
             "prompts": prompts.flat, "prompt_starts": prompts.starts,
             "answers": answers.flat, "answer_starts": answers.starts,
