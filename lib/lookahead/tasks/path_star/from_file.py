@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lookahead.contracts import SPLITS, Split
+from lookahead.contracts import SPLITS, Split, Task
 from lookahead.errors import LookaheadError
 from lookahead.tasks.own_data.reading import refuse_useless, remarks
 from lookahead.tasks.own_data.records import checksum
@@ -108,7 +108,7 @@ class PathStarFile(PathStar, name="path_star_file"):
     @classmethod
     def sample_each(cls, tasks: Sequence[PathStar], split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         """As `Task.sample_each`; nothing is drawn for all members at once."""
-        return super(PathStar, cls).sample_each(tasks, split, indices)
+        return Task.sample_each(tasks, split, indices)
 
 
 @functools.lru_cache(maxsize=4)
