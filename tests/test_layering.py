@@ -35,11 +35,12 @@ MAY_IMPORT = {
     "objectives": BASE,
     "training": BASE,
     "evaluation": BASE,
-    "runs": {*BASE, "tasks", "models", "objectives", "training", "evaluation"},
+    "runs": {*BASE, "tables", "tasks", "models", "objectives", "training", "evaluation"},
     "experiments": {*BASE, "tables", "runs", "training", "evaluation"},
     "figures": {*BASE, "names", "tasks", "evaluation", "runs", "experiments"},
     "chapter": {*BASE, "names", "tables", "runs", "experiments"},
-    "cli": {"errors", "experiments", "figures", "machine", "models", "tables"},
+    "audit": {*BASE, "names", "tables", "tasks", "models", "objectives", "evaluation", "runs"},
+    "cli": {"errors", "experiments", "figures", "machine", "models", "tables", "runs", "audit"},
 }
 """Which rooms a room may import, beside itself."""
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
     from lookahead.runs.result import Result, steps_to_success, trained
     from lookahead.runs.run import Run
     from lookahead.runs.watch import watch
-    from lookahead.tasks.path_star import PathStar
+    from lookahead.tasks.own_data import OwnData
+    from lookahead.tasks.path_star import PathStar, PathStarFile
 
 __version__ = "0.1.0"
 

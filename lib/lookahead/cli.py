@@ -86,6 +86,14 @@ def parser() -> argparse.ArgumentParser:
     only(one)
     one.add_argument("--figure", type=Path, metavar="FILE", help="learning curves, as .png, .svg or .pdf")
 
+    one = command("test", test, "a stored network judged on the examples of a file")
+    one.add_argument("run", help="the id of a run that was done here, or its beginning (lookahead list NAME)")
+    one.add_argument(
+        "file", type=Path, help="in the format of the run's task: path-star graphs, or prompts and answers"
+    )
+    one.add_argument("--json", action="store_true", help="all measures, for programs")
+    one.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
     one = command("pack", pack, "working results into one file an experiment")
     which(one)
     one.add_argument("files", nargs="*", type=Path, metavar="FILE", help="packed on other machines, to be joined")
@@ -228,6 +236,14 @@ def show(options: argparse.Namespace) -> int:
             raise LookaheadError(f"a figure needs more ({error}): pip install -e .[chapters]") from error
         draw_experiment(options.figure, one.question, cells(grid))
         say(f"drawn to {options.figure}")
+    return 0
+
+
+def test(options: argparse.Namespace) -> int:
+    from lookahead.runs.judging import judge
+
+    judged = judge(options.run, options.file, options.device)
+    say(judged.to_json() if options.json else str(judged))
     return 0
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -75,11 +76,22 @@ class Task(Named):
         return self.vocab_size
 
     @property
+    def decision_known(self) -> bool:
+        """Whether the task knows its decision; of data of one's own nobody may know it.
+
+        Where it does not, `decision` raises a LookaheadError, and measures that ask for the decision are absent.
+        """
+        return True
+
+    @property
     @abstractmethod
     def decision(self) -> int:
         """Index in the answer of the indecipherable token: the one that needs the lookahead.
 
         Where examples differ in it (see `decisions`), the last one that any of them has.
+
+        Raises:
+            LookaheadError: it is not known (see `decision_known`).
         """
 
     def decisions(self, prompts: Tensor, answers: Tensor) -> Tensor:
@@ -94,9 +106,17 @@ class Task(Named):
         return None
 
     @property
+    def one_length(self) -> bool:
+        """Whether all answer tokens of all examples count, so that `taught` gives None."""
+        return type(self).taught is Task.taught
+
+    @property
     @abstractmethod
     def chance_accuracy(self) -> float:
-        """Autoregressive accuracy of a model that knows everything but the decision."""
+        """Autoregressive accuracy of a model that knows everything but the decision.
+
+        Where the decision is not known, that of the one answer that is the commonest.
+        """
 
     @property
     @abstractmethod
@@ -146,13 +166,24 @@ class Task(Named):
                     f"ids from {tokens.min()} to {tokens.max()}: those of {self.title} are 0 to {self.vocab_size - 1}"
                 )
 
+    def read_examples(self, path: str | Path) -> tuple[Tensor, Tensor]:
+        """Examples of this task from a file: prompts [B, P], answers [B, A], in the ids of this task.
+
+        Raises:
+            LookaheadError: what is wrong with the file, or the task knows no files.
+        """
+        raise LookaheadError(f"{self.name} knows no file format: it only draws its examples")
+
     @abstractmethod
     def correct(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:
         """Which of the `given` [B, A] answers are right: [B], bool."""
 
     @abstractmethod
-    def decoys(self, prompts: Tensor, answers: Tensor) -> Tensor:
-        """A whole wrong answer a cheat could be led into, [B, A]: right but for the decision and what follows."""
+    def decoys(self, prompts: Tensor, answers: Tensor) -> Tensor | None:
+        """A whole wrong answer a cheat could be led into, [B, A]: right but for the decision and what follows.
+
+        None where nobody knows one; measures that ask for it are absent then.
+        """
 
     @abstractmethod
     def text(self, tokens: Tensor) -> list[str]:

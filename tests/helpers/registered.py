@@ -6,8 +6,10 @@ import typing
 from typing import Any
 
 import lookahead.models
-import lookahead.objectives  # noqa: F401 (the two register what they hold)
-from lookahead.contracts import Model, Objective
+import lookahead.objectives
+import lookahead.tasks  # noqa: F401 (the three register what they hold)
+import own_file
+from lookahead.contracts import Model, Objective, Task
 from lookahead.registry import REQUIRED, Named
 from lookahead.runs.run import find_preset
 
@@ -61,6 +63,20 @@ OBJECTIVES = {
     for spec in variants(kind, **GIVEN.get(kind.name, {}))
 }
 """All registered objectives with all their options, as a `Run` takes them."""
+
+TASKS: dict[str, tuple[type[Task], dict[str, Any]]] = {
+    preset: (kind, options) for kind in of_the_library(Task).values() for preset, options in kind.presets.items()
+}
+"""All registered tasks at each of their presets, by its name; those that are read from files with files made here."""
+for _name, _options in {
+    "sums": {"prompt_field": "question"},
+    "copies": {"prompt_field": "question", "decision_at": 1},
+}.items():
+    TASKS[f"own_data of {_name}"] = (Task.named("own_data"), {"file": own_file.stored(_name), **_options})
+TASKS["path_star_file"] = (
+    Task.named("path_star_file"),
+    {"file": own_file.graphs(), "degree": 2, "path_length": 4, "num_nodes": 20},
+)
 
 MODELS = [next(iter(kind.presets)) for kind in of_the_library(Model).values()]
 """The first preset, which is the smallest, of every registered model."""

@@ -3,23 +3,20 @@
 import pytest
 import torch
 
-import lookahead.tasks  # noqa: F401 (registers what it holds)
 from lookahead.contracts import SPLITS, Task
-from registered import of_the_library
+from lookahead.errors import LookaheadError
+from registered import TASKS, of_the_library
 
-PRESETS = {
-    preset: (kind, options) for kind in of_the_library(Task).values() for preset, options in kind.presets.items()
-}
-each_task = pytest.mark.parametrize("preset", PRESETS)
+each_task = pytest.mark.parametrize("preset", TASKS)
 
 
 def build(preset: str, seed: int = 0) -> Task:
-    kind, options = PRESETS[preset]
+    kind, options = TASKS[preset]
     return kind(**options, seed=seed)
 
 
 def test_every_task_has_a_preset() -> None:
-    assert {kind for kind, _ in PRESETS.values()} == set(of_the_library(Task).values())
+    assert {kind for kind, _ in TASKS.values()} == set(of_the_library(Task).values())
 
 
 @each_task
@@ -33,12 +30,20 @@ def test_examples_have_the_sizes_that_the_task_states(preset: str, split: str) -
         assert tokens.min() >= 0
         assert tokens.max() < task.vocab_size
     assert answers.max() < task.labels <= task.vocab_size
-    decisions = task.decisions(prompts, answers)
-    assert decisions.shape == (64,)
-    assert decisions.max() <= task.decision < task.answer_length
+    if task.decision_known:
+        decisions = task.decisions(prompts, answers)
+        assert decisions.shape == (64,)
+        assert decisions.max() <= task.decision < task.answer_length
+    else:
+        with pytest.raises(LookaheadError, match="decision"):
+            _ = task.decision
     assert 0 < task.chance_accuracy < 1
     assert task.title
     assert len(task.text(prompts)) == 64
+    task.check_examples(prompts, answers)
+    mask = task.taught(answers)
+    assert task.one_length == (mask is None)
+    assert mask is None or mask[:, 0].all()
 
 
 @each_task
@@ -70,6 +75,9 @@ def test_right_answers_are_right_and_decoys_are_not(preset: str) -> None:
     prompts, answers = task.sample("validation", torch.arange(64))
     decoys = task.decoys(prompts, answers)
     assert task.correct(prompts, answers, answers).all()
+    assert not task.correct(prompts, answers, (answers + 1) % task.labels).any()
+    if decoys is None:
+        return
     assert not task.correct(prompts, answers, decoys).any()
     for row, decision in enumerate(task.decisions(prompts, answers).tolist()):
         assert torch.equal(decoys[row, :decision], answers[row, :decision])

@@ -13,8 +13,12 @@
 | `loss` | mean loss by position, nats; NaN where nothing is taught |
 | `parts` | the objective's named scalars (`Loss.parts`), each averaged over the examples; absent where it names none |
 | `examples` | how many examples stand behind each |
+
+Where a task does not know its decision, `decision_accuracy` is absent; where it knows no decoys, so are
+`cheat_accuracy`, `cheat_token_accuracy` and `return_token_accuracy`.
 """
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -53,7 +57,7 @@ def evaluate(objective: Objective, task: Task, split: Split, count: int, batch_s
         LookaheadError: nothing to measure on, or a task that the objective was not made for.
     """
 
-    return _evaluate(objective, [task], _alone(objective, task), _drawn([task], split), split, count, batch_size)[0]
+    return _evaluate(objective, [task], _alone(objective), _drawn([task], split), split, count, batch_size)[0]
 
 
 @torch.no_grad()
@@ -81,7 +85,7 @@ def evaluate_on(
         rows = indices.to(prompts.device)
         return prompts[rows][None].to(indices.device), answers[rows][None].to(indices.device)
 
-    return _evaluate(objective, [task], _alone(objective, task), given, "test", len(answers), batch_size)[0]
+    return _evaluate(objective, [task], _alone(objective), given, "test", len(answers), batch_size)[0]
 
 
 @torch.no_grad()
@@ -106,12 +110,12 @@ def evaluate_each(
         some = {name: values[first : first + together] for name, values in state.items()}
 
         def outputs(
-            prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor, some: State = some
+            prompts: Tensor, answers: Tensor, noise: Tensor | None, forced: Tensor | None, some: State = some
         ) -> Outputs:
-            def of_one(objective: Objective, prompts: Tensor, answers: Tensor, decoys: Tensor) -> Outputs:
-                return _outputs(objective, prompts, answers, noise, decoys, tasks[0].decision)
+            def of_one(objective: Objective, prompts: Tensor, answers: Tensor, forced: Tensor | None) -> Outputs:
+                return _outputs(objective, prompts, answers, noise, forced)
 
-            return each(of_one, template, some, prompts, answers, decoys)
+            return each(of_one, template, some, prompts, answers, forced)
 
         members = tasks[first : first + together]
         measures += _evaluate(template.objective, members, outputs, _drawn(members, split), split, count, size)
@@ -143,15 +147,16 @@ class Outputs(NamedTuple):
     """`Loss.parts`."""
 
 
-OutputsOf = Callable[[Tensor, Tensor, Tensor | None, Tensor], Outputs]
-"""Prompts [S, b, P], answers [S, b, A], noise and decoys [S, b, A] -> what S members make of them."""
+OutputsOf = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Outputs]
+"""Prompts [S, b, P], answers [S, b, A], noise and the decoys' first tokens [S, b, K] -> what S members make of them."""
 
 
-def _alone(objective: Objective, task: Task) -> OutputsOf:
+def _alone(objective: Objective) -> OutputsOf:
     """`_outputs` of a single member."""
 
-    def outputs(prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor) -> Outputs:
-        *tensors, parts = _outputs(objective, prompts[0], answers[0], noise, decoys[0], task.decision)
+    def outputs(prompts: Tensor, answers: Tensor, noise: Tensor | None, forced: Tensor | None) -> Outputs:
+        own = None if forced is None else forced[0]
+        *tensors, parts = _outputs(objective, prompts[0], answers[0], noise, own)
         return Outputs(
             *(tensor[None] for tensor in tensors), parts={name: value[None] for name, value in parts.items()}
         )
@@ -188,7 +193,8 @@ def _evaluate(
         shape, flat_prompts, flat_answers = prompts.shape[:2], prompts.flatten(0, 1), answers.flatten(0, 1)
         decoys = tasks[0].decoys(flat_prompts, flat_answers)
         noise = objective.noise(("evaluation", split), indices)
-        *tensors, found_parts = outputs(prompts, answers, noise, decoys.unflatten(0, shape))
+        forced = None if decoys is None else decoys[:, : tasks[0].decision + 1].unflatten(0, shape)
+        *tensors, found_parts = outputs(prompts, answers, noise, forced)
         judged = _judge(tasks[0], flat_prompts, flat_answers, decoys, *(tensor.flatten(0, 1) for tensor in tensors))
         mask = tasks[0].taught(flat_answers)
         found: dict[str, Tensor] = {}
@@ -271,15 +277,19 @@ def _halved(rows: int, fault: Exception) -> int:
 
 
 def _outputs(
-    objective: Objective, prompts: Tensor, answers: Tensor, noise: Tensor | None, decoys: Tensor, decision: int
+    objective: Objective, prompts: Tensor, answers: Tensor, noise: Tensor | None, forced: Tensor | None
 ) -> Outputs:
-    """The outputs of one objective; the prompts are read once."""
+    """The outputs of one objective; the prompts are read once.
+
+    Args:
+        forced: the first tokens of the decoys, [b, K]; None where there are no decoys.
+    """
     read = objective.prefill(prompts)
     loss = objective(read, answers, noise=noise)
-    try:
-        led = objective.answer(read, decoys[:, : decision + 1]).float()
-    except CannotContinue:
-        led = torch.full(answers.shape, torch.nan, device=answers.device)
+    led = torch.full(answers.shape, torch.nan, device=answers.device)
+    if forced is not None:
+        with contextlib.suppress(CannotContinue):
+            led = objective.answer(read, forced).float()
     return Outputs(loss.tokens, loss.predictions, objective.answer(read), led, loss.parts)
 
 
@@ -287,7 +297,7 @@ def _judge(
     task: Task,
     prompts: Tensor,  # [b, P]
     answers: Tensor,  # [b, A], as all that follow
-    decoys: Tensor,
+    decoys: Tensor | None,
     losses: Tensor,
     predictions: Tensor,
     given: Tensor,
@@ -295,15 +305,20 @@ def _judge(
 ) -> dict[str, Tensor]:
     """Each measure for each of b examples: [b] or [b, A]."""
     mask = task.taught(answers)
-    followed, returned = (torch.where(led.isnan(), led, (led == path).float()) for path in (decoys, answers))
-    return {
+    judged = {
         "autoregressive_accuracy": task.correct(prompts, answers, given),
         "teacher_forced_accuracy": task.correct(prompts, answers, predictions),
         "autoregressive_token_accuracy": given == answers,
         "teacher_forced_token_accuracy": predictions == answers,
-        "decision_accuracy": (predictions == answers).gather(1, task.decisions(prompts, answers)[:, None])[:, 0],
-        "cheat_accuracy": (followed if mask is None else torch.where(mask, followed, 1)).prod(dim=1),
-        "cheat_token_accuracy": followed,
-        "return_token_accuracy": returned,
-        "loss": losses,
     }
+    if task.decision_known:
+        decisions = task.decisions(prompts, answers)[:, None]
+        judged["decision_accuracy"] = (predictions == answers).gather(1, decisions)[:, 0]
+    if decoys is not None:
+        followed, returned = (torch.where(led.isnan(), led, (led == path).float()) for path in (decoys, answers))
+        judged |= {
+            "cheat_accuracy": (followed if mask is None else torch.where(mask, followed, 1)).prod(dim=1),
+            "cheat_token_accuracy": followed,
+            "return_token_accuracy": returned,
+        }
+    return {**judged, "loss": losses}

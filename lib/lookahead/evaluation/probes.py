@@ -102,7 +102,12 @@ def blind_states(objective: Objective, task: Task, split: Split, count: int, kno
         prompts, answers = task.sample(split, torch.arange(first, last, device=device))
         if known and not first:  # one example is enough to be told
             objective.answer(prompts[:1], answers[:1, :known])
-        both = torch.stack([answers, task.decoys(prompts, answers)], dim=1)  # [b, 2, A]
+        decoys = task.decoys(prompts, answers)
+        if decoys is None:
+            raise LookaheadError(
+                f"{task.title} knows no decoys, so there is no other arm whose rungs could be read off"
+            )
+        both = torch.stack([answers, decoys], dim=1)  # [b, 2, A]
         tokens = torch.cat([prompts, answers[:, :known]], dim=1)
         return residual_stream(objective.model, tokens, known + 1), both[:, :, task.decision :].flip(2)
 

@@ -62,7 +62,9 @@ def curves(
             _panel(place, inside, measure, color, position, label, linestyle)
             if measure.endswith("accuracy"):
                 accuracy_axis(place)
-                chance(place, inside[0].run.build_task().chance_accuracy, "1/d" if i == j == 0 else "")
+                task = inside[0].run.build_task()
+                level = "1/d" if task.decision_known else "commonest answer"
+                chance(place, task.chance_accuracy, level if i == j == 0 else "")
             if columns is not None and i == 0:
                 place.set_title(named(column))
             if i < len(down) - 1:

@@ -64,6 +64,8 @@ class Ladder(TeacherForcing, name="ladder"):
         if self.of == "answer":
             return answers
         decoys = self.decoys(prompts, answers)
+        if decoys is None:
+            raise LookaheadError(f"rungs of {self.of!r} are tokens of a decoy, and the task knows none: take 'answer'")
         if self.of == "decoy":
             return decoys
         if self.of == "smaller":

@@ -93,7 +93,7 @@ def refuse_different_lengths(task: Task, why: str) -> None:
     Raises:
         LookaheadError: the task's answers differ in length; the message begins with `why`.
     """
-    if type(task).taught is not Task.taught:
+    if not task.one_length:
         raise LookaheadError(f"{why}: {task.name} must have answers of one length")
 
 

@@ -63,8 +63,8 @@ def run(
 
         lookahead.run(task=PathStar(2, 4, 10), objective="reversed", steps=1000, seed=1)
 
-    A run draws its examples itself, by its seed. A task that was read from a file stands for its kind and sizes: the
-    examples of the file are not trained on.
+    A run draws its examples itself, by its seed. `OwnData` and `PathStarFile` draw them from a file; the task that
+    `PathStar.read` gives stands for its kind and sizes, and draws graphs of its own.
 
     Args:
         config: a run; or its fields by keyword.

@@ -28,7 +28,7 @@ class KnownAnswers(Objective):
         self.losses = places / 16  # a sum of such numbers has no rounding
         self.predictions = _mixed(answers, others, places, whole=3 * count // 8, every=2)
         self.unaided = _mixed(answers, others, places, whole=5 * count // 8, every=3)
-        self.led = _mixed(decoys, answers, places, whole=count // 4, every=4)
+        self.led = None if decoys is None else _mixed(decoys, answers, places, whole=count // 4, every=4)
 
     @classmethod
     def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
@@ -40,7 +40,10 @@ class KnownAnswers(Objective):
         return Loss(self.losses.mean(), self.losses, self.predictions)
 
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
-        return self.unaided if given is None else self.led
+        if given is None:
+            return self.unaided
+        assert self.led is not None, "who knows no decoys forces nobody onto one"
+        return self.led
 
 
 def _mixed(some: Tensor, others: Tensor, places: Tensor, whole: int, every: int) -> Tensor:

@@ -58,7 +58,11 @@ class Run(Settings):
         except (TypeError, ValueError) as error:
             raise LookaheadError(f"a run is made of finite numbers, text, true, false and None ({error})") from error
         object.__setattr__(self, "id", hashlib.sha256(text.encode()).hexdigest()[:12])
-        self.build_task()
+        task = self.build_task()
+        if self.judged_by == "decision_accuracy" and not task.decision_known:
+            raise LookaheadError(
+                f"nobody knows which answer token is the decision of {task.title}: judged_by is autoregressive_accuracy"
+            )
 
     @property
     def config(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Path-star: the task, its text format, a readable sampler, and what solves it by hand."""
 
+from lookahead.tasks.path_star.from_file import PathStarFile
 from lookahead.tasks.path_star.readable import sample_one
 from lookahead.tasks.path_star.task import PathStar
 
-__all__ = ["PathStar", "sample_one"]
+__all__ = ["PathStar", "PathStarFile", "sample_one"]

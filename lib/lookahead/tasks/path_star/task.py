@@ -320,6 +320,19 @@ class PathStar(Task, name="path_star"):
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in text.checked_lines(self, prompts, answers))
 
+    def read_examples(self, path: str | Path) -> tuple[Tensor, Tensor]:
+        """The graphs of a file in the published format, which are of this task's size: prompts [B, P], answers [B, A].
+
+        Raises:
+            LookaheadError: as `read`, or graphs of another size.
+        """
+        task, prompts, answers = PathStar.read(path, self.num_nodes)
+        if (task.title, task.question_first) != (self.title, self.question_first):
+            sides = ("after the edges", "before the edges")
+            own, others = (f"{one.title}, the question {sides[one.question_first]}" for one in (self, task))
+            raise LookaheadError(f"{path} holds {others}; asked for is {own}")
+        return prompts, answers
+
     @classmethod
     def read(cls, path: str | Path, num_nodes: int | None = None) -> tuple[PathStar, Tensor, Tensor]:
         """Reads a file in the published format.
@@ -327,7 +340,8 @@ class PathStar(Task, name="path_star"):
         Degree, path length and whether the question comes first are read off the first line. Blanks at the ends of
         lines, blank lines at the end of the file and a byte-order mark are passed over.
 
-        A run of the task that comes back draws graphs of its own, as every run does: it is not trained on the file.
+        A run of the task that comes back draws graphs of its own: `PathStarFile.of(path)` is the task that is trained
+        on the file.
 
         Args:
             num_nodes: labels that the graphs were drawn from. One more than the largest if not given, with a warning:
@@ -343,7 +357,7 @@ class PathStar(Task, name="path_star"):
         """
         try:
             with Path(path).open(encoding="utf-8") as file:
-                return text.parse(cls, file, num_nodes, str(path))
+                return text.parse(PathStar, file, num_nodes, str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise LookaheadError(f"{path} cannot be read as text ({error})") from error
 
@@ -352,4 +366,4 @@ class PathStar(Task, name="path_star"):
         cls, lines: Iterable[str], num_nodes: int | None = None, origin: str = "text"
     ) -> tuple[PathStar, Tensor, Tensor]:
         """Like `read`, from lines."""
-        return text.parse(cls, lines, num_nodes, origin)
+        return text.parse(PathStar, lines, num_nodes, origin)

@@ -1,0 +1,116 @@
+"""What the readers' losses say: where a decision sits, which order learns it, and the verdict."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lookahead.evaluation.statistics import Z95, Interval
+
+OPEN = 0.2
+"""Nats: a token that costs more with the teacher's tokens than this is open."""
+TRIVIAL = 0.25
+"""What comes behind a decision costs at most this share of what the decision does."""
+NEXT = 8
+"""So many tokens behind a decision are looked at."""
+FEWEST = 50
+"""Test examples that must stand behind a number."""
+FALL = 0.5
+"""An order learns a decision if the whole answer costs less by at least this share of what the decision does."""
+UNLEARNT = 0.5
+"""A reader to whom an answer costs more than this share of what it does without a prompt has not learnt the task."""
+FOLLOWS = 0.5
+"""The reader follows a wrong token in more than this share of the examples."""
+
+Answer = Literal["yes", "no", "cannot tell"]
+
+
+def mean(losses: Tensor) -> Interval:
+    """The mean of some numbers with its 95 % interval (normal); NaN does not count, and none give NaN."""
+    found = losses[~losses.isnan()].double()
+    if len(found) < 2:
+        return Interval(math.nan, -math.inf, math.inf)
+    reach = Z95 * (found.std() / math.sqrt(len(found))).item()
+    middle = found.mean().item()
+    return Interval(middle, middle - reach, middle + reach)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One token of the answers; losses in nats, each with its 95 % interval."""
+
+    index: int
+    examples: int
+    nothing: Interval
+    """Knowing only how often each token stands there."""
+    prompt: Interval
+    """From the prompt alone."""
+    teacher: Interval
+    """From the prompt and the true tokens before."""
+
+    @property
+    def prompt_share(self) -> float:
+        """Of what the token costs with nothing, what the prompt alone takes away."""
+        return _share(self.nothing.value - self.prompt.value, self.nothing.value)
+
+    @property
+    def prefix_share(self) -> float:
+        """Of what the token costs with nothing, what the true tokens before take away beyond the prompt."""
+        return _share(self.prompt.value - self.teacher.value, self.nothing.value)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole > OPEN / 4 else 0.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """A way to read the same answers."""
+
+    name: str
+    total: Interval
+    """What a whole answer costs, in nats."""
+    less: Interval
+    """By how much less than token by token with a teacher; each example against itself."""
+    decision: Interval | None
+    """What the decision's token costs, where there is a decision."""
+    steps: int
+    finished: bool
+
+    def learns(self, cost: float) -> bool:
+        """Whether it learns a decision of so many nats, which the teacher's order does not."""
+        return self.less.low > 0 and self.less.value >= FALL * cost
+
+
+def places(nothing: Tensor, prompt: Tensor, teacher: Tensor) -> list[Place]:
+    """Every token of the answers, from losses [N, A]."""
+    return [
+        Place(i, int((~teacher[:, i].isnan()).sum()), mean(nothing[:, i]), mean(prompt[:, i]), mean(teacher[:, i]))
+        for i in range(teacher.shape[1])
+    ]
+
+
+def find_decision(found: list[Place]) -> int | None:
+    """The index of the token that costs most, of those that are open and leave what comes behind them trivial.
+
+    Behind it must be a token that is not told by the prompt alone as well as by the tokens before it.
+    """
+    candidates = []
+    for place in found:
+        behind = [one for one in found[place.index + 1 : place.index + 1 + NEXT] if one.examples >= FEWEST]
+        if place.examples < FEWEST or place.teacher.low <= OPEN or not behind:
+            continue
+        cost = sum(one.teacher.value for one in behind) / len(behind)
+        needs_prefix = any(one.prompt.low > one.teacher.high + OPEN / 2 for one in behind)
+        if cost <= TRIVIAL * place.teacher.value and needs_prefix:
+            candidates.append(place)
+    return max(candidates, key=lambda place: place.teacher.value).index if candidates else None
+
+
+def totals(losses: Tensor) -> Tensor:
+    """What each whole answer costs, [N]."""
+    return torch.nansum(losses, dim=1)

@@ -1,0 +1,164 @@
+"""Small networks that read the same examples in different ways, and what each answer token costs them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lookahead.contracts import RESERVED_TOKENS, Objective, Task
+from lookahead.models import Transformer
+from lookahead.tasks import OwnData
+from lookahead.training.settings import Settings
+from lookahead.training.step import Step
+
+MODEL = {"layers": 3, "width": 64, "heads": 4}
+BATCH = 64
+EVERY = 100
+"""Training steps between two looks at the held-out loss."""
+PATIENCE = 6
+"""So many looks without a gain end a training."""
+GAIN = 0.01
+"""The share of the held-out loss that counts as a gain."""
+VALIDATION_EXAMPLES = 512
+ROWS = 256
+
+
+class Backwards(OwnData):
+    """The same examples, each answer from its last token to its first; `<end>` stays behind."""
+
+    def padded(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        prompts, answers = super().padded(rows)
+        return prompts, self.turned(answers, answers)
+
+    def turned(self, values: Tensor, answers: Tensor) -> Tensor:
+        """What belongs to the tokens of answers [B, A], in the other order; twice is once never."""
+        mask = self.taught(answers)
+        if mask is None:
+            return values.flip(1)
+        places = torch.arange(values.shape[1], device=values.device)
+        last = mask.sum(dim=1, keepdim=True) - 2  # of the tokens before `<end>`
+        return values.gather(1, torch.where(places <= last, last - places, places))
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A network that was trained on the examples in one way."""
+
+    name: str
+    objective: Objective
+    task: Task
+    steps: int
+    """After so many training steps its held-out loss was the lowest; these are its weights."""
+    finished: bool
+    """Whether its held-out loss had stopped falling when the training ended."""
+    losses: Tensor
+    """Of every token of the test examples, in the order of the file, in nats, [N, A]; NaN where there is no token."""
+
+
+def train_reader(
+    name: str, method: dict[str, Any], task: OwnData, steps: int, examples: int, seed: int, log: Callable[[str], None]
+) -> Reader:
+    """Trains a reader until its held-out loss stops falling, and measures it on test examples.
+
+    Args:
+        name: what it is called.
+        method: an objective, by its name, with its options.
+        task: the examples; `Backwards` for answers in the other order.
+        steps: most training steps.
+        examples: how many test examples, the first.
+        log: is told how far it is.
+    """
+    objective = build(method, task, seed)
+    settings = Settings(steps=steps, batch_size=BATCH)
+    step = Step(objective, task, settings, seed, engine="eager")
+    held = torch.arange(min(VALIDATION_EXAMPLES, int(task.facts.prompts["validation"])))
+    best, best_at, best_state, gained_at, done = float("inf"), 0, None, 0, 0
+    for done in range(1, steps + 1):
+        step(done - 1)
+        if done % EVERY and done != steps:
+            continue
+        loss = token_losses(objective, task, "validation", held).nanmean().item()
+        log(f"{name}: {done} steps, held-out loss {loss:.3f}")
+        if loss < best * (1 - GAIN):
+            gained_at = done
+        if loss < best:
+            best, best_at, best_state = loss, done, copy.deepcopy(objective.state_dict())
+        if done - gained_at >= PATIENCE * EVERY or best < GAIN:
+            break
+    if best_state is not None:
+        objective.load_state_dict(best_state)
+    finished = best < GAIN or done - gained_at >= PATIENCE * EVERY
+    losses = token_losses(objective, task, "test", torch.arange(examples))
+    return Reader(name, objective, task, best_at, finished, losses)
+
+
+def build(method: dict[str, Any], task: Task, seed: int) -> Objective:
+    """An objective with a fresh network for a task, the same on every machine."""
+    options = {key: value for key, value in method.items() if key != "name"}
+    kind = Objective.named(method["name"])
+    needs = kind.needs(task.prompt_length, task.answer_length, **options)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Transformer(vocab_size=task.vocab_size + len(RESERVED_TOKENS), longest=needs.longest, **MODEL)
+        objective = kind(model, task, **options)
+    objective.noise_per_token = needs.noise
+    return objective
+
+
+@torch.no_grad()
+def token_losses(objective: Objective, task: OwnData, split: Any, indices: Tensor) -> Tensor:
+    """The loss of every answer token, in the order of the file, [N, A]; NaN where there is none."""
+    found = []
+    for some in indices.split(ROWS):
+        prompts, answers = task.sample(split, some)
+        losses = objective(prompts, answers).tokens
+        found.append(task.turned(losses, answers) if isinstance(task, Backwards) else losses)
+    return torch.cat(found)
+
+
+def without_prompt(task: OwnData, examples: int, seen: int = 20_000) -> Tensor:
+    """What the tokens of test examples cost who knows only how often each stands at its place, [N, A]; NaN likewise."""
+    _, taught = task.sample("train", torch.arange(min(seen, len(task.table.parts["train"]))))
+    mask = task.taught(taught)
+    counts = torch.zeros(task.answer_length, task.labels).double()
+    weights = torch.ones_like(taught) if mask is None else mask.long()
+    counts.scatter_add_(1, taught.T, weights.T.double())
+    logs = ((counts + 0.5) / (counts + 0.5).sum(dim=1, keepdim=True)).log()
+    _, answers = task.sample("test", torch.arange(examples))
+    losses = -logs.gather(1, answers.T).T.float()
+    mask = task.taught(answers)
+    return losses if mask is None else torch.where(mask, losses, torch.nan)
+
+
+@torch.no_grad()
+def followed(reader: Reader, task: OwnData, place: int, examples: int) -> tuple[int, int]:
+    """The wrong-prefix test: how often a reader that is put on another token goes on from that one.
+
+    The token at `place` is exchanged for one that stands there in other examples: one that occurs in the prompt if there
+    is any. The reader follows it if what it says next is then not what is right after the true token.
+
+    Returns:
+        how many followed, of how many: those that were right about the next token behind the true one.
+    """
+    prompts, answers = task.sample("test", torch.arange(examples))
+    mask = task.taught(answers)
+    before = reader.objective(prompts, answers).predictions
+    others = torch.stack([answers[:, place].roll(shift) for shift in range(1, min(64, examples))], dim=1)  # [N, K]
+    usable = others != answers[:, place, None]
+    if mask is not None:
+        usable &= others != task.end
+    in_prompt = (others[:, :, None] == prompts[:, None]).any(dim=2) & usable
+    chosen = torch.where(in_prompt, 2, usable.long()).argmax(dim=1)  # the first in the prompt, else the first usable
+    wrong = answers.clone()
+    wrong[:, place] = others.gather(1, chosen[:, None])[:, 0]
+    after = reader.objective(prompts, wrong).predictions
+    counted = usable.any(dim=1) & (before[:, place + 1] == answers[:, place + 1])
+    if mask is not None:
+        counted &= mask[:, place + 1]
+    changed = after[:, place + 1] != answers[:, place + 1]
+    return int((changed & counted).sum()), int(counted.sum())

@@ -1,0 +1,119 @@
+"""A stored network, judged on the examples of a file."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lookahead.errors import LookaheadError, shown
+from lookahead.evaluation.measures import Measures, evaluate_on
+from lookahead.evaluation.statistics import Interval, proportion
+from lookahead.machine import resolve_device
+from lookahead.runs.result import Result, read_result_of, store_folder, trained
+from lookahead.runs.sealed import without_nan
+from lookahead.tables import columns
+
+SHOWN = {
+    "autoregressive_token_accuracy": "without a teacher",
+    "teacher_forced_token_accuracy": "with a teacher",
+}
+"""The measures that a table has by position, and what they are called there."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a stored network makes of given examples."""
+
+    result: Result
+    file: str
+    measures: Measures
+    """As of `evaluate_on`."""
+    counts: list[int]
+    """How many different examples stand behind each answer position: those whose answer is as long."""
+
+    def interval(self, name: str, position: int | None = None) -> Interval:
+        """A share with its 95 % interval, at one position where it has several."""
+        value = self.measures[name] if position is None else self.measures[name][position]
+        return proportion(value, self.counts[position or 0])
+
+    def to_json(self) -> str:
+        """Everything as strict JSON: NaN is null."""
+        whole: dict[str, Any] = {
+            "run": self.result.run.id,
+            "file": self.file,
+            "measures": without_nan(self.measures),
+            "different_examples": self.counts[0],
+            "autoregressive_accuracy": asdict(self.interval("autoregressive_accuracy")),
+            "by_position": [
+                {name: asdict(self.interval(name, place)) for name in SHOWN} for place in range(len(self.counts))
+            ],
+        }
+        return json.dumps(whole, allow_nan=False)
+
+    def __str__(self) -> str:
+        run, whole = self.result.run, self.interval("autoregressive_accuracy")
+        forced = self.interval("teacher_forced_accuracy")
+        rows = [
+            [str(place), *(text for name in SHOWN for text in _cells(self.interval(name, place))), str(count)]
+            for place, count in enumerate(self.counts)
+        ]
+        head = ["token", *(text for name in SHOWN.values() for text in (name, "95 %")), "examples"]
+        return "\n".join(
+            [
+                f"{run.build_task().title} {run.objective['name']}, seed {run.seed} ({run.id}), on {self.file}: "  # type: ignore[index]
+                f"{self.measures['examples']} examples, {self.counts[0]} of them different",
+                f"whole answers right without a teacher: {whole}; with a teacher: {forced}",
+                columns(head, rows),
+            ]
+        )
+
+
+def _cells(share: Interval) -> list[str]:
+    return [f"{share.value:.3f}", f"[{share.low:.3f}, {share.high:.3f}]"]
+
+
+def judge(run_id: str, path: str | Path, device: str = "auto") -> Judged:
+    """Measures the network of a run that was done here on the examples of a file.
+
+    Args:
+        run_id: its id, or the beginning of it.
+        path: a file that the run's task reads: path-star graphs in the published format, or prompts and answers.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        LookaheadError: no such run, or several; no weights; what is wrong with the file.
+    """
+    result = find_result(run_id)
+    task, objective = trained(result.run)
+    prompts, answers = task.read_examples(path)
+    measures = evaluate_on(objective.to(resolve_device(device)), task, prompts, answers)
+    mask, first = task.taught(answers), _first_of_each(prompts)
+    counts = [len(first)] * task.answer_length if mask is None else mask[first].sum(dim=0).tolist()
+    return Judged(result, str(path), measures, [max(1, count) for count in counts])
+
+
+def _first_of_each(prompts: Any) -> list[int]:
+    """The first row of every different prompt."""
+    return list({tuple(row): place for place, row in reversed(list(enumerate(prompts.tolist())))}.values())
+
+
+def find_result(run_id: str) -> Result:
+    """The result of a run that was done here, by the beginning of its id.
+
+    Raises:
+        LookaheadError: none, or several.
+    """
+    if not re.fullmatch("[0-9a-f]{1,12}", run_id):
+        raise LookaheadError(
+            f"a run is named by its id, such as 9bcb11b61904, or the beginning of it; not {shown(run_id)}"
+        )
+    found = sorted(path.parent.name for path in (store_folder() / "runs").glob(f"{run_id}*/result.json"))
+    if len(found) > 1:
+        raise LookaheadError(f"several runs begin with {run_id}: {', '.join(found)}")
+    result = read_result_of(found[0]) if found else None
+    if result is None:
+        raise LookaheadError(f"no run {run_id} was done here (in {store_folder()}): its weights are needed")
+    return result

@@ -1,0 +1,66 @@
+"""A stored network on the examples of a file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lookahead
+from lookahead import cli
+from lookahead.errors import LookaheadError
+from lookahead.evaluation import evaluate_on
+from lookahead.runs.judging import judge
+from lookahead.tasks import OwnData, PathStar
+from own_file import graphs, stored, sums, write
+
+TINY: dict[str, Any] = {
+    "model": {"name": "transformer", "layers": 1, "width": 16, "heads": 2},
+    "steps": 4,
+    "batch_size": 8,
+    "evaluate_every": 2,
+    "warmup": 2,
+}
+
+
+def test_it_is_measured_as_evaluate_on_does(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = lookahead.run(task=PathStar(2, 4, 20), device="cpu", **TINY)
+    task, objective = lookahead.trained(result.run)
+    _, prompts, answers = PathStar.read(graphs(), 20)
+    wanted = evaluate_on(objective, task, prompts, answers)
+    assert cli.main(["test", result.run.id[:6], graphs(), "--json", "--device", "cpu"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["measures"]["loss"] == pytest.approx(wanted["loss"])
+    share = told["by_position"][1]["teacher_forced_token_accuracy"]
+    assert share["low"] <= share["value"] <= share["high"]
+    assert share["value"] == wanted["teacher_forced_token_accuracy"][1]
+    assert cli.main(["test", result.run.id, graphs(), "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"G(2,4) teacher_forcing, seed 0 ({result.run.id}), on ")
+    assert lines[0].endswith("4000 examples, 4000 of them different")
+    assert [line.split()[0] for line in lines[2:]] == ["token", "0", "1", "2", "3"]
+
+
+def test_positions_of_long_answers_have_wide_intervals(store: Path, tmp_path: Path) -> None:
+    """Only the examples whose answer is as long stand behind them, each prompt once."""
+    result = lookahead.run(task=OwnData(stored("sums"), prompt_field="question"), device="cpu", **TINY)
+    records = sums(3000)[:50]
+    judged = judge(result.run.id, write(tmp_path / "some.jsonl", [*records, *records]), "cpu")
+    lengths = [len(record["answer"]) + 1 for record in records]
+    assert judged.measures["examples"] == 100
+    assert judged.counts == [sum(length > place for length in lengths) for place in range(6)]
+
+
+def test_what_cannot_be_judged(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(LookaheadError, match="a run is named by its id, such as 9bcb11b61904"):
+        judge("direction", graphs())
+    assert cli.main(["test", "0123", graphs()]) == 1
+    assert "no run 0123 was done here" in capsys.readouterr().err
+    result = lookahead.run(task=PathStar(2, 3, 20), device="cpu", **TINY)
+    with pytest.raises(LookaheadError, match=r"holds G\(2,4\), the question after the edges; asked for is G\(2,3\)"):
+        judge(result.run.id, graphs())
+    for other in ("1", "2"):
+        (store / "runs" / f"ab{other}").mkdir()
+        (store / "runs" / f"ab{other}" / "result.json").touch()
+    with pytest.raises(LookaheadError, match="several runs begin with ab: ab1, ab2"):
+        judge("ab", graphs())
