@@ -161,10 +161,13 @@ def test_no_hint_shown_is_teacherless(build: Build) -> None:
 
 def test_the_same_seed_gives_the_same_weights_to_every_method() -> None:
     """Where their sequences are of one length, and so the model has as many positions."""
-    models = [Run(task=TASK, objective=method).build()[1].model for method in OBJECTIVES.values()]
-    for other in models[1:]:
-        first = next(model for model in models if model.longest == other.longest).state_dict()
-        assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in first.items())
+    alike: dict[int, list[dict[str, Tensor]]] = {}
+    for method in OBJECTIVES.values():
+        model = Run(task=TASK, objective=method).build()[1].model
+        alike.setdefault(model.longest, []).append(model.state_dict())
+    assert sum(len(states) - 1 for states in alike.values()) > 0.8 * len(OBJECTIVES), "most are compared"
+    for first, *others in alike.values():
+        assert all(torch.equal(tensor, other[name]) for other in others for name, tensor in first.items())
 
 
 @each_fixed
