@@ -61,7 +61,7 @@ $(STAMPS)/pyright: $(INSTALLED) $(LIBRARY) pyproject.toml
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/unit: $(INSTALLED) $(LIBRARY) $(TESTS) $(DATA) pyproject.toml
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests -n 2 --dist loadfile --durations=25
 	@mkdir -p $(STAMPS) && touch $@
 
 check: $(INSTALLED)
