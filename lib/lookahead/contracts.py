@@ -10,8 +10,10 @@ Shapes: B examples, P prompt tokens, A answer tokens, T tokens in a sequence, D 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -74,6 +76,11 @@ class Task(Named):
     def labels(self) -> int:
         """Ids that answers use: 0 ... labels - 1; here all."""
         return self.vocab_size
+
+    @property
+    def last_prompt_token(self) -> int | None:
+        """The id that ends every prompt, a mark; None where prompts end in different ones."""
+        return None
 
     @property
     def decision_known(self) -> bool:
@@ -315,11 +322,17 @@ class Objective(Named, nn.Module):
     noise_per_token = 0
     """`Needs.noise`, set when the objective is built."""
 
+    def __init_subclass__(cls, name: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(name=name, **kwargs)
+        if "answer" in vars(cls):
+            cls.answer = _refusing_foreign_prompts(cls.answer)
+
     def __init__(self, model: Model, task: Task) -> None:
         super().__init__()
         self.model = model
         self.prompt_length = task.prompt_length
         self.answer_length = task.answer_length
+        self.last_prompt_token = task.last_prompt_token
         self.dummy = task.vocab_size
         self.mask = task.taught
         """Answers [B, A] -> which of their tokens are taught, [B, A], or None for all."""
@@ -360,12 +373,14 @@ class Objective(Named, nn.Module):
         """Answers without a teacher, greedily: [B, A].
 
         Args:
-            prompts: the tokens [B, P], or from the evaluation what `prefill` made of them. Nothing tells whether they
-                are of the objective's task: `evaluate_on` is told, and asks.
+            prompts: the tokens [B, P], or from the evaluation what `prefill` made of them.
             given: forced first answer tokens [B, K], in the task's order; the answer goes on from them.
 
         Raises:
             CannotContinue: the objective does not answer in the task's order.
+            LookaheadError: prompts that end in another token than all of the objective's task: those of another
+                vocabulary do, where its ids are others. Whatever `answer` a class defines is told so; under vmap, where
+                no value may be asked for, nothing is.
         """
 
     def prefill(self, prompts: Tensor) -> Any:
@@ -386,3 +401,20 @@ class Objective(Named, nn.Module):
             return None
         numbers = uniforms(key, indices, self.answer_length * self.noise_per_token)
         return numbers if self.noise_per_token == 1 else numbers.unflatten(-1, (self.answer_length, -1))
+
+
+def _refusing_foreign_prompts(answer: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`Objective.answer`, asked for prompts of its own task only."""
+
+    @functools.wraps(answer)
+    def asked(self: Objective, prompts: Any, *args: Any, **kwargs: Any) -> Tensor:
+        if isinstance(prompts, Tensor) and (expected := self.last_prompt_token) is not None:
+            with contextlib.suppress(RuntimeError):  # vmap's: no value may be asked for
+                if found := sorted({*prompts[:, -1].tolist()} - {expected}):
+                    raise LookaheadError(
+                        f"prompts of the task that this was made for end in id {expected}; some of these in "
+                        f"{found[0]}: they are of another vocabulary, such as one with another number of labels"
+                    )
+        return answer(self, prompts, *args, **kwargs)
+
+    return asked

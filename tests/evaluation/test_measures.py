@@ -273,7 +273,15 @@ def test_nothing_to_measure_on_is_refused(build: Build) -> None:
         gradient_signal(objective, task, "test", 1)
 
 
-AGAIN = ("masked", "any_order", "register_tokens", "lookahead_tokens", "latent_lookahead", "latent_tokens")
+AGAIN = (
+    "masked",
+    "any_order",
+    "register_tokens",
+    "lookahead_tokens",
+    "latent_lookahead",
+    "latent_tokens",
+    "policy_gradient",
+)
 """Those that are measured on what they draw and as they answer, in passes of their own, or read the prompt anew."""
 READ_ONCE = {
     name: spec for name, spec in OBJECTIVES.items() if spec.get("depth") != "block" and spec["name"] not in AGAIN

@@ -159,6 +159,17 @@ def test_no_hint_shown_is_teacherless(build: Build) -> None:
     assert torch.equal(blind.answer(prompts), hints.answer(prompts))  # in one pass, or token by token
 
 
+@pytest.mark.parametrize("method", FIRST.values(), ids=FIRST)
+def test_prompts_of_another_vocabulary_are_not_answered(method: Any, build: Build) -> None:
+    """One label more, and the ids of the marks are others."""
+    task, objective = build(method, task=TASK)
+    prompts, _ = data(task, count=4)
+    mixed = torch.cat([prompts, data(PathStar(2, 4, 11), count=1)[0]])
+    with pytest.raises(LookaheadError, match="end in id 12; some of these in 13: they are of another vocabulary"):
+        objective.answer(mixed)
+    assert len(objective.answer(prompts[:0])) == 0
+
+
 def test_the_same_seed_gives_the_same_weights_to_every_method() -> None:
     """Where their sequences are of one length, and so the model has as many positions."""
     alike: dict[int, list[dict[str, Tensor]]] = {}

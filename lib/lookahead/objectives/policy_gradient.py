@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookahead.contracts import Loss, Needs
+from lookahead.contracts import Loss, Needs, Objective
 from lookahead.errors import LookaheadError
 from lookahead.kinds import Range
 from lookahead.objectives.sequences import (
@@ -16,7 +16,6 @@ from lookahead.objectives.sequences import (
     needed,
     read,
     refuse_different_lengths,
-    tokens_of,
 )
 from lookahead.objectives.teacher_forcing import TeacherForcing
 
@@ -48,6 +47,8 @@ class PolicyGradient(TeacherForcing, name="policy_gradient"):
         LookaheadError: several greedy answers to a prompt, which would be the same; answers that differ in length.
     """
 
+    prefill = Objective.prefill  # a prompt is read once for each of its answers
+
     def __init__(
         self,
         model: Any,
@@ -70,11 +71,11 @@ class PolicyGradient(TeacherForcing, name="policy_gradient"):
         return Needs(longest=prompt_length + answer_length - 1, noise=0 if options["greedy"] else options["samples"])
 
     def forward(
-        self, prompts: Any, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
+        self, prompts: Tensor, answers: Tensor, noise: Tensor | None = None, progress: Tensor | None = None
     ) -> Loss:
         given = self.drawn(prompts, noise)  # [B, n, A]
-        rewards = self.rewards(tokens_of(prompts), answers, given)  # [B, n]
-        many = tokens_of(prompts).repeat_interleave(self.samples, dim=0)
+        rewards = self.rewards(prompts, answers, given)  # [B, n]
+        many = prompts.repeat_interleave(self.samples, dim=0)
         spoken = answer_loss(read(self.model, many, given.flatten(0, 1)[:, :-1]), given.flatten(0, 1))
         costs = spoken.tokens.sum(dim=1).view_as(rewards)  # -log p(b), [B, n]
         with torch.no_grad():
@@ -83,10 +84,10 @@ class PolicyGradient(TeacherForcing, name="policy_gradient"):
         return Loss(total, taught.tokens, taught.predictions, {"reward": rewards.mean()})
 
     @torch.no_grad()
-    def drawn(self, prompts: Any, noise: Tensor | None) -> Tensor:
+    def drawn(self, prompts: Tensor, noise: Tensor | None) -> Tensor:
         """The model's own answers, [B, n, A], from noise [B, A] for one of each, [B, A, n] for more."""
         if self.greedy:
-            return self.answer(prompts)[:, None]
+            return generate(self.model, prompts, self.answer_length)[:, None]
         numbers = needed(noise)
         numbers = (numbers[..., None] if numbers.dim() == 2 else numbers).movedim(2, 1).flatten(0, 1)  # [B n, A]
         columns = iter(numbers.split(1, dim=1))
@@ -97,7 +98,7 @@ class PolicyGradient(TeacherForcing, name="policy_gradient"):
             chosen = (below < next(columns)[..., None]).sum(dim=-1).clamp(max=self.model.vocab_size - 1)
             return F.one_hot(chosen, self.model.vocab_size).to(below.dtype)
 
-        many = tokens_of(prompts).repeat_interleave(self.samples, dim=0)
+        many = prompts.repeat_interleave(self.samples, dim=0)
         return generate(self.model, many, self.answer_length, unembed=throw).unflatten(0, (-1, self.samples))
 
     def rewards(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:

@@ -142,6 +142,10 @@ class PathStar(Task, name="path_star"):
         return self.num_nodes + len(MARKS)
 
     @property
+    def last_prompt_token(self) -> int:
+        return self.num_nodes + ANSWER_MARK
+
+    @property
     def labels(self) -> int:
         return self.num_nodes
 
@@ -236,7 +240,7 @@ class PathStar(Task, name="path_star"):
         listed[2::3].fill_(n + EDGE_MARK)
         prompts[self.question_at], prompts[self.question_at + 1] = answers[0], answers[-1]
         prompts[max(self.edges_at, self.question_at) - 1].fill_(n + QUESTION_MARK)
-        prompts[-1].fill_(n + ANSWER_MARK)
+        prompts[-1].fill_(self.last_prompt_token)
         return prompts
 
     def check_examples(self, prompts: Tensor, answers: Tensor) -> None:
