@@ -26,7 +26,7 @@ NEEDED_BY = {
     "play.": 'id="play"',
 }
 """Part of an asset's name, and what a page holds that needs it."""
-MADE_BY_SCRIPTS = ("bs-",)
+MADE_BY_SCRIPTS = ("bs-", "play-")
 """Beginnings of classes that scripts put together."""
 
 

@@ -52,6 +52,12 @@ export function drawAnswer(star, method, found, shown, force, forced) {
       return [edge(...ends, 14, { class: "play-edge" }), flow];
     })
   );
+  const there = new Set(star.edges.map(String));
+  const path = found.path.filter(token => said.has(token) && places.has(token));
+  const jumps = path.slice(1).flatMap((to, i) => {
+    if (there.has(String([path[i], to])) || path[i] === to) return [];
+    return [edge(places.get(path[i]), places.get(to), 14, { class: "play-jump" })];
+  });
   const numbers = star.arms.map((arm, row) => {
     const [x1, y1] = places.get(star.start);
     const [x2, y2] = places.get(arm[0]);
@@ -73,7 +79,7 @@ export function drawAnswer(star, method, found, shown, force, forced) {
   });
   const role = force ? { role: "group" } : { role: "img" };
   const told = inWords(star, method, found, forced);
-  return make("svg", { viewBox: "0 0 220 112", ...role, "aria-label": told }, lines, numbers, discs);
+  return make("svg", { viewBox: "0 0 220 112", ...role, "aria-label": told }, lines, jumps, numbers, discs);
 }
 
 /** An answer as a sentence. */
@@ -83,6 +89,7 @@ export function inWords(star, method, found, forced = null) {
   const shares = star.arms.map((arm, row) => `${percent(found.shares[row][0])} to ${arm[0]}`).join(", ");
   const verdict = found.right ? "right" : "wrong";
   if (forced !== null) return `${name}, put on the arm of ${star.arms[forced][0]}: ${path}, ${verdict}.`;
+  if (found.backwards) return `${name}: ${path}, ${verdict}.`;
   return `${name}: ${path}, ${verdict}; its first step goes ${shares}.`;
 }
 

@@ -267,7 +267,7 @@ def test_two_labels_can_be_exchanged(reader: Reader) -> None:
 
 
 def test_those_that_learnt_the_choice_change_their_answer_with_the_goal(reader: Reader) -> None:
-    """On ten graphs; the one that cheats changes its own on fewer."""
+    """The first step, on ten graphs; the one that cheats keeps its own."""
     changed = dict.fromkeys(METHODS, 0)
     for _ in range(10):
         reader.button("New graph")
@@ -279,11 +279,11 @@ def test_those_that_learnt_the_choice_change_their_answer_with_the_goal(reader: 
             changed[method] += reader.path(method)[1] != before[method]
     assert changed[REVERSED] >= 8
     assert changed[SEVERAL] >= 8
-    assert changed[FORCED] < min(changed[REVERSED], changed[SEVERAL])
+    assert changed[FORCED] <= 2, "it changes on one graph in 80"
 
 
 def test_the_cheat_follows_the_arm_that_it_is_put_on(reader: Reader) -> None:
-    """Step by step, to its end; and is let go by the same press."""
+    """Step by step, until it names the goal, edge or no edge; and is let go by the same press."""
     for row in (0, 1):
         arm = reader.arms()[row]
         first = f".play-{FORCED} [data-arm='{row}']"
@@ -293,9 +293,11 @@ def test_the_cheat_follows_the_arm_that_it_is_put_on(reader: Reader) -> None:
             "() => !document.querySelector('.play-teacher_forcing .play-steps').textContent.includes('…')",
             timeout=20_000,
         )
-        assert reader.path(FORCED) == arm
+        assert reader.path(FORCED) == [*arm[:-1], reader.question[1]]
         assert reader.page.locator(first).get_attribute("aria-pressed") == "true"
-        assert ("✓" in reader.page.inner_text(f".play-{FORCED} .play-verdict")) == (arm[-1] == reader.question[1])
+        right = arm[-1] == reader.question[1]
+        assert ("✓" in reader.page.inner_text(f".play-{FORCED} .play-verdict")) == right
+        assert reader.page.locator(f".play-{FORCED} .play-jump").count() == (0 if right else 1)
         reader.press(first)
         reader.settled("its first step goes")
         assert reader.page.locator(first).get_attribute("aria-pressed") == "false"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from export_page_models import EXPERIMENT, PROFILE, about, edge_shares, exported, measured, method_of, runs, still
 from safetensors import safe_open
 
 import lookahead
+from export_page_models import EXPERIMENT, PROFILE, about, edge_shares, exported, measured, method_of, runs, still
 from lookahead.runs.parquet import read_packed
 from lookahead.training.checkpoints import state_tensors
 

@@ -18,6 +18,8 @@ THICKEST = 9.0
 def draw_walk(ax: Axes, task: PathStar, prompt: Tensor, shares: list[list[float]], said: Tensor, color: Any) -> None:
     """A graph, the start to the left and the goal's arm above; shares as thickness, the answer's nodes filled.
 
+    A step of the answer that no edge leads to is dashed.
+
     Args:
         prompt: tokens [P].
         shares: how likely each edge of each arm is taken, the goal's arm first, [d][l - 1].
@@ -36,6 +38,10 @@ def draw_walk(ax: Axes, task: PathStar, prompt: Tensor, shares: list[list[float]
             ax.plot(xs, ys, color=color, linewidth=THICKEST * share, zorder=2, solid_capstyle="butt")
         (x, y), share = spots[arm[0]], along[0]
         ax.text(x / 2 - 0.08, y / 2 + (0.24 if y >= 0 else -0.24), f"{share:.0%}", ha="right", va="center", fontsize=9)
+    edges = {pair for arm in arms for pair in zip([start, *arm], arm, strict=False)}
+    for u, v in zip(said.tolist(), said.tolist()[1:], strict=False):
+        if u in spots and v in spots and (u, v) not in edges:
+            ax.plot(*zip(spots[u], spots[v], strict=True), color=color, linewidth=1.8, linestyle=(0, (2, 2)), zorder=2)
     for node, (x, y) in spots.items():
         on = node in said.tolist()
         ax.scatter(x, y, s=300, color=color if on else PALE, edgecolor="none", zorder=3)
