@@ -13,6 +13,7 @@ export function startGame(place, models) {
   });
   const reader = { method: "reader", name: "You", right: 0, games: 0, shares: [] };
   let star;
+  let round = 0; // counts how often it was started again
 
   const button = (text, onclick) => make("button", { type: "button", onclick }, text);
   const edges = make("p", { class: "play-edges" });
@@ -69,11 +70,13 @@ export function startGame(place, models) {
   }
 
   async function playMany() {
+    const mine = round;
     many.disabled = true;
     for (let i = 0; i < AT_ONCE; i++) {
       await playOne(Star.drawn(models.task));
       showScore();
       await new Promise(requestAnimationFrame);
+      if (round !== mine) return;
     }
     many.disabled = false;
     const shares = players.map(({ name, right, games }) => `${name}: ${percent(right / games)} right`).join("; ");
@@ -116,6 +119,8 @@ export function startGame(place, models) {
 
   function startAgain() {
     for (const player of [reader, ...players]) Object.assign(player, { right: 0, games: 0, shares: [] });
+    round += 1;
+    many.disabled = false;
     told.textContent = "";
     showScore();
     deal();
