@@ -8,6 +8,7 @@
 # make bench      the speed beside that of transformers' GPT-2, into results/ and the book's appendix
 # make bench-gpu  the tests that need a GPU, and how fast a step and a stack of seeds are on it, into results/
 # make gpu        adds mamba-ssm's kernels, on a machine with a CUDA GPU
+# make page-models  the networks that answer in the page, from the weights of stored runs, and their still picture
 # make lock       resolves requirements*.txt anew: every package's version and hashes, into requirements*.lock
 # make clean      removes what was built (not .venv)
 
@@ -31,7 +32,7 @@ SNAKEMAKE := Snakefile $(shell find $(wildcard clusters) -type f)
 SOUND := $(shell $(BIN)/$(if $(wildcard $(BIN)/pip),pip,python) --version 2>/dev/null)
 
 .NOTPARALLEL:
-.PHONY: anew book serve chapters test test-long test-kernels test-cluster check compare test-site bench bench-gpu gpu lock clean
+.PHONY: anew book serve chapters test test-long test-kernels test-cluster check compare test-site bench bench-gpu gpu page-models lock clean
 
 book: $(INSTALLED) $(OVERVIEW)
 	@$(BOOK) chapters
@@ -77,8 +78,8 @@ test-site: $(INSTALLED)
 build/test-site/stamp: test-site
 	@:
 
-$(STAMPS)/browser: $(INSTALLED) build/test-site/stamp tests/bookmaker/test_site.py
-	$(BIN)/pytest -m browser tests/bookmaker/test_site.py -n 2
+$(STAMPS)/browser: $(INSTALLED) build/test-site/stamp $(filter tests/bookmaker/%,$(TESTS))
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser tests/bookmaker -n 2
 	@mkdir -p $(STAMPS) && touch $@
 
 test-long: $(INSTALLED)
@@ -135,6 +136,11 @@ $(CLUSTER): $(INSTALLED) requirements-cluster.lock
 	@rm -f $@
 	$(INSTALL) --require-hashes --no-deps -r requirements-cluster.lock
 	@touch $@
+
+# What was trained is not trained again; weights that are not here are.
+page-models: $(INSTALLED)
+	$(BIN)/lookahead run in-the-page --profile census --weights
+	$(BIN)/python tools/export_page_models.py book/static
 
 lock: $(INSTALLED)
 	$(INSTALL) uv

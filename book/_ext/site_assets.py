@@ -18,9 +18,15 @@ def script_key(script):
     return script.filename or "", tuple(sorted(attributes.items()))
 
 
-NEEDED_BY = {"thebe": "thebe-", "sphinx-design": "sd-", "design-tabs": "sd-tab", "mystnb": 'class="cell'}
+NEEDED_BY = {
+    "thebe": "thebe-",
+    "sphinx-design": "sd-",
+    "design-tabs": "sd-tab",
+    "mystnb": 'class="cell',
+    "play.": 'id="play"',
+}
 """Part of an asset's name, and what a page holds that needs it."""
-MADE_BY_SCRIPTS = ("bs-",)
+MADE_BY_SCRIPTS = ("bs-", "play-")
 """Beginnings of classes that scripts put together."""
 
 

@@ -79,7 +79,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "f25b69c2c09dc9404edcbae1a41cec9491774dd4c2da47773f673dd5a497fe9d"
+IDS = "fbadffa57607f2336cd30b8337beb3dd6de0aa29b1271a861313448f9ee5a68b"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

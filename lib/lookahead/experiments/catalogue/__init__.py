@@ -5,6 +5,7 @@ from __future__ import annotations
 from lookahead.errors import LookaheadError
 from lookahead.experiments.catalogue import (
     clever_hans,
+    in_the_page,
     indecipherable_token,
     lasting,
     not_the_architecture,
@@ -24,6 +25,7 @@ CHAPTERS = (
     lasting,
     waiting,
     optimisers,
+    in_the_page,
 )
 EXPERIMENTS = {experiment.name: experiment for chapter in CHAPTERS for experiment in chapter.EXPERIMENTS}
 

@@ -1,0 +1,264 @@
+/* The page on which trained networks answer: it loads them, draws what they say, and lets the reader change the
+   question. transformer.js computes, star.js holds the graph, play-answers.js draws, play-game.js keeps the score. */
+
+import { readSafetensors, Transformer } from "./transformer.js";
+import { Star } from "./star.js";
+import { ask, drawAnswer, inWords, METHODS, PLACES, rungs, steps } from "./play-answers.js";
+import { arrowhead, edge, make, node, note, percent, pressed, spots } from "./play-drawing.js";
+import { startGame } from "./play-game.js";
+
+const FOLDER = new URL("models/", import.meta.url);
+
+const FORCED = "teacher_forcing"; // which of them can be put on an arm
+const LOST = "The networks could not be loaded.";
+
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+/* ---- the networks ---- */
+
+/** What is there; and each network, fetched when it is asked for, once. */
+export async function shelf() {
+  const index = await (await fetch(new URL("index.json", FOLDER))).json();
+  const loaded = new Map();
+  const load = file => {
+    if (!loaded.has(file)) {
+      const model = fetch(new URL(file, FOLDER))
+        .then(reply => reply.arrayBuffer())
+        .then(bytes => new Transformer(readSafetensors(bytes).tensors, index.heads));
+      loaded.set(file, model);
+      model.catch(() => loaded.delete(file)); // so that it is tried again
+    }
+    return loaded.get(file);
+  };
+  return { ...index, load };
+}
+
+/* ---- the graph that the reader changes ---- */
+
+const LARGE = { left: 34, top: 42, across: 98, down: 82 };
+
+function drawQuestion(star, chosen, choose) {
+  const places = spots(star, LARGE);
+  const right = new Set(star.path);
+  const lines = star.arms.flatMap(arm =>
+    arm.map((to, i) => {
+      const ends = [places.get(i ? arm[i - 1] : star.start), places.get(to)];
+      const kind = { class: right.has(to) ? "play-edge play-right" : "play-edge" };
+      return [edge(...ends, 24, kind), arrowhead(...ends, 21, kind)];
+    })
+  );
+  const discs = [...places].map(([label, place]) => {
+    const role = label === star.start ? ", the start" : label === star.goal ? ", the goal" : "";
+    return node(place, label, 20, {
+      ...pressed(() => choose(label)),
+      class: right.has(label) ? "play-node play-right" : "play-node",
+      "aria-label": `label ${label}${role}`,
+      "aria-pressed": String(label === chosen),
+      "data-label": label,
+      ring: label === star.goal,
+    });
+  });
+  const [x, y] = places.get(star.start);
+  const [goalX, goalY] = places.get(star.goal);
+  return make(
+    "svg",
+    { viewBox: "0 0 362 170", class: "play-question", role: "group", "aria-label": "the graph" },
+    lines,
+    discs,
+    note([x, y + 37], "start"),
+    note([goalX, goalY + 37], "goal")
+  );
+}
+
+/* ---- the page ---- */
+
+class Explorer {
+  constructor(place, models) {
+    this.models = models;
+    this.star = Star.drawn(models.task);
+    const moments = models.models.flatMap(({ checkpoints }) => checkpoints.map(({ steps }) => steps));
+    this.moments = [...new Set(moments)].sort((a, b) => a - b);
+    this.at = this.moments.length - 1;
+    this.forced = null;
+    this.chosen = null;
+    this.shown = PLACES.length;
+    this.build(place);
+  }
+
+  build(place) {
+    const button = (text, act) => make("button", { type: "button", onclick: act }, text);
+    this.question = make("div");
+    this.prompt = make("code");
+    this.status = make("p", { class: "play-status", role: "status" });
+    const moved = () => {
+      this.at = Number(this.slider.value);
+      this.change({});
+    };
+    const range = { type: "range", min: 0, max: this.moments.length - 1, value: this.at };
+    this.slider = make("input", { ...range, id: "play-moment", oninput: moved });
+    this.moment = make("output", { for: "play-moment" });
+    this.panels = Object.fromEntries(
+      Object.entries(METHODS).map(([method, { name, told }]) => {
+        const body = make("div");
+        const head = make("p", { class: "play-name" }, make("strong", {}, name), make("br"), told);
+        const section = make("section", { class: `play-model play-${method}`, "aria-label": name }, head, body);
+        return [method, { body, section }];
+      })
+    );
+    const group = { class: "play-buttons", role: "group", "aria-label": "change the question" };
+    const label = make("label", { for: "play-moment" }, "Training steps");
+    place.replaceChildren(
+      make(
+        "div",
+        group,
+        button("New graph", () => this.change({ star: Star.drawn(this.models.task) })),
+        button("Shuffle the edges", () => this.change({ star: this.star.shuffled() })),
+        button("Move the goal", () => this.change({ star: this.star.aimed() }))
+      ),
+      this.question,
+      make("p", { class: "play-hint" }, "Choose two nodes to exchange their labels. The networks read: ", this.prompt),
+      make("div", { class: "play-time" }, label, this.slider, this.moment),
+      make("div", { class: "play-models" }, Object.values(this.panels).map(({ section }) => section)),
+      this.status
+    );
+  }
+
+  /** The last network of a method that had been trained for no more steps than the slider says, or its first. */
+  checkpoint(method) {
+    const { checkpoints } = this.models.models.find(model => model.method === method);
+    return checkpoints.findLast(({ steps }) => steps <= this.moments[this.at]) ?? checkpoints[0];
+  }
+
+  choose(label) {
+    if (this.chosen === null) return this.change({ chosen: label, forced: this.forced });
+    const star = label === this.chosen ? this.star : this.star.exchanged(label, this.chosen);
+    return this.change({ star, chosen: null });
+  }
+
+  force(row) {
+    const forced = row === this.forced ? null : row;
+    return this.change({ forced, shown: forced === null || calm.matches ? PLACES.length : 2 });
+  }
+
+  /** Another question or another moment: all networks answer anew. */
+  async change({ star = this.star, forced = null, chosen = null, shown = PLACES.length }) {
+    Object.assign(this, { star, forced, chosen, shown });
+    clearTimeout(this.following);
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    this.drawQuestion();
+    const found = {};
+    for (const method of Object.keys(METHODS)) {
+      const network = await this.models.load(this.checkpoint(method).file).catch(() => null);
+      if (turn !== this.turn) return; // it was changed again while it was loading
+      if (!network) return void (this.status.textContent = LOST);
+      found[method] = ask(network, method, star, method === FORCED ? forced : null);
+    }
+    this.found = found;
+    this.drawAnswers();
+    this.say();
+    this.follow();
+  }
+
+  /** Shows one more step of the network that was put on an arm, until all are there. */
+  follow() {
+    if (this.shown >= PLACES.length) return;
+    this.following = setTimeout(() => {
+      this.shown += 1;
+      this.drawAnswers();
+      this.follow();
+    }, 600);
+  }
+
+  drawQuestion() {
+    keepFocus(this.question, "data-label", () =>
+      this.question.replaceChildren(drawQuestion(this.star, this.chosen, label => this.choose(label)))
+    );
+    this.prompt.textContent = asText(this.star);
+    const steps = this.moments[this.at].toLocaleString("en");
+    this.moment.textContent = steps;
+    this.slider.setAttribute("aria-valuetext", `${steps} training steps`);
+  }
+
+  drawAnswers() {
+    for (const [method, { body }] of Object.entries(this.panels)) {
+      const found = this.found[method];
+      const free = method !== FORCED;
+      const [shown, forced] = free ? [PLACES.length, null] : [this.shown, this.forced];
+      const force = free ? null : row => this.force(row);
+      const done = shown >= PLACES.length;
+      const verdict = !done ? "follows …" : found.right ? "✓ the right path" : "✗ not the path";
+      const trained = this.checkpoint(method).steps;
+      keepFocus(body, "data-arm", () =>
+        body.replaceChildren(
+          drawAnswer(this.star, method, found, shown, force, forced),
+          make("p", { class: done && found.right ? "play-verdict play-good" : "play-verdict" }, verdict),
+          steps(this.star, found, shown, forced),
+          make("p", { class: "play-trained" }, `after ${trained.toLocaleString("en")} training steps`),
+          ...(found.ahead ? [rungs(this.star, found.ahead)] : [])
+        )
+      );
+    }
+  }
+
+  /** The state in words. */
+  say() {
+    const chosen = this.chosen === null ? "" : `Label ${this.chosen} is chosen: choose another to exchange them. `;
+    const steps = this.moments[this.at].toLocaleString("en");
+    const asked = `From ${this.star.start} to ${this.star.goal}, after ${steps} training steps. `;
+    const said = Object.entries(this.found).map(([method, found]) =>
+      inWords(this.star, method, found, method === FORCED ? this.forced : null)
+    );
+    this.status.textContent = chosen + asked + said.join(" ");
+  }
+}
+
+/** Redraws what the focus is in, and puts it back where it was. */
+function keepFocus(place, attribute, redraw) {
+  const held = place.contains(document.activeElement) ? document.activeElement.getAttribute(attribute) : null;
+  redraw();
+  if (held !== null) place.querySelector(`[${attribute}="${held}"]`)?.focus();
+}
+
+/** The prompt as the networks read it. */
+function asText(star) {
+  return star.prompt.map(token => star.task.symbols[token]).join("").replace(/(\d)(?=\d)/g, "$1,");
+}
+
+/** Which training each network comes from. */
+function listNetworks(place, models) {
+  const lists = models.models.map(({ method, checkpoints }) => {
+    const rows = checkpoints.map(({ steps, run, right, file, bytes }) => {
+      const size = `Weights (${Math.round(bytes / 1000)} kB)`;
+      const link = make("a", { href: new URL(file, FOLDER).href, download: file }, size);
+      const told = `${steps.toLocaleString("en")} training steps: ${percent(right)} right. `;
+      return make("li", {}, told, link, ", run ", make("code", {}, run));
+    });
+    return [make("p", {}, make("strong", {}, METHODS[method].name)), make("ul", {}, rows)];
+  });
+  place.replaceChildren(...lists.flat());
+}
+
+/** The picture that stands here without a script stays, folded, and comes out on paper. */
+function fold(still) {
+  const details = make("details", { class: "play-still" }, make("summary", {}, "The same as a still picture"));
+  still.replaceWith(details);
+  details.append(still);
+}
+
+async function start() {
+  const place = document.getElementById("play");
+  const models = await shelf();
+  await Promise.all(models.models.map(({ checkpoints }) => models.load(checkpoints.at(-1).file)));
+  const explorer = new Explorer(place, models);
+  await explorer.change({});
+  const still = document.getElementById("fig-play");
+  if (still) fold(still.closest("figure") ?? still);
+  startGame(document.getElementById("play-game"), models);
+  listNetworks(document.getElementById("play-networks"), models);
+  document.documentElement.dataset.playing = "ready";
+}
+
+start().catch(error => {
+  document.getElementById("play").append(make("p", { role: "status" }, LOST));
+  console.warn(error);
+});

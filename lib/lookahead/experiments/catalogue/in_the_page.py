@@ -1,0 +1,30 @@
+"""Networks small enough to answer in a reader's browser, as they stand at a few moments of their training.
+
+The learning rate is constant and every graph is fresh, so a run of fewer training steps is the beginning of a longer
+one: the runs of one method are one training, stopped earlier and later.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lookahead.experiments.catalogue.several_tokens import FIELDS, heads
+from lookahead.experiments.catalogue.shared import path_star
+from lookahead.experiments.experiment import Experiment
+
+MOMENTS: list[tuple[Any, tuple[int, ...]]] = [
+    ("teacher_forcing", (50, 100, 300, 1000)),
+    ("reversed", (50, 100, 200)),
+    (heads(4), (50, 100, 500, 1200)),
+]
+"""The methods, and after how many training steps each is shown."""
+
+EXPERIMENTS = (
+    Experiment(
+        name="in-the-page",
+        question="What does each method answer after how many training steps, on a graph of the reader's own?",
+        cells=[{"objective": method, "steps": steps} for method, moments in MOMENTS for steps in moments],
+        fields={**FIELDS, "task": path_star(2, 4)},
+        seeds={"census": 1, "paper": 1},
+    ),
+)

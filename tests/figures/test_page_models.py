@@ -1,0 +1,77 @@
+"""The networks that answer in the page are those of the stored runs, and the still picture is drawn from them."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import lookahead
+from export_page_models import EXPERIMENT, PROFILE, about, edge_shares, exported, measured, method_of, runs, still
+from lookahead.runs.parquet import read_packed
+from lookahead.training.checkpoints import state_tensors
+
+STATIC = Path(__file__).parents[2] / "book" / "static"
+INDEX: dict[str, Any] = json.loads((STATIC / "models" / "index.json").read_text(encoding="utf-8"))
+CHECKPOINTS = [(model["method"], one) for model in INDEX["models"] for one in model["checkpoints"]]
+LAST = {model["method"]: model["checkpoints"][-1] for model in INDEX["models"]}
+AGAIN = "make them again: make page-models"
+
+
+def test_every_network_is_that_of_a_stored_run() -> None:
+    results = {result.run.id: result for result in read_packed(f"{EXPERIMENT}-{PROFILE}")}
+    assert [(method, one["run"]) for method, one in CHECKPOINTS] == [(method_of(run), run.id) for run in runs()], AGAIN
+    assert [one["steps"] for _, one in CHECKPOINTS] == [results[run.id].manifest["steps"] for run in runs()], AGAIN
+    assert INDEX["task"] == about(runs()[0].build_task()), AGAIN  # type: ignore[arg-type]
+
+
+def test_every_file_is_whole_and_small() -> None:
+    files = {path.name for path in (STATIC / "models").glob("*.safetensors")}
+    assert files == {one["file"] for _, one in CHECKPOINTS}, AGAIN
+    for _, one in CHECKPOINTS:
+        path = STATIC / "models" / one["file"]
+        assert path.stat().st_size == one["bytes"] < 1e6
+        with safe_open(path, "pt") as file:
+            assert file.metadata() == {"run": one["run"], "steps": str(one["steps"])}
+
+
+@pytest.mark.parametrize("method", LAST)
+def test_the_page_tells_how_good_they_are(method: str) -> None:
+    """With the weights as they are in the files; the last digits of sums may turn an answer on another processor."""
+    task, objective = exported(STATIC, LAST[method])
+    for name, share in measured(objective, task).items():
+        assert share == pytest.approx(LAST[method][name], abs=0.005), AGAIN
+
+
+def test_the_cheat_is_a_coin_and_the_others_have_learnt() -> None:
+    """What the page says of its networks."""
+    assert abs(LAST["teacher_forcing"]["right"] - 0.5) < 0.05
+    assert min(LAST["reversed"]["right"], LAST["multi_token"]["right"]) > 0.95
+
+
+def test_the_still_picture_is_drawn_from_them() -> None:
+    assert (STATIC / "play.svg").read_text(encoding="utf-8") == still(STATIC), AGAIN
+
+
+def test_the_runs_of_a_method_are_one_training() -> None:
+    """A run of fewer training steps is the beginning of a longer one, bit for bit."""
+    for method in LAST:
+        of_method = [run for run in runs() if method_of(run) == method]
+        assert len({dataclasses.replace(run, steps=1).id for run in of_method}) == 1
+    long, short = dataclasses.replace(runs()[0], steps=4), dataclasses.replace(runs()[0], steps=2)
+    weights = [state_tensors(moment.objective) for run in (long, short) for moment in lookahead.watch(run, at=[2])]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_shares_of_edges_are_probabilities() -> None:
+    """They fall along an arm, and no more than all of them leave the start."""
+    for checkpoint in LAST.values():
+        task, objective = exported(STATIC, checkpoint)
+        prompts, _ = task.sample("test", torch.arange(5))
+        for prompt in prompts:
+            shares = torch.tensor(edge_shares(objective, task, prompt))  # [d, l - 1]
+            assert shares.min() >= 0
+            assert shares[:, 0].sum() <= 1 + 1e-5
