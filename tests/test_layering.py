@@ -39,8 +39,8 @@ MAY_IMPORT = {
     "experiments": {*BASE, "tables", "runs", "training", "evaluation"},
     "figures": {*BASE, "names", "tasks", "evaluation", "runs", "experiments"},
     "chapter": {*BASE, "names", "tables", "runs", "experiments"},
-    "audit": {*BASE, "names", "tables", "tasks", "models", "objectives", "evaluation", "runs"},
-    "cli": {"errors", "experiments", "figures", "machine", "models", "tables", "runs", "audit"},
+    "auditing": {*BASE, "tables", "tasks", "models", "objectives", "training", "evaluation", "runs"},
+    "cli": {"errors", "experiments", "figures", "machine", "models", "tables", "runs", "auditing", "files"},
 }
 """Which rooms a room may import, beside itself."""
 

@@ -94,6 +94,20 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="all measures, for programs")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
+    one = command("audit", audit, "does next-token training on a file of prompts and answers invite the cheat")
+    one.add_argument("file", type=Path, help=".jsonl, .csv or .tsv (also with .gz or .zst), or .parquet")
+    one.add_argument("--prompt-field", default="prompt", metavar="FIELD")
+    one.add_argument("--answer-field", default="answer", metavar="FIELD")
+    one.add_argument(
+        "--tokenizer", default="characters", help="characters, words, bytes, or a folder with a tokenizer.json"
+    )
+    one.add_argument("--steps", type=int, default=3000, help="most training steps of each of four small networks")
+    one.add_argument("--skip-bad", type=int, default=0, metavar="N", help="leave out so many malformed lines")
+    one.add_argument("--json", action="store_true", help="everything, for programs")
+    one.add_argument("--html", type=Path, metavar="FILE", help="the report with its picture, in one file")
+    one.add_argument("--svg", type=Path, metavar="FILE", help="the picture")
+    one.epilog = "Exit status: 0 no, 3 cannot tell, 4 yes, 1 an error."
+
     one = command("pack", pack, "working results into one file an experiment")
     which(one)
     one.add_argument("files", nargs="*", type=Path, metavar="FILE", help="packed on other machines, to be joined")
@@ -245,6 +259,29 @@ def test(options: argparse.Namespace) -> int:
     judged = judge(options.run, options.file, options.device)
     say(judged.to_json() if options.json else str(judged))
     return 0
+
+
+def audit(options: argparse.Namespace) -> int:
+    from lookahead.machine import pin
+
+    pin()
+    from lookahead.auditing import audit
+    from lookahead.files import write_text
+
+    found = audit(
+        options.file,
+        options.prompt_field,
+        options.answer_field,
+        tokenizer=options.tokenizer,
+        steps=options.steps,
+        skip_bad=options.skip_bad,
+        log=complain if sys.stderr.isatty() else lambda line: None,
+    )
+    for path, text in ((options.html, found.html()), (options.svg, found.svg())):
+        if path is not None:
+            write_text(path, text)
+    say(found.to_json() if options.json else str(found))
+    return found.status
 
 
 def pack(options: argparse.Namespace) -> int:

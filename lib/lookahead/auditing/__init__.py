@@ -1,5 +1,5 @@
 """The cheat-meter: does next-token training on a data set teach to plan, or invite to cheat?"""
 
-from lookahead.auditing.audit import Audit, audit
+from lookahead.auditing.meter import Audit, audit
 
 __all__ = ["Audit", "audit"]

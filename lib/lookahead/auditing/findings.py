@@ -114,3 +114,97 @@ def find_decision(found: list[Place]) -> int | None:
 def totals(losses: Tensor) -> Tensor:
     """What each whole answer costs, [N]."""
     return torch.nansum(losses, dim=1)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether next-token training on the data invites the cheat."""
+
+    answer: Answer
+    reasons: list[str]
+    """Sentences, the first of which is the verdict itself."""
+    remedies: list[str]
+    """The orders that learn the decision."""
+
+
+def judge(found: list[Place], decision: int | None, follows: Interval | None, orders: list[Order]) -> Verdict:
+    """The verdict.
+
+    Args:
+        found: every token of the answers.
+        decision: the index of the one that `find_decision` found.
+        follows: how often the reader goes on from a wrong token there; None where it could not be tried.
+        orders: how else the answers were read; the first is token by token with a teacher.
+    """
+    teacher = orders[0]
+    nothing = sum(place.nothing.value * place.examples for place in found if place.examples) / found[0].examples
+    learnt = 1 - teacher.total.value / nothing if nothing else 0.0
+    unfinished = [order.name for order in orders if not order.finished]
+    late = [f"Still improving when they were stopped: {', '.join(unfinished)}; allow more steps."] if unfinished else []
+    if decision is None:
+        if learnt < 1 - UNLEARNT:
+            return Verdict(
+                "cannot tell",
+                [
+                    "Cannot tell: the small reader has hardly learnt these answers, even with a teacher.",
+                    f"An answer costs it {teacher.total.value:.2f} nats, and {nothing:.2f} without any prompt.",
+                    *late,
+                ],
+                [],
+            )
+        return Verdict(
+            "no",
+            [
+                "No: no token was found that stays hard with the teacher while the tokens behind it become trivial.",
+                f"With the teacher an answer costs {teacher.total.value:.2f} nats, without any prompt {nothing:.2f}.",
+                *late,
+            ],
+            [],
+        )
+    place = found[decision]
+    cost = place.teacher.value
+    seen = (
+        f"Token {decision} costs {_nats(place.teacher)} with the teacher; what comes behind it is then nearly free, "
+        "though the prompt alone does not tell it as well."
+    )
+    if follows is None or follows.low <= FOLLOWS:
+        said = "could not be tried" if follows is None else f"was followed in {_percent(follows)} only"
+        return Verdict(
+            "cannot tell",
+            [f"Cannot tell: token {decision} looks like a decision, but a wrong token there {said}.", seen, *late],
+            [],
+        )
+    led = f"Put on another token there, the reader goes on from that one in {_percent(follows)} of the examples."
+    remedies = [order for order in orders[1:] if order.learns(cost)]
+    if not remedies:
+        return Verdict(
+            "cannot tell",
+            [
+                f"Cannot tell: token {decision} looks like a decision that the teacher hides, but no order learnt it. "
+                "Either the prompt does not tell it at all, or it is too hard for a small reader.",
+                seen,
+                led,
+                *late,
+            ],
+            [],
+        )
+    helps = "; ".join(f"{order.name} by {_nats(order.less)}" for order in remedies)
+    return Verdict(
+        "yes",
+        [
+            f"Yes: planning supervision is probably lost at token {decision}.",
+            seen,
+            led,
+            f"The prompt does tell the answer: it costs less {helps}.",
+            *late,
+        ],
+        [order.name for order in remedies],
+    )
+
+
+def _nats(interval: Interval) -> str:
+    return f"{interval.value:.2f} nats [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def _percent(share: Interval) -> str:
+    return f"{100 * share.value:.0f} % [{100 * share.low:.0f}, {100 * share.high:.0f}]"

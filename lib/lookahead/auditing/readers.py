@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import lookahead.objectives  # noqa: F401 (registers what it holds)
 from lookahead.contracts import RESERVED_TOKENS, Objective, Task
 from lookahead.models import Transformer
 from lookahead.tasks import OwnData
@@ -36,7 +37,7 @@ class Backwards(OwnData):
         return prompts, self.turned(answers, answers)
 
     def turned(self, values: Tensor, answers: Tensor) -> Tensor:
-        """What belongs to the tokens of answers [B, A], in the other order; twice is once never."""
+        """What belongs to the tokens of answers [B, A], in the other order; done twice it is as before."""
         mask = self.taught(answers)
         if mask is None:
             return values.flip(1)
@@ -139,8 +140,8 @@ def without_prompt(task: OwnData, examples: int, seen: int = 20_000) -> Tensor:
 def followed(reader: Reader, task: OwnData, place: int, examples: int) -> tuple[int, int]:
     """The wrong-prefix test: how often a reader that is put on another token goes on from that one.
 
-    The token at `place` is exchanged for one that stands there in other examples: one that occurs in the prompt if there
-    is any. The reader follows it if what it says next is then not what is right after the true token.
+    The token at `place` is exchanged for one that stands there in other examples: one that occurs in the prompt if
+    there is any. The reader follows it if what it says next is then not what is right after the true token.
 
     Returns:
         how many followed, of how many: those that were right about the next token behind the true one.
