@@ -16,7 +16,7 @@ export class Looks {
     const label = make("label", { for: "play-layer" }, "Thick lines are where its heads look, in the ");
     this.element = make(
       "details",
-      { class: "play-looks", ontoggle: () => this.draw() },
+      { class: "play-looks hide", ontoggle: () => this.draw() }, // "hide": not on paper
       make("summary", {}, "What they look at"),
       make("p", {}, "Each network has said one token and is about to say the next. ", label, " ", this.layer),
       this.body
