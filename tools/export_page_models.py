@@ -97,7 +97,8 @@ def export(folder: Path) -> dict[str, Any]:
             {"steps": steps, "run": run.id, "file": name, "bytes": len(data), **measured(objective, task)}
         )
     (run, *_) = runs()
-    index = {"task": about(run.build_task()), "heads": run.model["heads"], "models": list(models.values())}  # type: ignore
+    sizes = {name: run.model[name] for name in ("heads", "layers")}  # type: ignore[index]
+    index = {"task": about(run.build_task()), **sizes, "models": list(models.values())}  # type: ignore[arg-type]
     write_text(folder / "models" / "index.json", json.dumps(index, indent=1) + "\n")
     return index
 

@@ -4,6 +4,7 @@
 import { readSafetensors, Transformer } from "./transformer.js";
 import { Star } from "./star.js";
 import { ask, drawAnswer, inWords, METHODS, PLACES, rungs, steps } from "./play-answers.js";
+import { Looks } from "./play-attention.js";
 import { arrowhead, edge, make, node, note, percent, pressed, spots } from "./play-drawing.js";
 import { startGame } from "./play-game.js";
 
@@ -96,6 +97,7 @@ class Explorer {
     };
     const range = { type: "range", min: 0, max: this.moments.length - 1, value: this.at };
     this.slider = make("input", { ...range, id: "play-moment", oninput: moved });
+    this.looks = new Looks(this.models.layers);
     this.moment = make("output", { for: "play-moment" });
     this.panels = Object.fromEntries(
       Object.entries(METHODS).map(([method, { name, told }]) => {
@@ -119,7 +121,8 @@ class Explorer {
       make("p", { class: "play-hint" }, "Choose two nodes to exchange their labels. The networks read: ", this.prompt),
       make("div", { class: "play-time" }, label, this.slider, this.moment),
       make("div", { class: "play-models" }, Object.values(this.panels).map(({ section }) => section)),
-      this.status
+      this.status,
+      this.looks.element
     );
   }
 
@@ -155,6 +158,7 @@ class Explorer {
     }
     this.found = found;
     this.drawAnswers();
+    this.looks.show(star, found);
     this.say();
     this.follow();
   }

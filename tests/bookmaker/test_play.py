@@ -327,6 +327,23 @@ def test_the_training_can_be_gone_through(reader: Reader, checkpoints: Any) -> N
             assert f"after {shown:,} training steps" in reader.page.inner_text(f".play-{method} .play-trained")
 
 
+def test_it_shows_what_the_networks_look_at(reader: Reader) -> None:
+    """A line to each token that was read, in every layer, and the thickest in words."""
+    drawings = reader.page.locator(".play-looks svg")
+    reader.press(".play-looks summary")
+    reader.page.wait_for_function("() => document.querySelectorAll('.play-looks svg').length === 3")
+    told = []
+    for layer in ("0", "1", "2"):
+        reader.page.get_by_label("Thick lines are where its heads look").select_option(layer)
+        told.append([drawing.get_attribute("aria-label") for drawing in drawings.all()])
+        lines = [drawing.locator("path").count() for drawing in drawings.all()]
+        assert lines == [22] * 3, "the 21 tokens of the prompt, and the one that was said"
+    assert all("looks most at the" in one for layer in told for one in layer)
+    assert told[0] != told[1] != told[2]
+    assert reader.page.evaluate(test_site.PROBLEMS) == []
+    reader.press(".play-looks summary")
+
+
 def test_the_extra_heads_see_the_goal_first(address: str, browser: Any, checkpoints: Any) -> None:
     """What the network foresees, by the median of five graphs: from the goal backwards, and all of it in the end."""
     moments = sorted({one["steps"] for method in METHODS for one in checkpoints[method]})

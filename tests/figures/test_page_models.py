@@ -52,6 +52,25 @@ def test_the_cheat_is_a_coin_and_the_others_have_learnt() -> None:
     assert min(LAST["reversed"]["right"], LAST["multi_token"]["right"]) > 0.95
 
 
+def test_the_cheat_does_not_look_at_the_goal() -> None:
+    """What the page says of their last layer, where they are about to say the first step, over 200 test graphs."""
+    seen = {}
+    for method in ("teacher_forcing", "multi_token"):
+        task, objective = exported(STATIC, LAST[method])
+        prompts, answers = task.sample("test", torch.arange(200))
+        with torch.no_grad():
+            maps = objective.model.attention_maps(torch.cat([prompts, answers[:, :1]], dim=1))[-1, :, :, -1]
+        _, targets = task.edges(prompts)
+        right = (targets[:, :, None] == answers[:, None, 1:]).any(dim=2)  # [B, edges]
+        edges = torch.stack([maps[:, :, at : at + 2].sum(dim=(1, 2)) for at in range(0, task.question_at, 3)], dim=1)
+        goal = maps[:, :, task.question_at + 1].amax(dim=1).mean().item()
+        seen[method] = goal, ((edges * right).sum() / edges.sum()).item()
+    assert seen["multi_token"][0] > 0.9
+    assert seen["multi_token"][1] > 0.7
+    assert seen["teacher_forcing"][0] < 0.2
+    assert abs(seen["teacher_forcing"][1] - 0.5) < 0.05
+
+
 def test_the_still_picture_is_drawn_from_them() -> None:
     assert (STATIC / "play.svg").read_text(encoding="utf-8") == still(STATIC), AGAIN
 
