@@ -21,7 +21,7 @@ MODEL = {"layers": 3, "width": 64, "heads": 4}
 BATCH = 64
 EVERY = 100
 """Training steps between two looks at the held-out loss."""
-PATIENCE = 6
+PATIENCE = 10
 """So many looks without a gain end a training."""
 GAIN = 0.01
 """The share of the held-out loss that counts as a gain."""
