@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--tokenizer", default="characters", help="characters, words, bytes, or a folder with a tokenizer.json"
     )
-    one.add_argument("--steps", type=int, default=3000, help="most training steps of each of four small networks")
+    one.add_argument("--steps", type=int, default=2000, help="most training steps of each of four small networks")
     one.add_argument("--skip-bad", type=int, default=0, metavar="N", help="leave out so many malformed lines")
     one.add_argument("--json", action="store_true", help="everything, for programs")
     one.add_argument("--html", type=Path, metavar="FILE", help="the report with its picture, in one file")

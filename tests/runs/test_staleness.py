@@ -266,7 +266,7 @@ OTHER_MEASURES = [
     (MEASURES, '"return_token_accuracy": returned', '"return_token_accuracy": followed'),
     (MEASURES, '"return_token_accuracy": returned', '"return_tokens": returned'),
     (MEASURES, '"loss": losses', '"loss": losses * 1.01'),
-    (MEASURES, "read, decoys[:, : decision + 1]", "read, decoys[:, : decision + 2]"),
+    (MEASURES, "decoys[:, : tasks[0].decision + 1]", "decoys[:, : tasks[0].decision + 2]"),
 ]
 OTHER_EXAMPLES = [
     ("lookahead.runs.examples", "= 512", "= 256"),

@@ -27,9 +27,9 @@ def svg(places: Sequence[Place], decision: int | None) -> str:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(max(loss, 0.0), high) / high)
 
     parts = []
-    if decision is not None:
+    for number in (number for number, place in enumerate(shown) if place.index == decision):
         parts.append(
-            f'<rect x="{x(decision) - step / 2:.1f}" y="{TOP}" width="{step:.1f}" height="{HEIGHT - TOP - BOTTOM}" '
+            f'<rect x="{x(number) - step / 2:.1f}" y="{TOP}" width="{step:.1f}" height="{HEIGHT - TOP - BOTTOM}" '
             'fill="#fbe6d8"/>'
         )
     for tick in _ticks(high):

@@ -129,7 +129,7 @@ def audit(
     tokenizer: str = "characters",
     longest: int = 1024,
     skip_bad: int = 0,
-    steps: int = 3000,
+    steps: int = 2000,
     seed: int = 0,
     log: Callable[[str], None] = lambda line: None,
 ) -> Audit:

@@ -19,6 +19,8 @@ from lookahead.training.step import Step
 
 MODEL = {"layers": 3, "width": 64, "heads": 4}
 BATCH = 64
+LEARNING: dict[str, Any] = {"optimizer": "muon", "learning_rate": 1e-3}
+"""With AdamW the small readers wait long on a plateau before they learn a look-up."""
 EVERY = 100
 """Training steps between two looks at the held-out loss."""
 PATIENCE = 6
@@ -75,7 +77,7 @@ def train_reader(
         log: is told how far it is.
     """
     objective = build(method, task, seed)
-    settings = Settings(steps=steps, batch_size=BATCH)
+    settings = Settings(steps=steps, batch_size=BATCH, **LEARNING)
     step = Step(objective, task, settings, seed, engine="eager")
     held = torch.arange(min(VALIDATION_EXAMPLES, int(task.facts.prompts["validation"])))
     best, best_at, best_state, gained_at, done = float("inf"), 0, None, 0, 0

@@ -313,7 +313,7 @@ def _judge(
     }
     if task.decision_known:
         decisions = task.decisions(prompts, answers)[:, None]
-        judged["decision_accuracy"] = (predictions == answers).gather(1, decisions)[:, 0]
+        judged |= {"decision_accuracy": (predictions == answers).gather(1, decisions)[:, 0]}
     if decoys is not None:
         followed, returned = (torch.where(led.isnan(), led, (led == path).float()) for path in (decoys, answers))
         judged |= {
