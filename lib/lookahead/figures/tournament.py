@@ -102,6 +102,7 @@ def draw_card(
         sign(fig, seeds)
     accuracy_axis(right)
     logarithmic_steps(right)
+    right.minorticks_off()  # a page of cards is heavy enough
     right.set(xlabel="training step", ylabel="whole path right", xlim=(40, until))
     if cells:
         right.legend(loc="lower right" if len(cells) < 2 else "upper left")
