@@ -161,7 +161,8 @@ def test_the_cache_does_not_grow(kind: type[Recurrent]) -> None:
 # -- in the harness ------------------------------------------------------------------------------------------
 
 TASK = {"name": "path_star", "degree": 2, "path_length": 3, "num_nodes": 10}
-CAUSAL = {name: spec for name, spec in OBJECTIVES.items() if fits("mamba", spec)}
+CAUSAL = {name: spec for name, spec in OBJECTIVES.items() if fits("mamba", spec) and spec["name"] != "policy_gradient"}
+"""A policy gradient teaches nothing where no answer is right, as at the start; its tests have a Mamba with some."""
 
 
 @both

@@ -602,7 +602,7 @@ class Ragged(PathStar, name="ragged"):
         return mask
 
 
-FROM_THE_END = ("reversed", "ladder", "belief_state", "masked", "any_order", "lookahead_tokens")
+FROM_THE_END = ("reversed", "ladder", "belief_state", "masked", "any_order", "lookahead_tokens", "policy_gradient")
 RAGGED = {**TASK, "name": "ragged"}
 MASKABLE = {name: spec for name, spec in OBJECTIVES.items() if spec["name"] not in FROM_THE_END}
 

@@ -90,6 +90,22 @@ def test_the_loss_is_what_every_answer_is_worth_times_its_log_probability(
     assert loss.parts["reward"].item() == pytest.approx(sum(map(sum, rewards)) / (6 * group))
 
 
+def test_it_teaches_a_mamba_that_has_some_answers_right(build: Build) -> None:
+    task, objective = build({"name": "policy_gradient", "advantage": "centred"}, task=TASK, model="mamba-tiny")
+    prompts, answers = task.sample("train", torch.arange(6))
+    given = answers.clone()
+    given[:3, 1] = (given[:3, 1] + 1) % 7
+    objective.drawn = lambda prompts, noise: given[:, None]  # type: ignore[method-assign]
+    before = objective(prompts, answers)
+    before.total.backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in objective.parameters())
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            assert parameter.grad is not None
+            parameter -= 1e-3 * parameter.grad
+        assert objective(prompts, answers).total < before.total
+
+
 def test_in_expectation_it_is_the_gradient_of_the_expected_reward(build: Build) -> None:
     """Over all answers that can be drawn, each as often as it is likely."""
     task, objective = build("policy_gradient", task=TASK)

@@ -35,7 +35,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "lookahead_tokens": {"rung": 0},
     "ranking": {},
     "latent_lookahead": {"steps": 2},
-    "retraced": {"name": "latent_lookahead", "steps": 3, "order": "backward"},
+    "retraced": {"name": "latent_lookahead", "steps": 2, "order": "backward"},
     "latent_tokens": {"tokens": 3},
     "planning_tokens": {},
     "reweighted": {"name": "hints", "weight": 5},
@@ -87,6 +87,7 @@ OTHERWISE = (
     "dropped",
     "planning_tokens",
     "replaced",
+    "retraced",
     "sampled",
 )
 """Those that answer by more than the model, or read something else than teacher forcing: their tests say how."""

@@ -333,7 +333,7 @@ def test_another_stacking_makes_stacked_results_stale(
 
 
 def test_a_measure_that_is_new_leaves_results_current(both: list[Result], edit: Edit) -> None:
-    edit(MEASURES, '"loss": losses,', '"loss": losses, "decoys": decoys == answers,')
+    edit(MEASURES, '"loss": losses}', '"loss": losses, "given": given == answers}')
     assert states(both) == [True, True]
 
 
