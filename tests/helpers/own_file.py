@@ -12,6 +12,15 @@ import torch
 from lookahead.contracts import SPLITS
 from lookahead.tasks import PathStar
 
+TINY: dict[str, Any] = {
+    "model": {"name": "transformer", "layers": 1, "width": 16, "heads": 2},
+    "steps": 4,
+    "batch_size": 8,
+    "evaluate_every": 2,
+    "warmup": 2,
+}
+"""Fields of a run that is over in a moment."""
+
 
 def sums(count: int = 3000, digits: int = 4) -> list[dict[str, str]]:
     """Additions: prompts and answers of different length."""

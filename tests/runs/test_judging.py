@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,15 +11,7 @@ from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate_on
 from lookahead.runs.judging import judge
 from lookahead.tasks import OwnData, PathStar
-from own_file import graphs, stored, sums, write
-
-TINY: dict[str, Any] = {
-    "model": {"name": "transformer", "layers": 1, "width": 16, "heads": 2},
-    "steps": 4,
-    "batch_size": 8,
-    "evaluate_every": 2,
-    "warmup": 2,
-}
+from own_file import TINY, graphs, stored, sums, write
 
 
 def test_it_is_measured_as_evaluate_on_does(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,6 @@
 """Path-star graphs from a file: split as those that are drawn, trained on, and what is refused."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,15 +11,7 @@ from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate_on
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar, PathStarFile
-from own_file import graphs
-
-TINY: dict[str, Any] = {
-    "model": {"name": "transformer", "layers": 1, "width": 16, "heads": 2},
-    "steps": 4,
-    "batch_size": 8,
-    "evaluate_every": 2,
-    "warmup": 2,
-}
+from own_file import TINY, graphs
 
 
 def test_it_holds_the_graphs_of_the_file_each_in_the_split_of_its_kind() -> None:
