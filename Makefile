@@ -90,7 +90,7 @@ test-kernels: $(STAMPS)/kernels
 # Triton's interpreter runs what would be compiled for a GPU.
 $(STAMPS)/kernels: $(KERNELS)/installed $(filter lib/lookahead/models/%,$(LIBRARY)) \
 		$(filter tests/kernels/% tests/helpers/%,$(TESTS)) pyproject.toml
-	OMP_NUM_THREADS=1 TRITON_INTERPRET=1 MAMBA_DETERMINISTIC=1 PYTHONPATH=$(KERNELS) $(BIN)/pytest -m kernels tests/kernels
+	OMP_NUM_THREADS=1 TRITON_INTERPRET=1 MAMBA_DETERMINISTIC=1 PYTHONPATH=$(KERNELS) $(BIN)/pytest -m kernels tests/kernels -n 2
 	@mkdir -p $(STAMPS) && touch $@
 
 $(KERNELS)/installed: $(INSTALLED) requirements-gpu.txt requirements-kernels.txt tools/install_mamba_ssm.py
@@ -101,7 +101,7 @@ $(KERNELS)/installed: $(INSTALLED) requirements-gpu.txt requirements-kernels.txt
 test-cluster: $(STAMPS)/cluster
 
 $(STAMPS)/cluster: $(CLUSTER) $(LIBRARY) $(TESTS) $(SNAKEMAKE) pyproject.toml
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m cluster -rs tests/clusters/test_cluster.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m cluster -rs tests/clusters/test_cluster.py -n 2
 	@mkdir -p $(STAMPS) && touch $@
 
 bench: $(INSTALLED)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -32,27 +31,9 @@ from lookahead.runs.result import (
 )
 from lookahead.runs.run import Run
 from lookahead.training.checkpoints import load, save
+from made_up import made_up
 
 MakeRun = Callable[..., Run]
-
-MEASURES = {"autoregressive_accuracy": 0.97, "examples": 128}
-MANIFEST = {"steps": 10, "seconds": 1.5, "finished": "2026-01-01", "device": "a CPU", "torch": "2.11.0"}
-
-
-def made_up(run: Run, **fields: Any) -> Result:
-    """A result that nobody trained."""
-    row = {"step": 0, "training_loss": None, "autoregressive_accuracy": 0.5, "loss": [1.0, math.nan]}
-    return Result(
-        **{
-            "run": run,
-            "curve": [row, {**row, "step": 10, "autoregressive_accuracy": 0.96}],
-            "measures": {**MEASURES, "cheat_accuracy": math.nan, "loss": [0.1, math.nan]},
-            "manifest": MANIFEST,
-            "stamp": "0",
-            "replay": [1.5, math.nan],
-            **fields,
-        }
-    )
 
 
 def as_text(result: Result) -> str:

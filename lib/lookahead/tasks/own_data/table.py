@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -24,6 +25,8 @@ from lookahead.random import Key, integers, words
 
 CHUNK = 2**20
 """Tokens that are held in wide integers while a file is read."""
+PARTS = ("prompts", "prompt_starts", "answers", "answer_starts", *SPLITS)
+"""The arrays of a table on disk."""
 STRIDES = 128
 """Different steps with which a permutation of the training rows can be walked."""
 
@@ -228,6 +231,7 @@ class Table:
                 np.save(temporary / f"{name}.npy", part)
             text = json.dumps({"facts": asdict(self.facts), "info": dict(self.info)})
             (temporary / "facts.json").write_text(text, encoding="utf-8")
+            (temporary / "sha256").write_text(_checksum(temporary), encoding="utf-8")
             os.replace(temporary, folder)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -236,14 +240,25 @@ class Table:
 
     @classmethod
     def load(cls, folder: Path) -> Table | None:
-        """What `save` wrote, mapped into memory, to be shared by processes; None where it is not whole."""
+        """What `save` wrote, mapped into memory, to be shared by processes; None, and it is removed, where it is not whole."""
         try:
+            if (folder / "sha256").read_bytes() != _checksum(folder).encode():
+                raise ValueError("damaged")
             told = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-            names = ("prompts", "prompt_starts", "answers", "answer_starts", *SPLITS)
-            parts = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}
+            parts = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in PARTS}
             return cls(parts, Facts(**told["facts"]), told["info"])
         except (OSError, ValueError, TypeError, KeyError):
+            shutil.rmtree(folder, ignore_errors=True)
             return None
+
+
+def _checksum(folder: Path) -> str:
+    """Of all that `save` writes: a byte that is damaged would be another example."""
+    digest = hashlib.sha256()
+    for name in ("facts.json", *(f"{part}.npy" for part in PARTS)):
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def cache_folder() -> Path:
