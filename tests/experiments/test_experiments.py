@@ -79,7 +79,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "fbadffa57607f2336cd30b8337beb3dd6de0aa29b1271a861313448f9ee5a68b"
+IDS = "cafed36302887637d824a0c1ccff86e5168687371857315e154c38bd0624496f"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

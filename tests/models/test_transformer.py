@@ -159,10 +159,13 @@ def test_a_model_without_attention_maps_says_so() -> None:
 # -- what is built -------------------------------------------------------------------------------------------
 
 
-def test_what_writes_into_the_residual_stream_starts_smaller() -> None:
-    """By sqrt(2 layers). The deviation of n normal weights is known to 1 / sqrt(2 n): five of those are allowed."""
+@pytest.mark.parametrize("scaled", [True, False])
+def test_what_writes_into_the_residual_stream_starts_smaller(scaled: bool) -> None:
+    """By sqrt(2 layers), unless it is told not to. The deviation of n normal weights is known to 1 / sqrt(2 n): five of
+    those are allowed."""
     layers, width = 8, 64
-    model = Transformer(200, 100, layers=layers, width=width, heads=4)
+    model = Transformer(200, 100, layers=layers, width=width, heads=4, scaled=scaled)
+    assert model.fresh().scaled == scaled
     seen = set()
     for name, weight in model.named_parameters():
         if "norm" in name or name.endswith("bias"):
@@ -171,7 +174,7 @@ def test_what_writes_into_the_residual_stream_starts_smaller() -> None:
             continue
         small = name.endswith(("attention.out.weight", "mlp_out.weight"))
         seen.add((name.split(".")[-2], small))
-        std = 0.4 / math.sqrt(width) / (math.sqrt(2 * layers) if small else 1)
+        std = 0.4 / math.sqrt(width) / (math.sqrt(2 * layers) if small and scaled else 1)
         assert abs(weight.std().item() / std - 1) < 5 / math.sqrt(2 * weight.numel()), name
     small = {("out", True), ("mlp_out", True)}
     large = {(name, False) for name in ("query_key_value", "mlp_in", "token_embedding", "position_embedding")}

@@ -143,6 +143,8 @@ class Transformer(Model, name="transformer"):
         vocab_size: V, ids that the model can read and predict.
         longest: the longest sequence that it has positions for.
         implementation: "sdpa" (torch's fused attention) or "plain" (the readable one; equal, and tested so).
+        scaled: whether the weights that write into the residual stream start smaller, as the table of `initialise` has
+            it. They do in GPT-2; in the published path-star code they do not.
 
     Raises:
         LookaheadError: sizes below 1, or a width that does not split into the heads.
@@ -165,10 +167,11 @@ class Transformer(Model, name="transformer"):
         width: Count,
         heads: Count,
         implementation: Literal["sdpa", "plain"] = "sdpa",
+        scaled: bool = True,
     ) -> None:
         super().__init__()
-        sizes = self.checked(layers=layers, width=width, heads=heads, implementation=implementation)
-        layers, width, heads, implementation = sizes.values()
+        options = self.checked(layers=layers, width=width, heads=heads, implementation=implementation, scaled=scaled)
+        layers, width, heads, implementation, self.scaled = options.values()
         if width % heads:
             raise LookaheadError(f"width {width} does not split into {heads} heads: take a multiple of {heads}")
         self.vocab_size, self.longest, self.width, self.heads = (vocab_size, longest, width, heads)
@@ -194,7 +197,7 @@ class Transformer(Model, name="transformer"):
         """
         std = INITIAL_DEVIATION / math.sqrt(self.width)
         for name, parameter in self.named_parameters():
-            if name.endswith(("attention.out.weight", "mlp_out.weight")):
+            if self.scaled and name.endswith(("attention.out.weight", "mlp_out.weight")):
                 nn.init.normal_(parameter, std=std / math.sqrt(2 * len(self.blocks)))
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
@@ -228,6 +231,7 @@ class Transformer(Model, name="transformer"):
             width=self.width,
             heads=self.heads,
             implementation=self.implementation,  # type: ignore[arg-type]
+            scaled=self.scaled,
         )
         if shared:  # the parameter: `functional_call` takes a module in two places for two
             other.token_embedding.weight = self.token_embedding.weight

@@ -11,6 +11,7 @@ from lookahead.experiments.catalogue import (
     not_the_architecture,
     optimisers,
     several_tokens,
+    slips,
     tournament,
     waiting,
 )
@@ -24,6 +25,7 @@ CHAPTERS = (
     tournament,
     lasting,
     waiting,
+    slips,
     optimisers,
     in_the_page,
 )

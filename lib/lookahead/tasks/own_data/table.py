@@ -240,7 +240,7 @@ class Table:
 
     @classmethod
     def load(cls, folder: Path) -> Table | None:
-        """What `save` wrote, mapped into memory, to be shared by processes; None, and it is removed, where it is not whole."""
+        """What `save` wrote, mapped into memory, for processes to share; None where it was damaged (it is removed)."""
         try:
             if (folder / "sha256").read_bytes() != _checksum(folder).encode():
                 raise ValueError("damaged")
