@@ -79,7 +79,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "cafed36302887637d824a0c1ccff86e5168687371857315e154c38bd0624496f"
+IDS = "5a05bed4b9282b15a71364cea11bdb7f47da4ac6f8a90db9478017053b49f085"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
