@@ -10,7 +10,6 @@ The files themselves are not kept here.
 import datetime
 import hashlib
 import json
-import math
 import re
 import sys
 from pathlib import Path
@@ -22,20 +21,11 @@ from lookahead.files import write_text
 from lookahead.machine import processor
 from lookahead.runs.judging import judge
 from lookahead.runs.result import read_result
+from lookahead.tasks.path_star import count_graphs, share_drawn
 
 TRAINED_ON = 200_000
 """Graphs in a published training file."""
 SIZES = re.compile(r"deg_(?P<degree>\d+)_path_(?P<path_length>\d+)_nodes_(?P<num_nodes>\d+)_.*test.*\.txt")
-
-
-def graphs_there_are(degree: int, path_length: int, num_nodes: int) -> int:
-    """Different pairs of a graph and a goal: the labels of the goal's arm in order, and the other arms in any order."""
-    return math.perm(num_nodes, 1 + degree * (path_length - 1)) // math.factorial(degree - 1)
-
-
-def seen_share(graphs: int, drawn: int = TRAINED_ON) -> float:
-    """The expected share of test graphs that are among those drawn for training, each from all graphs alike."""
-    return -math.expm1(drawn * math.log1p(-1 / graphs))
 
 
 def graph_of(line: str) -> tuple[frozenset[str], str]:
@@ -47,7 +37,7 @@ def graph_of(line: str) -> tuple[frozenset[str], str]:
 def facts(path: Path, size: dict[str, int]) -> dict[str, Any]:
     """What a file holds, and how much of it a training file holds, too."""
     lines = path.read_text(encoding="utf-8").split()
-    graphs = graphs_there_are(**size)
+    graphs = count_graphs(**size)
     return {
         "file": path.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -56,7 +46,7 @@ def facts(path: Path, size: dict[str, int]) -> dict[str, Any]:
         "different_lines": len(set(lines)),
         "different_graphs": len({graph_of(line) for line in lines}),
         "graphs_there_are": graphs,
-        "seen_in_training": seen_share(graphs),
+        "seen_in_training": share_drawn(graphs, TRAINED_ON),
     }
 
 

@@ -9,6 +9,7 @@ import torch
 import judge_published_files as tool
 from lookahead.errors import LookaheadError
 from lookahead.tasks import PathStar
+from lookahead.tasks.path_star import count_graphs, share_drawn
 
 SIZE = {"degree": 3, "path_length": 2, "num_nodes": 5}
 
@@ -20,16 +21,16 @@ def test_all_graphs_are_counted() -> None:
         for start, *ends in itertools.permutations(range(5), 4)
         for goal in ends
     }
-    assert tool.graphs_there_are(**SIZE) == len(asked)
+    assert count_graphs(**SIZE) == len(asked)
     longer = {(frozenset([(a, b), (b, c), (a, d), (d, e)]), c) for a, b, c, d, e in itertools.permutations(range(6), 5)}
-    assert tool.graphs_there_are(2, 3, 6) == len(longer)
+    assert count_graphs(2, 3, 6) == len(longer)
 
 
 def test_the_share_that_was_seen_is_that_of_drawing() -> None:
     chance = torch.Generator().manual_seed(0)
     drawn = torch.randint(300, (400, 200), generator=chance)
     seen = sum(len(set(row.tolist())) for row in drawn) / 400 / 300
-    assert tool.seen_share(300, 200) == pytest.approx(seen, abs=0.005)
+    assert share_drawn(300, 200) == pytest.approx(seen, abs=0.005)
 
 
 def test_lines_and_graphs_that_come_again_are_counted(tmp_path: Path) -> None:

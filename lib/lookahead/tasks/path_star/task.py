@@ -23,6 +23,7 @@ from lookahead.files import replacing
 from lookahead.kinds import Seed, settle
 from lookahead.random import Key, distinct, integers, mix, words
 from lookahead.tasks.path_star import text
+from lookahead.tasks.path_star.counting import count_graphs
 from lookahead.tasks.path_star.text import ANSWER_MARK, EDGE_MARK, LARGEST_NUM_NODES, MARKS, QUESTION_MARK
 
 SMALLEST_TEST_SET = 100
@@ -166,12 +167,8 @@ class PathStar(Task, name="path_star"):
 
     def test_graphs(self) -> int:
         """Number of distinct (graph, goal) pairs in the test split."""
-        count = 1
-        for taken in range(1, self.num_edges + 1):
-            count *= self.num_nodes - taken
-        for arms in range(2, self.degree):
-            count //= arms  # arms that do not end in the goal have no order
-        return count * self.held_classes
+        graphs = count_graphs(self.degree, self.path_length, self.num_nodes)
+        return graphs // self.num_nodes * self.held_classes
 
     @property
     def test_size(self) -> float:
