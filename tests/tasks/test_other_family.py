@@ -1,4 +1,4 @@
-"""Sums, products, siblings, sudoku: what an example is, what is held out, what the decoys are."""
+"""Sums, products, siblings, sudoku, countdown: what an example is, what is held out, what the decoys are."""
 
 import itertools
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 
 from lookahead.contracts import SPLITS
 from lookahead.errors import LookaheadError
-from lookahead.tasks import Addition, Multiplication, Siblings, Sudoku
+from lookahead.tasks import Addition, Countdown, Multiplication, Siblings, Sudoku
 
 SUMS = [Addition(2), Addition(5, first="least"), Addition(16), Addition(3, seed=2)]
 PRODUCTS = [Multiplication(2, 2), Multiplication(4, 2, first="least"), Multiplication(3, 3), Multiplication(2, 4)]
@@ -113,6 +113,9 @@ def test_from_the_least_significant_digit_on_there_is_no_decision(task: Any) -> 
         (lambda: Siblings(1, 21), "parents must be at least 2"),
         (lambda: Siblings(3, 9), "children must be at least 11"),
         (lambda: Siblings(3, 12), "children must be an odd number, not 12: take 13"),
+        (lambda: Countdown(2), "numbers must be at least 3 and at most 4, not 2"),
+        (lambda: Countdown(3, 9), "largest must be at least 10"),
+        (lambda: Countdown(3, 13), "has only 35 different examples to test on"),
         (lambda: Sudoku(11), "blanks must be at least 6 and at most 10"),
         (lambda: Sudoku(5), "blanks must be at least 6"),
     ],
@@ -219,3 +222,61 @@ def test_a_grid_with_other_names_of_digits_is_in_the_same_split() -> None:
     assert not drawn[0] & drawn[1]
     assert not drawn[0] & drawn[2]
     assert not drawn[1] & drawn[2]
+
+
+# -- countdown -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", [Countdown(3, 30), Countdown(4, 25), Countdown(3, 100)], ids=lambda task: task.title)
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_steps_lead_from_the_numbers_to_the_target(task: Countdown, split: Any) -> None:
+    prompts, answers = task.sample(split, torch.arange(100))
+    for prompt, answer in zip(prompts.tolist(), answers.tolist(), strict=True):
+        pool, target = [one + 1 for one in prompt[: task.numbers]], prompt[-2] + 1
+        for first in range(0, len(answer), 4):
+            a, kind, b, result = answer[first : first + 4]
+            a, b, result = a + 1, b + 1, result + 1
+            pool.remove(a)
+            pool.remove(b)
+            assert a >= b
+            assert 1 <= result <= task.largest
+            assert result == [a + b, a - b, a * b, a / b][kind - task.largest]
+            pool.append(result)
+        assert pool == [target]
+
+
+def test_no_set_of_numbers_is_in_two_splits() -> None:
+    task = Countdown(3, 20)
+    sets = []
+    for split in SPLITS:
+        prompts, _ = task.sample(split, torch.arange(8000))  # type: ignore[arg-type]
+        sets.append({tuple(sorted(row)) for row in prompts[:, :3].tolist()})
+    assert not sets[0] & sets[1]
+    assert not sets[0] & sets[2]
+    assert not sets[1] & sets[2]
+    assert len(set.union(*sets)) > 0.99 * 1540, "all sets of three numbers up to 20"
+    assert 0.7 * task.test_size < len(sets[2]) < 1.4 * task.test_size
+
+
+def test_every_other_way_to_the_target_is_right_and_a_wrong_step_is_not() -> None:
+    task = Countdown(3, 30)
+    words = {word: token for token, word in enumerate([*map(str, range(1, 31)), "+", "-", "*", "/", ">", "="])}
+
+    def tokens(*parts: object) -> list[int]:
+        return [words[str(part)] for part in parts]
+
+    asked = tokens(7, 3, 12, ">", 11, "=")
+    given = {
+        (12, "/", 3, 4, 7, "+", 4, 11): True,
+        (7, "-", 3, 4, 12, "-", 4, 8): False,  # not the target
+        (12, "/", 3, 4, 12, "-", 1, 11): False,  # 1 is not there, nor 12 any more
+        (12, "-", 3, 9, 9, "+", 7, 16): False,
+        (3, "/", 12, 4, 7, "+", 4, 11): False,  # the smaller one first
+        (12, "/", 3, 4, 7, "+", 4, 12): False,  # miscalculated
+        (12, "/", 7, 1, 3, "+", 1, 4): False,  # no whole number
+        (12, 12, 3, 4, 7, "+", 4, 11): False,  # no operation
+    }
+    prompts = torch.tensor([asked] * len(given))
+    said = torch.tensor([tokens(*one) for one in given])
+    assert task.correct(prompts, said, said).tolist() == list(given.values())
+    assert task.text(torch.cat([prompts, said], dim=1))[0] == "7,3,12>11=12/3,4,7+4,11"
