@@ -79,7 +79,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "fbadffa57607f2336cd30b8337beb3dd6de0aa29b1271a861313448f9ee5a68b"
+IDS = "05d655cea61c75051bc20ff046ee4b019af3b518c375e7fe64bfa7a6da8ed308"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
@@ -108,7 +108,7 @@ def test_every_grid_is_whole(name: str, profile: str) -> None:
     assert [run.seed for run in grid] == sorted(run.seed for run in grid)
     for cell, run in zip(here.cells, grid, strict=False):
         assert Run.from_json(run.to_json()).id == run.id
-        if "num_nodes" not in cell.get("task", {}):
+        if "num_nodes" not in cell.get("task", {}) and run.task["name"] == "path_star":  # type: ignore[index]
             assert run.task["num_nodes"] == PROFILES[profile].tasks["path_star"]["num_nodes"]  # type: ignore[index]
         if profile != "paper":
             task, objective = run.build()
