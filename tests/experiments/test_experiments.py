@@ -79,7 +79,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "5a05bed4b9282b15a71364cea11bdb7f47da4ac6f8a90db9478017053b49f085"
+IDS = "33db340ca7af94278ecd36635e2bd8256f29eeafcb0c6fb109e118bee28afbfd"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
@@ -108,7 +108,7 @@ def test_every_grid_is_whole(name: str, profile: str) -> None:
     assert [run.seed for run in grid] == sorted(run.seed for run in grid)
     for cell, run in zip(here.cells, grid, strict=False):
         assert Run.from_json(run.to_json()).id == run.id
-        if "num_nodes" not in cell.get("task", {}):
+        if "num_nodes" not in cell.get("task", {}) and run.task["name"] == "path_star":  # type: ignore[index]
             assert run.task["num_nodes"] == PROFILES[profile].tasks["path_star"]["num_nodes"]  # type: ignore[index]
         if profile != "paper":
             task, objective = run.build()

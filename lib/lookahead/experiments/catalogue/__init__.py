@@ -5,6 +5,7 @@ from __future__ import annotations
 from lookahead.errors import LookaheadError
 from lookahead.experiments.catalogue import (
     clever_hans,
+    family,
     in_the_page,
     indecipherable_token,
     lasting,
@@ -28,6 +29,7 @@ CHAPTERS = (
     slips,
     optimisers,
     in_the_page,
+    family,
 )
 EXPERIMENTS = {experiment.name: experiment for chapter in CHAPTERS for experiment in chapter.EXPERIMENTS}
 

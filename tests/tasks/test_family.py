@@ -1,0 +1,98 @@
+"""The tasks beside path-star: what every example is, the readable sampler, the rule that is right, the cheat."""
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from lookahead import proportion
+from lookahead.contracts import SPLITS, Split, Task
+from lookahead.errors import LookaheadError
+from registered import TASKS
+
+FAMILY = {
+    preset: (kind, options)
+    for preset, (kind, options) in TASKS.items()
+    if kind.name not in ("path_star", "path_star_file", "own_data", "written_star")
+}
+"""Each in a file of its own, with `sample_one`, `solve` and `cheat` beside it."""
+
+each_task = pytest.mark.parametrize("preset", FAMILY)
+ODD_INDICES = torch.tensor([0, 1, 2, 99, 2**31 + 5, 2**32 - 1, 31])
+
+
+def built(preset: str, **more: Any) -> tuple[Task, ModuleType]:
+    """A task at a preset, and the file that it is in."""
+    kind, options = FAMILY[preset]
+    module = sys.modules[kind.__module__]
+    return kind(**options, **more), module if hasattr(module, "cheat") else sys.modules["lookahead.tasks.digits"]
+
+
+def answered(rule: Callable[[Task, list[int]], list[int]], task: Task, prompts: torch.Tensor) -> torch.Tensor:
+    return torch.tensor([rule(task, prompt) for prompt in prompts.tolist()])
+
+
+@each_task
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_readable_sampler_gives_the_same_examples(preset: str, split: Split) -> None:
+    task, module = built(preset, seed=3)
+    indices = torch.cat([torch.arange(20), ODD_INDICES])
+    prompts, answers = (tensor.tolist() for tensor in task.sample(split, indices))
+    found = [module.sample_one(task, split, index) for index in indices.tolist()]
+    assert found == list(zip(prompts, answers, strict=True))
+
+
+@each_task
+def test_a_rule_solves_every_example(preset: str) -> None:
+    task, module = built(preset)
+    for split in SPLITS:
+        prompts, answers = task.sample(split, torch.arange(200))
+        assert task.correct(prompts, answers, answered(module.solve, task, prompts)).all()
+
+
+@each_task
+def test_the_cheat_is_right_as_often_as_the_task_says(preset: str) -> None:
+    """Within four standard errors of as many different examples as there are."""
+    task, module = built(preset)
+    indices = torch.arange(4000 if task.chance_accuracy < 0.02 else 2000)
+    prompts, answers = task.sample("train", indices)
+    if preset.startswith("in-weights"):  # in training half of the examples are edges, which nobody has to choose for
+        prompts, answers = (part[task.taught(answers).all(dim=1)] for part in (prompts, answers))  # type: ignore[union-attr]
+    right = task.correct(prompts, answers, answered(module.cheat, task, prompts)).float().mean().item()
+    assert task.chance_accuracy in proportion(right, len(prompts), z=4)
+
+
+@each_task
+@pytest.mark.parametrize("wrong", ["prompts", "answers"])
+def test_what_is_no_example_is_refused(preset: str, wrong: str) -> None:
+    task, _ = built(preset)
+    prompts, answers = task.sample("test", torch.arange(4))
+    task.check_examples(prompts, answers)
+    tokens = {"prompts": prompts, "answers": answers}
+    mark = task.last_prompt_token
+    for place in range(tokens[wrong].shape[1]):
+        changed = {name: one.clone() for name, one in tokens.items()}
+        changed[wrong][2, place] = 0 if changed[wrong][2, place] == mark else mark
+        with pytest.raises(LookaheadError, match="row 2 is no example"):
+            task.check_examples(**changed)
+
+
+@each_task
+def test_examples_are_of_every_kind(preset: str) -> None:
+    """All answer ids come up, at the decision too where several answers can be told apart."""
+    task, _ = built(preset)
+    _, answers = task.sample("train", torch.arange(4000))
+    assert len(answers.unique()) >= 0.9 * task.labels
+
+
+@each_task
+def test_text_can_be_told_apart(preset: str) -> None:
+    task, _ = built(preset)
+    prompts, answers = task.sample("test", torch.arange(50))
+    lines = task.text(torch.cat([prompts, answers], dim=1))
+    assert len(set(lines)) == len(torch.cat([prompts, answers], dim=1).unique(dim=0))
+    with pytest.raises(LookaheadError, match="ids from"):
+        task.text(torch.full((1, 2), task.vocab_size + 4))
