@@ -4,9 +4,9 @@ What an audit should say of each stands beside it, with the reason, written down
 the reasons are not obvious.
 
 *Addition from left to right.* A digit of the sum needs the carry from the digits on its right, which are still to come.
-That is a look ahead, but a short one: the next pair of digits tells the carry, unless it adds up to nine, which one pair
-in ten does. Then the pair after it tells, and so on. So every token asks for the same skill, and is taught it; no token
-is trivial because of the tokens before it. There is one exception: behind a digit that was made from a nine, the
+That is a look ahead, but a short one: the next pair of digits tells the carry, unless it adds up to nine, which one
+pair in ten does. Then the pair after it tells, and so on. So every token asks for the same skill, and is taught it; no
+token is trivial because of the tokens before it. There is one exception: behind a digit that was made from a nine, the
 teacher's token betrays the carry. So long carries may be learnt late. But they are rare (with three digits at most one
 sum in a hundred hangs on two pairs), and they begin at another place in every example, while an audit asks for a place
 that all answers share. It should say *no*, whatever the number of digits.
@@ -22,6 +22,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -53,7 +54,7 @@ def star(drawn: Random, arms: int = 2, length: int = 4) -> tuple[list[str], list
     """The edges of a path-star graph, shuffled, and the path from its start to one of its ends; labels are digits."""
     start, *others = drawn.sample("0123456789", 1 + arms * (length - 1))
     paths = [[start, *others[arm::arms]] for arm in range(arms)]
-    edges = [a + b for path in paths for a, b in zip(path, path[1:], strict=False)]
+    edges = [a + b for path in paths for a, b in pairwise(path)]
     drawn.shuffle(edges)
     return edges, paths[0]
 
@@ -95,10 +96,10 @@ def sorting(drawn: Random) -> tuple[str, str]:
 
 
 def tree(drawn: Random) -> tuple[str, str]:
-    """A root with two branches of three nodes, four twigs at random nodes of the branches, the goal at a branch's end."""
+    """A root with two branches of three nodes and four twigs at random nodes of them; the goal ends a branch."""
     root, *others = drawn.sample(LETTERS, 11)
     first, second, twigs = others[:3], others[3:6], others[6:]
-    edges = [a + b for branch in (first, second) for a, b in zip([root, *branch], branch, strict=False)]
+    edges = [a + b for branch in (first, second) for a, b in pairwise([root, *branch])]
     edges += [drawn.choice([*first[:2], *second[:2]]) + twig for twig in twigs]
     drawn.shuffle(edges)
     return f"{','.join(edges)}?{root}{first[-1]}", "".join([root, *first])
@@ -108,7 +109,7 @@ def story(drawn: Random) -> tuple[str, str]:
     """News that goes two ways from one person; how did it reach the one who knows it in the end?"""
     source, *others = drawn.sample(NAMES, 7)
     ways = [[source, *others[:3]], [source, *others[3:]]]
-    told = [f"{a} told {b} ." for way in ways for a, b in zip(way, way[1:], strict=False)]
+    told = [f"{a} told {b} ." for way in ways for a, b in pairwise(way)]
     told.append(drawn.choice(ASIDES))
     drawn.shuffle(told)
     a, b, c, d = ways[0]

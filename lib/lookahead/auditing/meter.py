@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lookahead.auditing import drawing
 from lookahead.auditing.findings import (
     FEWEST,
@@ -20,7 +22,7 @@ from lookahead.auditing.findings import (
     places,
     totals,
 )
-from lookahead.auditing.readers import Backwards, Reader, followed, train_reader, without_prompt
+from lookahead.auditing.readers import Backwards, Held, Reader, Way, followed, train_reader, without_prompt
 from lookahead.evaluation.statistics import Interval, proportion
 from lookahead.kinds import Count, fit
 from lookahead.runs.sealed import without_nan
@@ -59,6 +61,8 @@ class Audit:
     follows: Interval | None
     """How often a reader that is put on a wrong token there goes on from it."""
     orders: list[Order]
+    seconds: float = 0.0
+    """Processor time of the training of all networks."""
 
     @property
     def status(self) -> int:
@@ -131,6 +135,7 @@ def audit(
     skip_bad: int = 0,
     steps: int = 2000,
     seed: int = 0,
+    keep: str | Path | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> Audit:
     """Says whether next-token training on a file of prompts and answers invites the cheat.
@@ -144,12 +149,13 @@ def audit(
         file, prompt_field, answer_field, tokenizer, longest, skip_bad: as of `OwnData`.
         steps: most training steps of each network.
         seed: of the networks.
+        keep: a folder that keeps each network when it is trained, so that the same call, interrupted, goes on there.
         log: is told how far it is.
 
     Raises:
         LookaheadError: as `OwnData`.
     """
-    steps = fit("steps", steps, Count)
+    steps, keep = fit("steps", steps, Count), None if keep is None else Path(keep).expanduser()
     options: dict[str, Any] = {
         "file": str(file), "prompt_field": prompt_field, "answer_field": answer_field, "tokenizer": tokenizer,
         "longest": longest, "skip_bad": skip_bad, "seed": seed,
@@ -162,23 +168,24 @@ def audit(
             f"on, are too few; it takes {FEWEST_PROMPTS} and {FEWEST}."
         )
         return Audit(str(file), facts, Verdict("cannot tell", [few], []), 0, [], None, None, [])
-    backwards, examples = Backwards(**options), min(TEST_EXAMPLES, len(task.table.parts["test"]))
-    methods: list[tuple[str, dict[str, Any], OwnData]] = [
-        (WITH_TEACHER, {"name": "teacher_forcing"}, task),
-        (ALONE, {"name": "teacherless"}, task),
-        (REVERSED, {"name": "teacher_forcing"}, backwards),
-        (SEVERAL, {"name": "multi_token", "tokens": min(AHEAD, task.answer_length)}, task),
+    held = Held(*task.sample("test", torch.arange(min(TEST_EXAMPLES, len(task.table.parts["test"])))))
+    ways = [
+        Way(WITH_TEACHER, {"name": "teacher_forcing"}, task),
+        Way(ALONE, {"name": "teacherless"}, task),
+        Way(REVERSED, {"name": "teacher_forcing"}, Backwards(**options)),
+        Way(SEVERAL, {"name": "multi_token", "tokens": min(AHEAD, task.answer_length)}, task),
     ]
-    readers = [train_reader(name, method, data, steps, examples, seed, log) for name, method, data in methods]
+    readers = [train_reader(way, held, steps, seed, log, keep) for way in ways]
     teacher, alone = readers[0], readers[1]
-    found = places(without_prompt(task, examples), alone.losses, teacher.losses)
+    found = places(without_prompt(task, held), alone.losses, teacher.losses)
     decision = find_decision(found)
     follows = None
     if decision is not None:
-        led, tried = followed(teacher, task, decision, examples)
+        led, tried = followed(teacher, task, decision, held)
         follows = proportion(led / tried, tried) if tried >= FEWEST else None
     orders = [_order(reader, teacher, decision) for reader in readers]
-    return Audit(str(file), facts, judge(found, decision, follows, orders), examples, found, decision, follows, orders)
+    verdict, seconds = judge(found, decision, follows, orders), sum(reader.seconds for reader in readers)
+    return Audit(str(file), facts, verdict, len(held), found, decision, follows, orders, seconds)
 
 
 def _order(reader: Reader, teacher: Reader, decision: int | None) -> Order:
