@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import os
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lookahead.errors import LookaheadError
 from lookahead.tables import printable
@@ -103,9 +105,12 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--steps", type=int, default=2000, help="most training steps of each of four small networks")
     one.add_argument("--skip-bad", type=int, default=0, metavar="N", help="leave out so many malformed lines")
+    one.add_argument("--test-file", type=Path, metavar="FILE", help="measure on these examples, not on a part of FILE")
+    one.add_argument("--half-hidden", action="store_true", help="a curve with a random half of the answer shown, too")
     one.add_argument("--json", action="store_true", help="everything, for programs")
     one.add_argument("--html", type=Path, metavar="FILE", help="the report with its picture, in one file")
     one.add_argument("--svg", type=Path, metavar="FILE", help="the picture")
+    one.add_argument("--png", type=Path, metavar="FILE", help="the picture, drawn by matplotlib")
     one.epilog = "Exit status: 0 no, 3 cannot tell, 4 yes, 1 an error."
 
     one = command("pack", pack, "working results into one file an experiment")
@@ -244,11 +249,7 @@ def show(options: argparse.Namespace) -> int:
         )
     say(f"{one.question} ({options.profile} profile)", "", table(grid), "", TABLE_LEGEND, summary_line(grid))
     if options.figure is not None:
-        try:
-            from lookahead.figures.experiment import draw_experiment
-        except ImportError as error:
-            raise LookaheadError(f"a figure needs more ({error}): pip install -e .[chapters]") from error
-        draw_experiment(options.figure, one.question, cells(grid))
+        _figures("lookahead.figures.experiment").draw_experiment(options.figure, one.question, cells(grid))
         say(f"drawn to {options.figure}")
     return 0
 
@@ -267,21 +268,40 @@ def audit(options: argparse.Namespace) -> int:
     pin()
     from lookahead.auditing import audit
     from lookahead.files import write_text
+    from lookahead.tasks.own_data.table import cache_folder
 
+    draw = _figures("lookahead.figures.audits") if options.png is not None else None
     found = audit(
         options.file,
         options.prompt_field,
         options.answer_field,
         tokenizer=options.tokenizer,
-        steps=options.steps,
         skip_bad=options.skip_bad,
+        test_file=options.test_file,
+        half_hidden=options.half_hidden,
+        steps=options.steps,
+        keep=cache_folder().with_name("readers"),
         log=complain if sys.stderr.isatty() else lambda line: None,
     )
     for path, text in ((options.html, found.html()), (options.svg, found.svg())):
         if path is not None:
             write_text(path, text)
+    if draw is not None:
+        draw.write_audit(options.png, found)
     say(found.to_json() if options.json else str(found))
     return found.status
+
+
+def _figures(module: str) -> Any:
+    """A module of figures, which wants more than the library alone.
+
+    Raises:
+        LookaheadError: that is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise LookaheadError(f"a figure needs more ({error}): pip install -e .[chapters]") from error
 
 
 def pack(options: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """The cheat-meter: does next-token training on a data set teach to plan, or invite to cheat?"""
 
-from lookahead.auditing.meter import Audit, audit
+from lookahead.auditing.meter import audit
+from lookahead.auditing.report import Audit
 
 __all__ = ["Audit", "audit"]

@@ -51,6 +51,8 @@ class Place:
     """From the prompt alone."""
     teacher: Interval
     """From the prompt and the true tokens before."""
+    half: Interval | None = None
+    """From the prompt and a random half of the true tokens before, where that was tried."""
 
     @property
     def prompt_share(self) -> float:
@@ -86,10 +88,17 @@ class Order:
         return self.less.low > 0 and self.less.value >= FALL * cost
 
 
-def places(nothing: Tensor, prompt: Tensor, teacher: Tensor) -> list[Place]:
+def places(nothing: Tensor, prompt: Tensor, teacher: Tensor, half: Tensor | None = None) -> list[Place]:
     """Every token of the answers, from losses [N, A]."""
     return [
-        Place(i, int((~teacher[:, i].isnan()).sum()), mean(nothing[:, i]), mean(prompt[:, i]), mean(teacher[:, i]))
+        Place(
+            index=i,
+            examples=int((~teacher[:, i].isnan()).sum()),
+            nothing=mean(nothing[:, i]),
+            prompt=mean(prompt[:, i]),
+            teacher=mean(teacher[:, i]),
+            half=None if half is None else mean(half[:, i]),
+        )
         for i in range(teacher.shape[1])
     ]
 

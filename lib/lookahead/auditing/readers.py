@@ -95,6 +95,10 @@ class Reader:
     losses: Tensor
     """Of every token of the test examples, in the order of the file, in nats, [N, A]; NaN where there is no token."""
 
+    def predict(self, prompts: Tensor, answers: Tensor) -> Tensor:
+        """What it says at every token, given those before it, [N, A]; in the order of its task."""
+        return self.objective(prompts, answers).predictions
+
 
 def train_reader(
     way: Way, held: Held, steps: int, seed: int, log: Callable[[str], None], keep: Path | None = None
@@ -222,29 +226,37 @@ def without_prompt(task: OwnData, held: Held, seen: int = 20_000) -> Tensor:
 
 
 @torch.no_grad()
-def followed(reader: Reader, task: OwnData, place: int, held: Held) -> tuple[int, int]:
+def followed(
+    predict: Callable[[Tensor, Tensor], Tensor], held: Held, place: int, mask: Tensor | None, end: int | None = None
+) -> tuple[int, int]:
     """The wrong-prefix test: how often a reader that is put on another token goes on from that one.
 
     The token at `place` is exchanged for one that stands there in other examples: one that occurs in the prompt if
     there is any. The reader follows it if what it says next is then not what is right after the true token.
 
+    Args:
+        predict: prompts and answers to what the reader says at every token, [N, A].
+        held: the examples.
+        place: the index of an answer token that is not the last.
+        mask: which answer tokens are there, [N, A]; all if None.
+        end: a token that is never taken for another, as it ends an answer.
+
     Returns:
         how many followed, of how many: those that were right about the next token behind the true one.
     """
     prompts, answers = held.prompts, held.answers
-    mask = task.taught(answers)
-    before = reader.objective(prompts, answers).predictions
-    others = torch.stack([answers[:, place].roll(shift) for shift in range(1, min(64, len(held)))], dim=1)  # [N, K]
-    usable = others != answers[:, place, None]
-    if mask is not None:
-        usable &= others != task.end
+    there = torch.ones_like(answers, dtype=torch.bool) if mask is None else mask
+    before = predict(prompts, answers)
+    shifts = range(1, min(64, len(held)))
+    others = torch.stack([answers[:, place].roll(shift) for shift in shifts], dim=1)  # [N, K]
+    usable = torch.stack([there[:, place].roll(shift) for shift in shifts], dim=1) & (others != answers[:, place, None])
+    if end is not None:
+        usable &= others != end
     in_prompt = (others[:, :, None] == prompts[:, None]).any(dim=2) & usable
     chosen = torch.where(in_prompt, 2, usable.long()).argmax(dim=1)  # the first in the prompt, else the first usable
     wrong = answers.clone()
-    wrong[:, place] = others.gather(1, chosen[:, None])[:, 0]
-    after = reader.objective(prompts, wrong).predictions
-    counted = usable.any(dim=1) & (before[:, place + 1] == answers[:, place + 1])
-    if mask is not None:
-        counted &= mask[:, place + 1]
+    wrong[:, place] = torch.where(usable.any(dim=1), others.gather(1, chosen[:, None])[:, 0], answers[:, place])
+    after = predict(prompts, wrong)
+    counted = usable.any(dim=1) & (before[:, place + 1] == answers[:, place + 1]) & there[:, place + 1]
     changed = after[:, place + 1] != answers[:, place + 1]
     return int((changed & counted).sum()), int(counted.sum())
