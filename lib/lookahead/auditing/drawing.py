@@ -8,16 +8,21 @@ from html import escape
 
 from lookahead.auditing.findings import Place, Verdict
 
-COLORS = {"nothing": "#b8b8b8", "prompt": "#8f5a9e", "half": "#b39200", "teacher": "#d55e00"}
+COLORS = {"nothing": "#b8b8b8", "prompt": "#8f5a9e", "half": "#b39200", "last": "#b39200", "teacher": "#d55e00"}
 """As in the figures of the book: without a teacher, and with one."""
-NAMES = {"nothing": "no prompt", "prompt": "prompt alone", "half": "half the teacher", "teacher": "with the teacher"}
+NAMES = {
+    "nothing": "no prompt",
+    "prompt": "prompt alone",
+    "half": "half the teacher",
+    "last": "prompt, last token",
+    "teacher": "with the teacher",
+}
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 300, 46, 40, 34
 
 
 def told(places: Sequence[Place]) -> dict[str, str]:
     """What was measured of the tokens: the name of the field and what it is called."""
-    half = any(place.half is not None for place in places)
-    return {name: text for name, text in NAMES.items() if half or name != "half"}
+    return {name: text for name, text in NAMES.items() if any(getattr(place, name) is not None for place in places)}
 
 
 def svg(places: Sequence[Place], decision: int | None) -> str:

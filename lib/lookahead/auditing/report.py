@@ -39,6 +39,8 @@ class Audit:
     """Where the examples come from that it was measured on; held out from the file itself if None."""
     left_out: int = 0
     """Examples of the test file that were not used, since their prompts are trained on."""
+    model: str | None = None
+    """The folder of the checkpoint that was judged; None where networks were trained."""
 
     @property
     def status(self) -> int:
@@ -93,7 +95,7 @@ class Audit:
                 f"{order.total.value:.2f}",
                 f"[{order.total.low:.2f}, {order.total.high:.2f}]",
                 "" if order.decision is None else f"{order.decision.value:.2f}",
-                str(order.steps),
+                str(order.steps) if self.model is None else "",
             ]
             for order in self.orders
         ]
@@ -103,6 +105,8 @@ class Audit:
     def __str__(self) -> str:
         told = ", ".join(f"{count} for {split}" for split, count in self.facts.prompts.items())
         lines = [f"{self.file}: {self.facts.examples} examples; different prompts: {told}"]
+        if self.model is not None:
+            lines.append(f"{self.model} was judged as it is, on {self.examples} examples")
         if self.test_file is not None:
             left = f"; {self.left_out} left out, whose prompts are trained on" if self.left_out else ""
             lines.append(f"measured on {self.examples} examples of {self.test_file}{left}")

@@ -20,6 +20,7 @@ COLORS = {
     "nothing": FAINT,
     "prompt": MEANING["teacherless"],
     "half": YELLOW,
+    "last": YELLOW,
     "teacher": MEANING["teacher_forcing"],
 }
 ORDERS = {
