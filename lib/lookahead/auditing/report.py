@@ -105,6 +105,8 @@ class Audit:
     def __str__(self) -> str:
         told = ", ".join(f"{count} for {split}" for split, count in self.facts.prompts.items())
         lines = [f"{self.file}: {self.facts.examples} examples; different prompts: {told}"]
+        if self.facts.skipped:
+            lines.append(f"{self.facts.skipped} lines left out; the first: {self.facts.first_skipped}")
         if self.model is not None:
             lines.append(f"{self.model} was judged as it is, on {self.examples} examples")
         if self.test_file is not None:
