@@ -37,10 +37,10 @@ MAY_IMPORT = {
     "evaluation": BASE,
     "runs": {*BASE, "tables", "tasks", "models", "objectives", "training", "evaluation"},
     "experiments": {*BASE, "tables", "runs", "training", "evaluation"},
-    "figures": {*BASE, "names", "tasks", "evaluation", "runs", "experiments"},
+    "figures": {*BASE, "names", "tasks", "evaluation", "runs", "experiments", "auditing"},
     "chapter": {*BASE, "names", "tables", "runs", "experiments"},
     "auditing": {*BASE, "tables", "tasks", "models", "objectives", "training", "evaluation", "runs"},
-    "cli": {"errors", "experiments", "figures", "machine", "models", "tables", "runs", "auditing", "files"},
+    "cli": {"errors", "experiments", "figures", "machine", "models", "tables", "runs", "auditing", "files", "tasks"},
 }
 """Which rooms a room may import, beside itself."""
 

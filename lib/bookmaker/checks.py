@@ -29,7 +29,7 @@ FITS = 83
 book.css, takes 7.9.
 """
 GLUED = "application/papermill.record/text/plain"
-TRAINING = {"run", "train", "backward"}
+TRAINING = {"run", "train", "backward", "audit"}
 """Calls of these names train."""
 LISTING = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LONGEST_LISTING = 10

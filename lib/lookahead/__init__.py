@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modules` reads it
-    from lookahead.auditing.meter import Audit, audit
+    from lookahead.auditing.checkpoint import audit_checkpoint
+    from lookahead.auditing.meter import audit
+    from lookahead.auditing.report import Audit
     from lookahead.contracts import Loss, Model, Needs, Objective, Task
     from lookahead.errors import CannotContinue, LookaheadError
     from lookahead.evaluation.gradients import gradient_signal

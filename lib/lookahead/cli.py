@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import os
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lookahead.errors import LookaheadError
 from lookahead.tables import printable
@@ -98,14 +100,19 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("file", type=Path, help=".jsonl, .csv or .tsv (also with .gz or .zst), or .parquet")
     one.add_argument("--prompt-field", default="prompt", metavar="FIELD")
     one.add_argument("--answer-field", default="answer", metavar="FIELD")
+    one.add_argument("--tokenizer", help="characters (the default), words, bytes, or a folder with a tokenizer.json")
+    one.add_argument("--steps", type=int, help="most training steps of each of four small networks (default: 2000)")
     one.add_argument(
-        "--tokenizer", default="characters", help="characters, words, bytes, or a folder with a tokenizer.json"
+        "--model", type=Path, metavar="DIR", help="train nothing: judge this causal language model (transformers)"
     )
-    one.add_argument("--steps", type=int, default=2000, help="most training steps of each of four small networks")
+    one.add_argument("--separator", metavar="TEXT", help="between prompt and answer, for --model (default: a new line)")
     one.add_argument("--skip-bad", type=int, default=0, metavar="N", help="leave out so many malformed lines")
+    one.add_argument("--test-file", type=Path, metavar="FILE", help="measure on these examples, not on a part of FILE")
+    one.add_argument("--half-hidden", action="store_true", help="a curve with a random half of the answer shown, too")
     one.add_argument("--json", action="store_true", help="everything, for programs")
     one.add_argument("--html", type=Path, metavar="FILE", help="the report with its picture, in one file")
     one.add_argument("--svg", type=Path, metavar="FILE", help="the picture")
+    one.add_argument("--png", type=Path, metavar="FILE", help="the picture, drawn by matplotlib")
     one.epilog = "Exit status: 0 no, 3 cannot tell, 4 yes, 1 an error."
 
     one = command("pack", pack, "working results into one file an experiment")
@@ -244,11 +251,7 @@ def show(options: argparse.Namespace) -> int:
         )
     say(f"{one.question} ({options.profile} profile)", "", table(grid), "", TABLE_LEGEND, summary_line(grid))
     if options.figure is not None:
-        try:
-            from lookahead.figures.experiment import draw_experiment
-        except ImportError as error:
-            raise LookaheadError(f"a figure needs more ({error}): pip install -e .[chapters]") from error
-        draw_experiment(options.figure, one.question, cells(grid))
+        _figures("lookahead.figures.experiment").draw_experiment(options.figure, one.question, cells(grid))
         say(f"drawn to {options.figure}")
     return 0
 
@@ -265,23 +268,44 @@ def audit(options: argparse.Namespace) -> int:
     from lookahead.machine import pin
 
     pin()
-    from lookahead.auditing import audit
+    from lookahead.auditing import audit, audit_checkpoint
     from lookahead.files import write_text
+    from lookahead.tasks.own_data.table import cache_folder
 
-    found = audit(
-        options.file,
-        options.prompt_field,
-        options.answer_field,
-        tokenizer=options.tokenizer,
-        steps=options.steps,
-        skip_bad=options.skip_bad,
-        log=complain if sys.stderr.isatty() else lambda line: None,
-    )
+    draw = _figures("lookahead.figures.audits") if options.png is not None else None
+    training = {name: getattr(options, name) for name in ("tokenizer", "steps", "test_file", "half_hidden")}
+    training = {name: value for name, value in training.items() if value not in (None, False)}
+    same: dict[str, Any] = {"skip_bad": options.skip_bad, "log": complain if sys.stderr.isatty() else lambda line: None}
+    fields = options.prompt_field, options.answer_field
+    if options.model is not None:
+        if training:
+            given = ", ".join(f"--{name.replace('_', '-')}" for name in training)
+            raise LookaheadError(f"--model trains nothing and has its own tokenizer: leave out {given}")
+        more = {} if options.separator is None else {"separator": options.separator}
+        found = audit_checkpoint(options.model, options.file, *fields, **more, **same)
+    else:
+        if options.separator is not None:
+            raise LookaheadError("--separator is for --model alone: small networks are told where an answer begins")
+        found = audit(options.file, *fields, keep=cache_folder().with_name("readers"), **training, **same)
     for path, text in ((options.html, found.html()), (options.svg, found.svg())):
         if path is not None:
             write_text(path, text)
+    if draw is not None:
+        draw.write_audit(options.png, found)
     say(found.to_json() if options.json else str(found))
     return found.status
+
+
+def _figures(module: str) -> Any:
+    """A module of figures, which wants more than the library alone.
+
+    Raises:
+        LookaheadError: that is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise LookaheadError(f"a figure needs more ({error}): pip install -e .[chapters]") from error
 
 
 def pack(options: argparse.Namespace) -> int:

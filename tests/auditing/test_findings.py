@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lookahead.auditing.drawing import svg
 from lookahead.auditing.findings import Order, find_decision, judge, mean, places, totals
-from lookahead.auditing.meter import Audit
+from lookahead.auditing.report import Audit
 from lookahead.evaluation.statistics import Interval, proportion
 from lookahead.tasks.own_data.table import Facts
 
@@ -111,6 +111,7 @@ def test_the_report_in_three_forms() -> None:
     assert told["verdict"]["answer"] == "yes"
     assert told["decision"] == 1
     assert told["places"][1]["teacher"]["value"] == pytest.approx(0.7, abs=0.02)
+    assert Audit.of(told) == audit
     page = audit.html()
     assert page.count("<svg") == 1
     assert "&lt;data&gt;" in page

@@ -8,14 +8,25 @@ from html import escape
 
 from lookahead.auditing.findings import Place, Verdict
 
-COLORS = {"prompt": "#8f5a9e", "teacher": "#d55e00", "nothing": "#b8b8b8"}
+COLORS = {"nothing": "#b8b8b8", "prompt": "#8f5a9e", "half": "#b39200", "last": "#b39200", "teacher": "#d55e00"}
 """As in the figures of the book: without a teacher, and with one."""
-NAMES = {"nothing": "no prompt", "prompt": "prompt alone", "teacher": "with the teacher"}
+NAMES = {
+    "nothing": "no prompt",
+    "prompt": "prompt alone",
+    "half": "half the teacher",
+    "last": "prompt, last token",
+    "teacher": "with the teacher",
+}
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 300, 46, 40, 34
 
 
+def told(places: Sequence[Place]) -> dict[str, str]:
+    """What was measured of the tokens: the name of the field and what it is called."""
+    return {name: text for name, text in NAMES.items() if any(getattr(place, name) is not None for place in places)}
+
+
 def svg(places: Sequence[Place], decision: int | None) -> str:
-    """Three curves of held-out loss, with their intervals, against the answer's tokens; the decision is marked."""
+    """Curves of held-out loss, with their intervals, against the answer's tokens; the decision is marked."""
     shown = [place for place in places if place.examples]
     high = max([0.1, *(place.nothing.value for place in shown), *(place.prompt.value for place in shown)]) * 1.08
     step = (WIDTH - LEFT - 20) / max(1, len(shown))
@@ -41,7 +52,7 @@ def svg(places: Sequence[Place], decision: int | None) -> str:
             parts.append(
                 f'<text x="{x(number):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{place.index}</text>'
             )
-    for order, name in enumerate(NAMES):
+    for order, (name, text) in enumerate(told(shown).items()):
         color = COLORS[name]
         line = " ".join(f"{x(n):.1f},{y(getattr(place, name).value):.1f}" for n, place in enumerate(shown))
         parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
@@ -53,7 +64,7 @@ def svg(places: Sequence[Place], decision: int | None) -> str:
                     f'stroke="{color}" stroke-width="1.5"/>'
                 )
             parts.append(f'<circle cx="{x(number):.1f}" cy="{y(loss.value):.1f}" r="3" fill="{color}"/>')
-        parts.append(f'<text x="{LEFT + 150 * order}" y="16" fill="{color}" font-weight="bold">{NAMES[name]}</text>')
+        parts.append(f'<text x="{LEFT + 150 * order}" y="16" fill="{color}" font-weight="bold">{text}</text>')
     parts.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">token of the answer</text>')
     parts.append(
         f'<text x="12" y="{HEIGHT / 2}" transform="rotate(-90 12 {HEIGHT / 2})" text-anchor="middle">nats</text>'

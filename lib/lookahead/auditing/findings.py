@@ -51,6 +51,10 @@ class Place:
     """From the prompt alone."""
     teacher: Interval
     """From the prompt and the true tokens before."""
+    half: Interval | None = None
+    """From the prompt and a random half of the true tokens before, where that was tried."""
+    last: Interval | None = None
+    """From the prompt and the last true token before, where that was tried."""
 
     @property
     def prompt_share(self) -> float:
@@ -86,10 +90,20 @@ class Order:
         return self.less.low > 0 and self.less.value >= FALL * cost
 
 
-def places(nothing: Tensor, prompt: Tensor, teacher: Tensor) -> list[Place]:
+def places(
+    nothing: Tensor, prompt: Tensor, teacher: Tensor, half: Tensor | None = None, last: Tensor | None = None
+) -> list[Place]:
     """Every token of the answers, from losses [N, A]."""
     return [
-        Place(i, int((~teacher[:, i].isnan()).sum()), mean(nothing[:, i]), mean(prompt[:, i]), mean(teacher[:, i]))
+        Place(
+            index=i,
+            examples=int((~teacher[:, i].isnan()).sum()),
+            nothing=mean(nothing[:, i]),
+            prompt=mean(prompt[:, i]),
+            teacher=mean(teacher[:, i]),
+            half=None if half is None else mean(half[:, i]),
+            last=None if last is None else mean(last[:, i]),
+        )
         for i in range(teacher.shape[1])
     ]
 
@@ -146,7 +160,7 @@ def judge(found: list[Place], decision: int | None, follows: Interval | None, or
             return Verdict(
                 "cannot tell",
                 [
-                    "Cannot tell: the small reader has hardly learnt these answers, even with a teacher.",
+                    "Cannot tell: the reader has hardly learnt these answers, even with a teacher.",
                     f"An answer costs it {teacher.total.value:.2f} nats, and {nothing:.2f} without any prompt.",
                     *late,
                 ],
@@ -177,11 +191,15 @@ def judge(found: list[Place], decision: int | None, follows: Interval | None, or
     led = f"Put on another token there, the reader goes on from that one in {_percent(follows)} of the examples."
     remedies = [order for order in orders[1:] if order.learns(cost)]
     if not remedies:
+        why = (
+            "no order learnt it. Either the prompt does not tell it at all, or it is too hard for a small reader."
+            if len(orders) > 1
+            else "no other order was tried. An audit that trains its own networks on the file tries some."
+        )
         return Verdict(
             "cannot tell",
             [
-                f"Cannot tell: token {decision} looks like a decision that the teacher hides, but no order learnt it. "
-                "Either the prompt does not tell it at all, or it is too hard for a small reader.",
+                f"Cannot tell: token {decision} looks like a decision that the teacher hides, but {why}",
                 seen,
                 led,
                 *late,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lookahead.auditing import drawing
+import torch
+from torch import Tensor
+
 from lookahead.auditing.findings import (
     FEWEST,
     Order,
-    Place,
     Verdict,
     find_decision,
     judge,
@@ -20,105 +20,26 @@ from lookahead.auditing.findings import (
     places,
     totals,
 )
-from lookahead.auditing.readers import Backwards, Reader, followed, train_reader, without_prompt
-from lookahead.evaluation.statistics import Interval, proportion
+from lookahead.auditing.readers import Backwards, Held, Reader, Way, followed, train_reader, without_prompt
+from lookahead.auditing.report import Audit
+from lookahead.errors import LookaheadError
+from lookahead.evaluation.statistics import proportion
 from lookahead.kinds import Count, fit
-from lookahead.runs.sealed import without_nan
-from lookahead.tables import columns
 from lookahead.tasks import OwnData
 from lookahead.tasks.own_data.reading import read_table
-from lookahead.tasks.own_data.table import Facts
 
 FEWEST_PROMPTS = 500
 """Different prompts to train on, below which nothing can be told."""
 TEST_EXAMPLES = 1000
 AHEAD = 4
 """Tokens that a reader predicts at once, where it predicts several."""
-STATUS = {"no": 0, "cannot tell": 3, "yes": 4}
-"""Exit status, for a pipeline; 1 is an error."""
-WITH_TEACHER, ALONE, REVERSED, SEVERAL = (
+WITH_TEACHER, ALONE, REVERSED, SEVERAL, HALF = (
     "with a teacher",
     "all at once, no teacher",
     "reversed",
     "several tokens at once",
+    "half of the teacher's tokens",
 )
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What was found out about a data set."""
-
-    file: str
-    facts: Facts
-    verdict: Verdict
-    examples: int
-    """Held-out examples that stand behind the numbers; 0 where nothing was trained."""
-    places: list[Place]
-    decision: int | None
-    """The index of the answer token at which planning supervision seems to be lost."""
-    follows: Interval | None
-    """How often a reader that is put on a wrong token there goes on from it."""
-    orders: list[Order]
-
-    @property
-    def status(self) -> int:
-        """The exit status of the command: 0 no, 3 cannot tell, 4 yes."""
-        return STATUS[self.verdict.answer]
-
-    def to_json(self) -> str:
-        """Everything as strict JSON: NaN and what has no bound are null."""
-        return json.dumps(without_nan(_finite(asdict(self))), allow_nan=False)
-
-    def table(self) -> str:
-        """A line for each token of the answers, and one for each order."""
-        rows = [
-            [
-                f"{place.index}{' <' if place.index == self.decision else ''}",
-                *(f"{one.value:.2f}" for one in (place.nothing, place.prompt, place.teacher)),
-                f"[{place.teacher.low:.2f}, {place.teacher.high:.2f}]",
-                f"{100 * place.prompt_share:.0f} %",
-                f"{100 * place.prefix_share:.0f} %",
-                str(place.examples),
-            ]
-            for place in self.places
-        ]
-        head = [
-            "token",
-            "no prompt",
-            "prompt alone",
-            "with teacher",
-            "95 %",
-            "prompt tells",
-            "teacher adds",
-            "examples",
-        ]
-        orders = [
-            [
-                order.name,
-                f"{order.total.value:.2f}",
-                f"[{order.total.low:.2f}, {order.total.high:.2f}]",
-                "" if order.decision is None else f"{order.decision.value:.2f}",
-                str(order.steps),
-            ]
-            for order in self.orders
-        ]
-        second = columns(["read", "whole answer", "95 %", "its decision", "steps"], orders)
-        return "\n".join(["held-out loss in nats", columns(head, rows), "", second])
-
-    def __str__(self) -> str:
-        told = ", ".join(f"{count} for {split}" for split, count in self.facts.prompts.items())
-        lines = [f"{self.file}: {self.facts.examples} examples; different prompts: {told}"]
-        if self.places:
-            lines += ["", self.table()]
-        return "\n".join([*lines, "", *self.verdict.reasons])
-
-    def svg(self) -> str:
-        """The picture: what every token costs, three ways."""
-        return drawing.svg(self.places, self.decision)
-
-    def html(self) -> str:
-        """The report, whole in one file."""
-        return drawing.html(self.file, self.verdict, str(self), self.svg() if self.places else "")
 
 
 def audit(
@@ -129,8 +50,11 @@ def audit(
     tokenizer: str = "characters",
     longest: int = 1024,
     skip_bad: int = 0,
+    test_file: str | Path | None = None,
+    half_hidden: bool = False,
     steps: int = 2000,
     seed: int = 0,
+    keep: str | Path | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> Audit:
     """Says whether next-token training on a file of prompts and answers invites the cheat.
@@ -142,43 +66,93 @@ def audit(
 
     Args:
         file, prompt_field, answer_field, tokenizer, longest, skip_bad: as of `OwnData`.
+        test_file: examples to measure on, with the same fields, in place of a tenth of the file's; those whose prompts
+            are trained on are left out, and counted.
+        half_hidden: whether a fifth network learns with every second of the teacher's tokens hidden, at random: for the
+            picture, where it lies between the other two. The verdict does not look at it.
         steps: most training steps of each network.
         seed: of the networks.
+        keep: a folder that keeps each network when it is trained, so that the same call, interrupted, goes on there.
         log: is told how far it is.
 
     Raises:
         LookaheadError: as `OwnData`.
     """
-    steps = fit("steps", steps, Count)
+    steps, keep = fit("steps", steps, Count), None if keep is None else Path(keep).expanduser()
     options: dict[str, Any] = {
         "file": str(file), "prompt_field": prompt_field, "answer_field": answer_field, "tokenizer": tokenizer,
         "longest": longest, "skip_bad": skip_bad, "seed": seed,
     }  # fmt: skip
     task = OwnData(**options)
     facts = read_table(str(file), prompt_field, answer_field, tokenizer, longest, skip_bad, task.checksum).facts
-    if facts.prompts["train"] < FEWEST_PROMPTS or facts.prompts["test"] < FEWEST:
-        few = (
-            f"Cannot tell: {facts.prompts['train']} different prompts to train on, and {facts.prompts['test']} to test "
-            f"on, are too few; it takes {FEWEST_PROMPTS} and {FEWEST}."
-        )
-        return Audit(str(file), facts, Verdict("cannot tell", [few], []), 0, [], None, None, [])
-    backwards, examples = Backwards(**options), min(TEST_EXAMPLES, len(task.table.parts["test"]))
-    methods: list[tuple[str, dict[str, Any], OwnData]] = [
-        (WITH_TEACHER, {"name": "teacher_forcing"}, task),
-        (ALONE, {"name": "teacherless"}, task),
-        (REVERSED, {"name": "teacher_forcing"}, backwards),
-        (SEVERAL, {"name": "multi_token", "tokens": min(AHEAD, task.answer_length)}, task),
+    held, left_out = None, 0
+    if test_file is not None:
+        held, left_out = own_examples(task, test_file)
+    count = facts.prompts["test"] if held is None else len(held)
+    begun = Audit(
+        str(file), facts, few_prompts(facts.prompts["train"], count), 0, [], None, None, [],
+        test_file=None if test_file is None else str(test_file), left_out=left_out,
+    )  # fmt: skip
+    if facts.prompts["train"] < FEWEST_PROMPTS or count < FEWEST:
+        return begun
+    if held is None:
+        held = Held(*task.sample("test", torch.arange(min(TEST_EXAMPLES, len(task.table.parts["test"])))))
+    ways = [
+        Way(WITH_TEACHER, {"name": "teacher_forcing"}, task),
+        Way(ALONE, {"name": "teacherless"}, task),
+        Way(REVERSED, {"name": "teacher_forcing"}, Backwards(**options)),
+        Way(SEVERAL, {"name": "multi_token", "tokens": min(AHEAD, task.answer_length)}, task),
     ]
-    readers = [train_reader(name, method, data, steps, examples, seed, log) for name, method, data in methods]
-    teacher, alone = readers[0], readers[1]
-    found = places(without_prompt(task, examples), alone.losses, teacher.losses)
+    if half_hidden:
+        ways.append(Way(HALF, {"name": "corrupted", "how": "mask", "rate": 0.5}, task))
+    readers = {way.name: train_reader(way, held, steps, seed, log, keep) for way in ways}
+    teacher, half = readers[WITH_TEACHER], readers.get(HALF)
+    found = places(
+        without_prompt(task, held), readers[ALONE].losses, teacher.losses, None if half is None else half.losses
+    )
     decision = find_decision(found)
     follows = None
     if decision is not None:
-        led, tried = followed(teacher, task, decision, examples)
+        led, tried = followed(teacher.predict, held, decision, task.taught(held.answers), task.end)
         follows = proportion(led / tried, tried) if tried >= FEWEST else None
-    orders = [_order(reader, teacher, decision) for reader in readers]
-    return Audit(str(file), facts, judge(found, decision, follows, orders), examples, found, decision, follows, orders)
+    orders = [_order(reader, teacher, decision) for name, reader in readers.items() if name != HALF]
+    return replace(
+        begun,
+        verdict=judge(found, decision, follows, orders),
+        examples=len(held),
+        places=found,
+        decision=decision,
+        follows=follows,
+        orders=orders,
+        seconds=sum(reader.seconds for reader in readers.values()),
+    )
+
+
+def few_prompts(train: int, test: int) -> Verdict:
+    """The verdict on too few examples."""
+    few = (
+        f"Cannot tell: {train} different prompts to train on, and {test} to test on, are too few; it takes "
+        f"{FEWEST_PROMPTS} and {FEWEST}."
+    )
+    return Verdict("cannot tell", [few], [])
+
+
+def own_examples(task: OwnData, file: str | Path) -> tuple[Held, int]:
+    """The examples of a test file whose prompts the task does not train on, at most TEST_EXAMPLES; how many it does.
+
+    Raises:
+        LookaheadError: what is wrong with the file, or all its prompts are trained on.
+    """
+    prompts, answers = task.read_examples(file)
+    seen = {bytes(row) for row in prompts.numpy()}
+    trained = set()
+    for rows in task.table.split_rows("train", prompts.device).split(4096):
+        trained |= seen & {bytes(row) for row in task.padded(rows.long())[0].numpy()}
+    fresh = torch.tensor([bytes(row) not in trained for row in prompts.numpy()])
+    if not fresh.any():
+        raise LookaheadError(f"{file}: all its {len(fresh)} prompts are among those that {task.file} gives to train on")
+    chosen: Tensor = fresh.nonzero()[:TEST_EXAMPLES, 0]
+    return Held(prompts[chosen], answers[chosen]), int((~fresh).sum())
 
 
 def _order(reader: Reader, teacher: Reader, decision: int | None) -> Order:
@@ -186,12 +160,3 @@ def _order(reader: Reader, teacher: Reader, decision: int | None) -> Order:
     own = totals(reader.losses)
     cost = None if decision is None else mean(reader.losses[:, decision])
     return Order(reader.name, mean(own), mean(totals(teacher.losses) - own), cost, reader.steps, reader.finished)
-
-
-def _finite(value: Any) -> Any:
-    """Plain data with what has no bound, such as an interval of nothing, as NaN."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_finite(one) for one in value]
-    return float("nan") if isinstance(value, float) and value in (float("inf"), float("-inf")) else value

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +16,11 @@ from torch import Tensor
 
 import lookahead.objectives  # noqa: F401 (registers what it holds)
 from lookahead.contracts import RESERVED_TOKENS, Objective, Task
+from lookahead.errors import LookaheadError
 from lookahead.models import Transformer
+from lookahead.runs.staleness import stamp_of
 from lookahead.tasks import OwnData
+from lookahead.training.checkpoints import load, load_state, save, state_tensors
 from lookahead.training.settings import Settings
 from lookahead.training.step import Step
 
@@ -49,6 +56,30 @@ class Backwards(OwnData):
 
 
 @dataclass(frozen=True)
+class Held:
+    """Held-out examples, in the order of the file."""
+
+    prompts: Tensor
+    """[N, P]."""
+    answers: Tensor
+    """[N, A]."""
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to read the examples."""
+
+    name: str
+    method: dict[str, Any]
+    """An objective, by its name, with its options."""
+    task: OwnData
+    """The examples; `Backwards` for answers in the other order."""
+
+
+@dataclass(frozen=True)
 class Reader:
     """A network that was trained on the examples in one way."""
 
@@ -59,34 +90,57 @@ class Reader:
     """After so many training steps its held-out loss was the lowest; these are its weights."""
     finished: bool
     """Whether its held-out loss had stopped falling when the training ended."""
+    seconds: float
+    """Processor time of the training."""
     losses: Tensor
     """Of every token of the test examples, in the order of the file, in nats, [N, A]; NaN where there is no token."""
 
+    def predict(self, prompts: Tensor, answers: Tensor) -> Tensor:
+        """What it says at every token, given those before it, [N, A]; in the order of its task."""
+        return self.objective(prompts, answers).predictions
+
 
 def train_reader(
-    name: str, method: dict[str, Any], task: OwnData, steps: int, examples: int, seed: int, log: Callable[[str], None]
+    way: Way, held: Held, steps: int, seed: int, log: Callable[[str], None], keep: Path | None = None
 ) -> Reader:
     """Trains a reader until its held-out loss stops falling, and measures it on test examples.
 
     Args:
-        name: what it is called.
-        method: an objective, by its name, with its options.
-        task: the examples; `Backwards` for answers in the other order.
+        way: how it reads.
+        held: what it is measured on.
         steps: most training steps.
-        examples: how many test examples, the first.
+        seed: of its weights, and of the order of the examples.
         log: is told how far it is.
+        keep: a folder that keeps it, and gives it back when it is asked for again.
     """
-    objective = build(method, task, seed)
+    objective = build(way.method, way.task, seed)
+    file = None if keep is None else keep / f"{_key(way, objective, steps, seed)}.safetensors"
+    found = None if file is None else _read(file, objective)
+    if found is None:
+        begun = time.process_time()
+        done, finished = _train(way, objective, steps, seed, log)
+        found = {"steps": done, "finished": finished, "seconds": round(time.process_time() - begun, 1)}
+        if file is not None:
+            save(file, state_tensors(objective), found)
+    else:
+        log(f"{way.name}: trained before")
+    losses = token_losses(objective, way.task, held.prompts, turned(way.task, held.answers, held.answers))
+    return Reader(way.name, objective, way.task, **found, losses=losses)
+
+
+def _train(way: Way, objective: Objective, steps: int, seed: int, log: Callable[[str], None]) -> tuple[int, bool]:
+    """Trains an objective in place; gives the steps behind its weights, and whether its loss had stopped falling."""
     settings = Settings(steps=steps, batch_size=BATCH, **LEARNING)
-    step = Step(objective, task, settings, seed, engine="eager")
-    held = torch.arange(min(VALIDATION_EXAMPLES, int(task.facts.prompts["validation"])))
+    step = Step(objective, way.task, settings, seed, engine="eager")
+    looked_at = torch.arange(min(VALIDATION_EXAMPLES, int(way.task.facts.prompts["validation"])))
+    prompts, answers = way.task.sample("validation", looked_at)
     best, best_at, best_state, gained_at, done = float("inf"), 0, None, 0, 0
     for done in range(1, steps + 1):
         step(done - 1)
         if done % EVERY and done != steps:
             continue
-        loss = token_losses(objective, task, "validation", held).nanmean().item()
-        log(f"{name}: {done} steps, held-out loss {loss:.3f}")
+        loss = token_losses(objective, way.task, prompts, answers).nanmean().item()
+        log(f"{way.name}: {done} steps, held-out loss {loss:.3f}")
         if loss < best * (1 - GAIN):
             gained_at = done
         if loss < best:
@@ -95,9 +149,40 @@ def train_reader(
             break
     if best_state is not None:
         objective.load_state_dict(best_state)
-    finished = best < GAIN or done - gained_at >= PATIENCE * EVERY
-    losses = token_losses(objective, task, "test", torch.arange(examples))
-    return Reader(name, objective, task, best_at, finished, losses)
+    return best_at, best < GAIN or done - gained_at >= PATIENCE * EVERY
+
+
+def _key(way: Way, objective: Objective, steps: int, seed: int) -> str:
+    """What tells a trained reader from others: its data, how it was trained, and the code that did it."""
+    task = way.task
+    first = torch.arange(min(ROWS, len(task.table.parts["train"])))
+    settings = [task.checksum, task.vocabulary, way.method, MODEL, BATCH, LEARNING, EVERY, PATIENCE, GAIN]
+    settings += [
+        VALIDATION_EXAMPLES,
+        steps,
+        seed,
+        torch.__version__,
+        [part.tolist() for part in task.sample("train", first)],
+    ]
+    modules = [type(part).__module__ for part in (objective, objective.model)] + [Step.__module__]
+    return hashlib.sha256(f"{json.dumps(settings)} {stamp_of(modules)}".encode()).hexdigest()[:24]
+
+
+def _read(file: Path, objective: Objective) -> dict[str, Any] | None:
+    """Gives an objective the weights that were kept, and what was kept of their training; None where nothing was."""
+    if not file.exists():
+        return None
+    try:
+        tensors, record = load(file)
+        load_state(objective, tensors)
+    except LookaheadError:  # damaged: it is trained again
+        return None
+    return record
+
+
+def turned(task: OwnData, values: Tensor, answers: Tensor) -> Tensor:
+    """What belongs to the tokens of a file's answers [B, A], in the order in which a task gives them; or back."""
+    return task.turned(values, answers) if isinstance(task, Backwards) else values
 
 
 def build(method: dict[str, Any], task: Task, seed: int) -> Objective:
@@ -114,17 +199,20 @@ def build(method: dict[str, Any], task: Task, seed: int) -> Objective:
 
 
 @torch.no_grad()
-def token_losses(objective: Objective, task: OwnData, split: Any, indices: Tensor) -> Tensor:
-    """The loss of every answer token, in the order of the file, [N, A]; NaN where there is none."""
+def token_losses(objective: Objective, task: OwnData, prompts: Tensor, answers: Tensor) -> Tensor:
+    """The loss of every answer token, in the order of the file, [N, A]; NaN where there is none.
+
+    Args:
+        answers: in the order of the task.
+    """
     found = []
-    for some in indices.split(ROWS):
-        prompts, answers = task.sample(split, some)
-        losses = objective(prompts, answers).tokens
-        found.append(task.turned(losses, answers) if isinstance(task, Backwards) else losses)
+    for rows in torch.arange(len(answers)).split(ROWS):
+        noise = objective.noise(("auditing",), rows)
+        found.append(turned(task, objective(prompts[rows], answers[rows], noise).tokens, answers[rows]))
     return torch.cat(found)
 
 
-def without_prompt(task: OwnData, examples: int, seen: int = 20_000) -> Tensor:
+def without_prompt(task: OwnData, held: Held, seen: int = 20_000) -> Tensor:
     """What the tokens of test examples cost who knows only how often each stands at its place, [N, A]; NaN likewise."""
     _, taught = task.sample("train", torch.arange(min(seen, len(task.table.parts["train"]))))
     mask = task.taught(taught)
@@ -132,36 +220,43 @@ def without_prompt(task: OwnData, examples: int, seen: int = 20_000) -> Tensor:
     weights = torch.ones_like(taught) if mask is None else mask.long()
     counts.scatter_add_(1, taught.T, weights.T.double())
     logs = ((counts + 0.5) / (counts + 0.5).sum(dim=1, keepdim=True)).log()
-    _, answers = task.sample("test", torch.arange(examples))
-    losses = -logs.gather(1, answers.T).T.float()
-    mask = task.taught(answers)
+    losses = -logs.gather(1, held.answers.T).T.float()
+    mask = task.taught(held.answers)
     return losses if mask is None else torch.where(mask, losses, torch.nan)
 
 
 @torch.no_grad()
-def followed(reader: Reader, task: OwnData, place: int, examples: int) -> tuple[int, int]:
+def followed(
+    predict: Callable[[Tensor, Tensor], Tensor], held: Held, place: int, mask: Tensor | None, end: int | None = None
+) -> tuple[int, int]:
     """The wrong-prefix test: how often a reader that is put on another token goes on from that one.
 
     The token at `place` is exchanged for one that stands there in other examples: one that occurs in the prompt if
     there is any. The reader follows it if what it says next is then not what is right after the true token.
 
+    Args:
+        predict: prompts and answers to what the reader says at every token, [N, A].
+        held: the examples.
+        place: the index of an answer token that is not the last.
+        mask: which answer tokens are there, [N, A]; all if None.
+        end: a token that is never taken for another, as it ends an answer.
+
     Returns:
         how many followed, of how many: those that were right about the next token behind the true one.
     """
-    prompts, answers = task.sample("test", torch.arange(examples))
-    mask = task.taught(answers)
-    before = reader.objective(prompts, answers).predictions
-    others = torch.stack([answers[:, place].roll(shift) for shift in range(1, min(64, examples))], dim=1)  # [N, K]
-    usable = others != answers[:, place, None]
-    if mask is not None:
-        usable &= others != task.end
+    prompts, answers = held.prompts, held.answers
+    there = torch.ones_like(answers, dtype=torch.bool) if mask is None else mask
+    before = predict(prompts, answers)
+    shifts = range(1, min(64, len(held)))
+    others = torch.stack([answers[:, place].roll(shift) for shift in shifts], dim=1)  # [N, K]
+    usable = torch.stack([there[:, place].roll(shift) for shift in shifts], dim=1) & (others != answers[:, place, None])
+    if end is not None:
+        usable &= others != end
     in_prompt = (others[:, :, None] == prompts[:, None]).any(dim=2) & usable
     chosen = torch.where(in_prompt, 2, usable.long()).argmax(dim=1)  # the first in the prompt, else the first usable
     wrong = answers.clone()
-    wrong[:, place] = others.gather(1, chosen[:, None])[:, 0]
-    after = reader.objective(prompts, wrong).predictions
-    counted = usable.any(dim=1) & (before[:, place + 1] == answers[:, place + 1])
-    if mask is not None:
-        counted &= mask[:, place + 1]
+    wrong[:, place] = torch.where(usable.any(dim=1), others.gather(1, chosen[:, None])[:, 0], answers[:, place])
+    after = predict(prompts, wrong)
+    counted = usable.any(dim=1) & (before[:, place + 1] == answers[:, place + 1]) & there[:, place + 1]
     changed = after[:, place + 1] != answers[:, place + 1]
     return int((changed & counted).sum()), int(counted.sum())

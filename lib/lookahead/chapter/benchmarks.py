@@ -1,4 +1,4 @@
-"""What `make bench` measured, read from the store: medians in milliseconds, and the machine behind them."""
+"""What `make bench` and others measured, read from the store: medians in milliseconds, and the machine behind them."""
 
 from __future__ import annotations
 
@@ -77,4 +77,4 @@ def report(name: str) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise LookaheadError(f"{path} cannot be read ({error}): `make bench` writes it") from error
+        raise LookaheadError(f"{path} cannot be read ({error}): `make bench` or a tool writes it") from error

@@ -6,15 +6,12 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 import lookahead.figures as figures
-from lookahead.errors import LookaheadError
 from lookahead.experiments.seeds import Seeds
-from lookahead.files import replacing
+from lookahead.figures.style import save
 
-FORMATS = ("png", "svg", "pdf")
 COLUMNS = 3
 
 
@@ -27,9 +24,6 @@ def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds]) -> No
     Raises:
         LookaheadError: another kind of file.
     """
-    form = path.suffix.removeprefix(".")
-    if form not in FORMATS:
-        raise LookaheadError(f"a figure is a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file; not {str(path)!r}")
     figures.use_style()
     columns = min(len(cells), COLUMNS)
     rows = math.ceil(len(cells) / columns)
@@ -40,9 +34,7 @@ def draw_experiment(path: Path, question: str, cells: Mapping[str, Seeds]) -> No
         ax.axis("off")
     fig.suptitle(question, x=0.01, ha="left", fontsize=11, parse_math=False)
     fig.supxlabel(repr(fig), x=0.995, ha="right", fontsize=9, color=figures.FAINT, parse_math=False)
-    with replacing(path) as temporary:
-        fig.savefig(temporary, format=form, dpi=200, facecolor="white")
-    plt.close(fig)
+    save(fig, path)
 
 
 def panel(ax: Axes, label: str, seeds: Seeds) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lookahead.errors import LookaheadError
+from lookahead.files import replacing
 from lookahead.names import counted, joined
 from lookahead.runs.parquet import Packed
 from lookahead.runs.result import Result
@@ -126,6 +129,25 @@ def rounded(number: str) -> str:
     """A number of an SVG to two decimals; small ones, which scale glyphs, are left as they are."""
     value = float(number)
     return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{value:.6g}"
+
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def save(fig: Figure, path: Path) -> None:
+    """Writes a figure to a file, whole or not at all, on white; it is closed then.
+
+    Raises:
+        LookaheadError: another kind of file than FORMATS.
+    """
+    form = path.suffix.removeprefix(".")
+    try:
+        if form not in FORMATS:
+            raise LookaheadError(f"a figure is a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file; not {str(path)!r}")
+        with replacing(path) as temporary:
+            fig.savefig(temporary, format=form, dpi=200, facecolor="white")
+    finally:
+        plt.close(fig)
 
 
 class SignedFigure(Figure):

@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 import marshal
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,23 @@ def stamp(run: Run) -> str:
     kinds = [Task.named(run.task["name"]), Model.named(run.model["name"]), Objective.named(run.objective["name"])]  # type: ignore[index]
     roots = {kind.__module__ for kind in kinds if _file(kind.__module__)}
     roots |= {train.__module__, evaluate.__module__, examples.__name__}
-    digest = hashlib.sha256()
-    for name in sorted(_with_imports(frozenset(roots))):
-        digest.update(_syntax(name).encode())
+    digest = _hashed(roots)
     for kind in kinds:
         if not _file(kind.__module__):
             digest.update(_compiled(kind))
     return digest.hexdigest()[:16]
+
+
+def stamp_of(modules: Iterable[str]) -> str:
+    """A hash of the syntax of some modules and of all of this library that they import."""
+    return _hashed(modules).hexdigest()[:16]
+
+
+def _hashed(modules: Iterable[str]) -> Any:
+    digest = hashlib.sha256()
+    for name in sorted(_with_imports(frozenset(modules))):
+        digest.update(_syntax(name).encode())
+    return digest
 
 
 def replay(runs: Sequence[Run], stacked: bool = False, at_once: int = 32) -> list[Replay]:
