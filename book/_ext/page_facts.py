@@ -111,19 +111,15 @@ def add_facts(app, pagename, templatename, context, doctree):
     context["body"] = context["body"].replace("</h1>", "</h1>\n" + byline(app, pagename, context, doctree), 1)
 
 
-def copy_files(app, error):
-    """The notebooks, with their outputs, beside their pages; the licence."""
-    if error is None and app.builder.format == "html":
-        for page in app.env.found_docs:
-            if (notebook := Path(app.srcdir, f"{page}.ipynb")).is_file():
-                shutil.copy(notebook, Path(app.outdir, f"{page}.ipynb"))
-        if (licence := Path(app.srcdir, "LICENSE")).is_file():
-            shutil.copy(licence, Path(app.outdir, "LICENSE.txt"))
+def copy_licence(app, error):
+    """The licence, to which every page links."""
+    if error is None and app.builder.format == "html" and (licence := Path(app.srcdir, "LICENSE")).is_file():
+        shutil.copy(licence, Path(app.outdir, "LICENSE.txt"))
 
 
 def setup(app):
     """Sphinx calls this."""
     app.connect("builder-inited", read_about)
     app.connect("html-page-context", add_facts, priority=800)
-    app.connect("build-finished", copy_files)
+    app.connect("build-finished", copy_licence)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -36,6 +36,14 @@ LONGEST_LISTING = 10
 """Lines of the library that carry an idea."""
 SHORTEST_ALT, SHORTEST_CAPTION = 20, 60
 """Letters that say what a picture shows, and how it is to be read."""
+HEAD = re.compile(
+    r"# [^\n]+\n\n"
+    r"```\{admonition\} In one sentence\n:class: gist\n(?P<gist>(?:.+\n)+?)```\n\n"
+    r"```\{admonition\} What you need\n:class: needs\n(?P<needs>(?:.+\n)+?)```(?:\n|$)"
+)
+"""How every chapter begins: its heading, what it says, what its reader brings."""
+LONGEST_GIST, MOST_NEEDS = 220, 4
+"""Letters of the one sentence; things to bring along."""
 PICTURES = {"image/svg+xml", "image/png"}
 LARGEST_PICTURE = 300_000
 """Bytes; what would be larger is drawn with `rasterized=True` where it is dense."""
@@ -77,6 +85,24 @@ def file(chapter: Path) -> Iterator[str]:
         yield f"{size / 1e6:.1f} MB; {LARGEST / 1e6:.0f} MB is the limit"
     if not text.endswith("\n"):
         yield "does not end with a line feed"
+
+
+def head(notebook: Any) -> Iterator[str]:
+    """A heading, what the chapter says in one sentence, and a list of what its reader needs."""
+    found = HEAD.match(notebook.cells[0].source) if notebook.cells else None
+    if not found:
+        yield "does not begin with its heading, a box 'In one sentence' and a box 'What you need'"
+        return
+    gist, needs = " ".join(found["gist"].split()), found["needs"].splitlines()
+    if len(re.findall(r"[.!?](?:\s|$)", gist)) != 1 or gist[-1] not in ".!?":
+        yield f"says more or less than one sentence under 'In one sentence': {gist}"
+    if len(gist) > LONGEST_GIST:
+        yield f"its one sentence has {len(gist)} letters, {LONGEST_GIST} are the limit"
+    items = [line for line in needs if line.startswith("- ")]
+    if not needs[0].startswith("- ") or not all(line.startswith(("- ", "  ")) for line in needs):
+        yield "'What you need' is no list, each item after a dash"
+    elif len(items) > MOST_NEEDS:
+        yield f"needs {len(items)} things, {MOST_NEEDS} are the limit"
 
 
 def executed(notebook: Any) -> Iterator[str]:
@@ -262,5 +288,5 @@ def clean(notebook: Any) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Any], Iterator[str]], ...] = (
-    executed, outputs, glued, parameters, plumbing, shown, wide, listings, pictures, live, clean,
+    head, executed, outputs, glued, parameters, plumbing, shown, wide, listings, pictures, live, clean,
 )  # fmt: skip

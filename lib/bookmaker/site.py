@@ -11,8 +11,10 @@ from pathlib import Path
 
 from bookmaker.about import about
 from bookmaker.execution import current, digest, executed_copy, say
+from bookmaker.measured import fill
 from bookmaker.notebooks import finished, listed
 from bookmaker.status import MARK, tables
+from bookmaker.takeaway import lay_out
 from lookahead.errors import LookaheadError
 from lookahead.files import read_cache, write_text
 
@@ -36,6 +38,11 @@ def stage(root: Path, source: Path, committed: bool) -> None:
             target.write_text(finished(chapter, executed_copy(root, chapter)), encoding="utf-8")
         else:
             raise LookaheadError(f"{chapter.stem} is not executed, or not since it or the library changed")
+    lay_out(root, source)
+    for page in (source / "book").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        if (filled := fill(root, text)) != text:
+            page.write_text(filled, encoding="utf-8")
     status = source / "book" / "status.md"
     if status.is_file():
         text = status.read_text(encoding="utf-8")

@@ -49,6 +49,16 @@ def source(text: str) -> Callable[[Any], None]:
     return lambda cell: cell.update(source=text)
 
 
+def replaced(old: str, new: str) -> Callable[[Any], None]:
+    """Replaces text that is there."""
+
+    def change(cell: Any) -> None:
+        assert old in cell.source
+        cell.source = cell.source.replace(old, new)
+
+    return change
+
+
 def tagless(cell: Any) -> None:
     cell.metadata = {}
 
@@ -116,6 +126,24 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
         "check",
         "code cell 3 raised ZeroDivisionError",
     ),
+    "a chapter that begins without a sentence": (
+        in_cell(0, replaced("In one sentence", "In short")),
+        "check",
+        "01-one.ipynb: does not begin with its heading",
+    ),
+    "two sentences in one": (
+        in_cell(0, replaced("Nothing is said here.", "Nothing. It is said here.")),
+        "check",
+        "more or less than one sentence under 'In one sentence': Nothing. It is",
+    ),
+    "half a sentence": (in_cell(0, replaced("said here.", "said here")), "check", "more or less than one sentence"),
+    "a sentence that is long": (
+        in_cell(0, replaced("Nothing is", "Nothing is" + 40 * " ever")),
+        "check",
+        "its one sentence has 221 letters, 220 are the limit",
+    ),
+    "needs that are no list": (in_cell(0, replaced("- Nothing.", "Nothing.")), "check", "'What you need' is no list"),
+    "many needs": (in_cell(0, replaced("- Nothing.", "- A\n- B\n- C\n- D\n- E")), "check", "needs 5 things, 4 are"),
     "a cell that was never executed": (in_cell(3, never_executed), "check", "code cell 3 was never executed"),
     "executed out of order": (shuffled, "check", "in the order [1, 2, 9, 4, 5, 6]"),
     "an output is missing": (in_cell(3, without_output), "compare", "Cell outputs differ"),

@@ -49,13 +49,25 @@ FIGURE = {
 }
 LIVE = {"tags": ["nbval-ignore-output"]}
 FOLDED = {"tags": ["hide-input"]}
+HEAD = """\
+
+```{admonition} In one sentence
+:class: gist
+Nothing is said here.
+```
+
+```{admonition} What you need
+:class: needs
+- Nothing.
+```
+"""
 PARAMETERS = {"tags": ["parameters", "hide-input"]}
 
 
 def one() -> NotebookNode:
     """The first chapter: parameters, a number of the library, a live training, its claim, a picture."""
     return notebook(
-        "# One\n\nA number: {glue:text}`t-number:.0f`.",
+        f"# One\n{HEAD}\nA number: {{glue:text}}`t-number:.0f`.",
         new_code_cell("steps = 3  # of the training", metadata=PARAMETERS),
         new_code_cell(BEGIN, metadata=FOLDED),
         new_code_cell("print(NUMBER)\nchapter.glue(number=NUMBER)", metadata=FOLDED),
@@ -67,7 +79,7 @@ def one() -> NotebookNode:
 
 def two() -> NotebookNode:
     """The second chapter has nothing but its parameters and one line."""
-    return notebook("# Two", new_code_cell("steps = 3", metadata=PARAMETERS), new_code_cell("print(2 * steps)"))
+    return notebook(f"# Two\n{HEAD}", new_code_cell("steps = 3", metadata=PARAMETERS), new_code_cell("print(2 * steps)"))
 
 
 def notebook(text: str, *cells: NotebookNode) -> NotebookNode:
