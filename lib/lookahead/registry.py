@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -47,8 +48,7 @@ class Named(ABC):
     @classmethod
     def options(cls) -> dict[str, Any]:
         """What a run's configuration may set, with the defaults (`REQUIRED` where there is none)."""
-        parameters = inspect.signature(cls).parameters.values()
-        return {p.name: p.default for p in parameters if p.name not in cls.supplied}
+        return {name: default for name, default in _defaults(cls).items() if name not in cls.supplied}
 
     @classmethod
     def kinds(cls) -> dict[str, Any]:
@@ -76,6 +76,12 @@ class Named(ABC):
             if found.__name__ == class_name and found.__module__.startswith(f"{package}."):
                 return found
         raise AttributeError(f"module {package!r} has no attribute {class_name!r}")
+
+
+@functools.cache
+def _defaults(cls: type[Named]) -> dict[str, Any]:
+    """Constructor arguments and their defaults; a store asks for them once a result."""
+    return {p.name: p.default for p in inspect.signature(cls).parameters.values()}
 
 
 def import_all(package: str, path: Iterable[str]) -> None:
