@@ -103,7 +103,10 @@ def fill(root: Path, text: str) -> str:
 
 def numbers(root: Path, names: list[str]) -> dict[str, float]:
     """Those numbers; they are kept, and found anew when the results or the library change."""
-    kept, state = root / "build" / "measured.json", digest(root, inputs(root), Path(__file__).read_text("utf-8"), *names)
+    kept, state = (
+        root / "build" / "measured.json",
+        digest(root, inputs(root), Path(__file__).read_text("utf-8"), *names),
+    )
     try:
         known = json.loads(read_cache(kept))
     except ValueError:

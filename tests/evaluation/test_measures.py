@@ -281,6 +281,7 @@ AGAIN = (
     "latent_lookahead",
     "latent_tokens",
     "policy_gradient",
+    "value_guided",
 )
 """Those that are measured on what they draw and as they answer, in passes of their own, or read the prompt anew."""
 READ_ONCE = {

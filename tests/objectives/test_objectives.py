@@ -24,7 +24,7 @@ from registered import MODELS, OBJECTIVES, fits, label
 Build = Callable[..., tuple[Task, Objective]]
 
 TASK = {"name": "path_star", "degree": 2, "path_length": 4, "num_nodes": 10}
-OTHERWISE = ("joint_multi_token", "belief_state", "planning_tokens", "lookahead_tokens")
+OTHERWISE = ("joint_multi_token", "belief_state", "planning_tokens", "lookahead_tokens", "value_guided")
 """Those that answer by more than the model, or behind more than the prompt: their tests say how."""
 METHODS = {
     name: spec
@@ -32,7 +32,7 @@ METHODS = {
     if issubclass(Objective.named(spec["name"]), PromptFirst) and spec["name"] not in OTHERWISE
 }
 """Those whose sequences are a prompt and hints: `inputs` says which. The model alone answers."""
-OTHER_TOTALS = ("expected_reward", "policy_gradient")
+OTHER_TOTALS = ("expected_reward", "policy_gradient", "value_guided")
 """Those whose total is no mean over tokens: their tests say what."""
 BY_NOISE = ("corrupted",)
 """Those that read what their noise says: their tests say what."""
@@ -602,7 +602,16 @@ class Ragged(PathStar, name="ragged"):
         return mask
 
 
-FROM_THE_END = ("reversed", "ladder", "belief_state", "masked", "any_order", "lookahead_tokens", "policy_gradient")
+FROM_THE_END = (
+    "reversed",
+    "ladder",
+    "belief_state",
+    "masked",
+    "any_order",
+    "lookahead_tokens",
+    "policy_gradient",
+    "value_guided",
+)
 RAGGED = {**TASK, "name": "ragged"}
 MASKABLE = {name: spec for name, spec in OBJECTIVES.items() if spec["name"] not in FROM_THE_END}
 
@@ -647,6 +656,7 @@ def test_what_does_not_count_is_neither_taught_nor_measured(method: dict[str, An
             "policy_gradient",
             "an answer that ends elsewhere has other tokens that count: ragged must have answers of one length",
         ),
+        ("value_guided", "an answer that ends elsewhere has other tokens to judge: ragged must have answers of one"),
         ("masked", "what is hidden tells how long an answer is: ragged must have answers of one length"),
         ("any_order", "orders other than from left to right would begin with filling: ragged must have answers of"),
         ("lookahead_tokens", "the token looked ahead to is counted from the last one: ragged must have answers of"),

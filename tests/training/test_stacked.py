@@ -59,6 +59,7 @@ REMEDIES: list[Any] = [
     "ranking",
     {"name": "latent_lookahead", "steps": 2},
     {"name": "policy_gradient", "samples": 2, "advantage": "normalised"},
+    "value_guided",
     {"name": "latent_tokens", "tokens": 2},
     "planning_tokens",
     {"name": "hints", "weight": 5},

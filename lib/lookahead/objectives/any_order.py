@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookahead.contracts import Loss, Needs, Objective
-from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.errors import CannotContinue
 from lookahead.kinds import Range
 from lookahead.objectives.heads import INITIAL_DEVIATION, token_losses, width_of
-from lookahead.objectives.sequences import needed, refuse_different_lengths
+from lookahead.objectives.sequences import begun, needed, refuse_different_lengths
 
 
 class AnyOrder(Objective, name="any_order"):
@@ -97,11 +97,9 @@ class AnyOrder(Objective, name="any_order"):
         """Autoregressive, forward or backward."""
         if given is not None and self.backward_first:
             raise CannotContinue("answers in backward order start at the goal: they cannot go on from the start")
-        known = 0 if given is None else given.shape[1]
-        if known > self.answer_length:
-            raise LookaheadError(f"{known} forced tokens, but an answer has {self.answer_length}")
-        answers = prompts.new_zeros(len(prompts), self.answer_length - known)
-        answers = answers if given is None else torch.cat([given, answers], dim=1)
+        given = begun(prompts, given, self.answer_length)
+        known = given.shape[1]
+        answers = torch.cat([given, prompts.new_zeros(len(prompts), self.answer_length - known)], dim=1)
         order, cache, read = self.order.expand_as(answers), None, 0
         for step in range(known, self.answer_length):
             unread = self.inputs(prompts, answers, order)[:, read : (read := self.prompt_length + step)]

@@ -9,7 +9,7 @@ from lookahead.contracts import Loss, Needs, Objective
 from lookahead.errors import LookaheadError
 from lookahead.kinds import Count
 from lookahead.objectives.heads import counted_mean, token_losses
-from lookahead.objectives.sequences import answer_loss
+from lookahead.objectives.sequences import answer_loss, begun
 
 
 class LatentTokens(Objective, name="latent_tokens"):
@@ -76,9 +76,7 @@ class LatentTokens(Objective, name="latent_tokens"):
     @torch.no_grad()
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """Autoregressive, each token from the first of its slots; the whole is read anew for each."""
-        answers = prompts[:, :0] if given is None else given
-        if answers.shape[1] > self.answer_length:
-            raise LookaheadError(f"{answers.shape[1]} forced tokens, but an answer has {self.answer_length}")
+        answers = begun(prompts, given, self.answer_length)
         while (known := answers.shape[1]) < self.answer_length:
             slots = prompts.new_full((len(prompts), min(self.tokens, self.answer_length - known)), self.dummy)
             read = torch.cat([prompts, answers, slots], dim=1)

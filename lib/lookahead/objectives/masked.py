@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from lookahead.contracts import Loss, Needs, Objective
-from lookahead.errors import LookaheadError
 from lookahead.kinds import Range
 from lookahead.objectives.heads import token_losses
-from lookahead.objectives.sequences import answer_loss, exact, needed, refuse_different_lengths
+from lookahead.objectives.sequences import answer_loss, begun, exact, needed, refuse_different_lengths
 
 LEVELS = 20
 """T, how many shares of hidden tokens there are."""
@@ -94,10 +93,8 @@ class Masked(Objective, name="masked"):
     @torch.no_grad()
     def answer(self, prompts: Tensor, given: Tensor | None = None) -> Tensor:
         """All tokens hidden at first but those that are given; every pass shows one of them, or all."""
-        given = prompts[:, :0] if given is None else given
+        given = begun(prompts, given, self.answer_length)
         known = given.shape[1]
-        if known > self.answer_length:
-            raise LookaheadError(f"{known} forced tokens, but an answer has {self.answer_length}")
         answers = torch.cat([given, given.new_full((len(given), self.answer_length - known), self.dummy)], dim=1)
         places = torch.arange(self.answer_length, device=answers.device).expand_as(answers)
         hidden = places >= known

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookahead.contracts import Loss, Needs, Objective
+from lookahead.contracts import Loss, Model, Needs, Objective
 from lookahead.errors import LookaheadError
 from lookahead.kinds import Range
 from lookahead.objectives.sequences import (
@@ -90,16 +90,8 @@ class PolicyGradient(TeacherForcing, name="policy_gradient"):
             return generate(self.model, prompts, self.answer_length)[:, None]
         numbers = needed(noise)
         numbers = (numbers[..., None] if numbers.dim() == 2 else numbers).movedim(2, 1).flatten(0, 1)  # [B n, A]
-        columns = iter(numbers.split(1, dim=1))
-
-        def throw(hidden: Tensor, token: Tensor) -> Tensor:
-            """A token by its probability, as logits that are 1 for it alone: [N, 1, V]."""
-            below = exact(self.model.unembed(hidden)).softmax(dim=-1).cumsum(dim=-1)
-            chosen = (below < next(columns)[..., None]).sum(dim=-1).clamp(max=self.model.vocab_size - 1)
-            return F.one_hot(chosen, self.model.vocab_size).to(below.dtype)
-
         many = prompts.repeat_interleave(self.samples, dim=0)
-        return generate(self.model, many, self.answer_length, unembed=throw).unflatten(0, (-1, self.samples))
+        return draw_answers(self.model, many, self.answer_length, numbers).unflatten(0, (-1, self.samples))
 
     def rewards(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:
         """1 for each right one of the answers [B, n, A], else 0: [B, n]."""
@@ -115,3 +107,21 @@ class PolicyGradient(TeacherForcing, name="policy_gradient"):
         if self.advantage == "centred":
             return centred
         return centred / (centred.square().mean(dim=group, keepdim=True).sqrt() + SMALLEST)
+
+
+@torch.no_grad()
+def draw_answers(model: Model, prompts: Tensor, length: int, noise: Tensor | None) -> Tensor:
+    """Answers [B, length], each token drawn by its probability, from noise [B, length].
+
+    Raises:
+        LookaheadError: there is no noise.
+    """
+    columns = iter(needed(noise).split(1, dim=1))
+
+    def throw(hidden: Tensor, token: Tensor) -> Tensor:
+        """A token by its probability, as logits that are 1 for it alone: [B, 1, V]."""
+        below = exact(model.unembed(hidden)).softmax(dim=-1).cumsum(dim=-1)
+        chosen = (below < next(columns)[..., None]).sum(dim=-1).clamp(max=model.vocab_size - 1)
+        return F.one_hot(chosen, model.vocab_size).to(below.dtype)
+
+    return generate(model, prompts, length, unembed=throw)

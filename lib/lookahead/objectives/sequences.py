@@ -151,6 +151,18 @@ def places_to_come(answers: Tensor, mask: Tensor | None = None) -> Tensor:
     return coming if mask is None else coming & mask[:, None]
 
 
+def begun(prompts: Tensor, given: Tensor | None, length: int) -> Tensor:
+    """The forced first tokens of answers, [B, K]; none of them if not given.
+
+    Raises:
+        LookaheadError: more of them than an answer has.
+    """
+    given = prompts[:, :0] if given is None else given
+    if given.shape[1] > length:
+        raise LookaheadError(f"{given.shape[1]} forced tokens, but an answer has {length}")
+    return given
+
+
 Hint = Callable[[Tensor], Tensor]
 """The hints of an answer, or of what is known of it: [B, A] -> [B, A - 1]."""
 
@@ -188,12 +200,9 @@ def generate(
         prompts = prefill(model, prompts)
     hidden, cache = prompts.hidden, prompts.cache
     answers = prompts.tokens.new_zeros(len(prompts.tokens), length)
-    known = 0
-    if given is not None:
-        known = given.shape[1]
-        if known > length:
-            raise LookaheadError(f"{known} forced tokens, but an answer has {length}")
-        answers[:, :known] = given
+    given = begun(prompts.tokens, given, length)
+    known = given.shape[1]
+    answers[:, :known] = given
     if 0 < known < length:
         hidden, cache = model.decode(hint(answers)[:, :known], cache, last=1)
     for i in range(known, length):

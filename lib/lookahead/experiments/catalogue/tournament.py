@@ -26,6 +26,11 @@ What they say stands with each of the ENTRANTS.
 training steps, and two had not after 4,000 and 2,900: they had not even learnt to go from a node to its parent.
 Written down before any of these runs: it is the training, not the task. With AdamW, with a third of the learning rate,
 and with a warm-up ten times as long they learn it, all of them.
+
+"warmed-up": seed 0 had learnt it in each of the three ways when this was written, before any run of "warmed-up". It
+gives the longer warm-up to the other networks of ours that did not even follow an edge: masked and teacherless on arms
+of four, and the ladders with rungs 1 and 2, and 0, 1 and 2, on arms of five. Expected: all follow edges. Then masked and
+both ladders learn the choice, as the ladder says; teacherless, whose every state is blind, stays behind.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lookahead.experiments.catalogue.several_tokens import FIELDS
+from lookahead.experiments.catalogue.several_tokens import FIELDS, ladder
 from lookahead.experiments.catalogue.shared import path_star
 from lookahead.experiments.experiment import Experiment
 from lookahead.runs.run import Run
@@ -204,6 +209,18 @@ EXPERIMENTS = (
             {"warmup": 500},
         ],
         fields={**FIELDS, "task": path_star(2, 6, num_nodes=16), "objective": "reversed"},
+        seeds={"census": 5},
+    ),
+    Experiment(
+        name="warmed-up",
+        question="Does a longer warm-up help the others that did not follow an edge?",
+        cells=[
+            {"task": path_star(2, 4), "objective": "masked"},
+            {"task": path_star(2, 4), "objective": "teacherless"},
+            {"task": path_star(2, 5), "objective": ladder(1, 2)},
+            {"task": path_star(2, 5), "objective": ladder(0, 1, 2)},
+        ],
+        fields={**FIELDS, "warmup": 500},
         seeds={"census": 5},
     ),
 )
