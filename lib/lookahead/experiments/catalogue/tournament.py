@@ -29,8 +29,8 @@ and with a warm-up ten times as long they learn it, all of them.
 
 "warmed-up": seed 0 had learnt it in each of the three ways when this was written, before any run of "warmed-up". It
 gives the longer warm-up to the other networks of ours that did not even follow an edge: masked and teacherless on arms
-of four, and the ladders with rungs 1 and 2, and 0, 1 and 2, on arms of five. Expected: all follow edges. Then masked and
-both ladders learn the choice, as the ladder says; teacherless, whose every state is blind, stays behind.
+of four, and the ladders with rungs 1 and 2, and 0, 1 and 2, on arms of five. Expected: all of them follow edges. Then
+masked and both ladders learn the choice, as the ladder says; teacherless, whose states are all blind, stays behind.
 """
 
 from __future__ import annotations
