@@ -1,9 +1,12 @@
-"""A figure of a chapter on another page, as the chapter's notebook has it: {chapter-figure} with a link to its place."""
+"""Figures that are not drawn where they stand: a chapter's on another page, and those that can be gone through."""
+
+import html
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from take_away import index
+from take_away import FOLDER, index
 
 
 class ChapterFigure(SphinxDirective):
@@ -18,7 +21,7 @@ class ChapterFigure(SphinxDirective):
         if name not in known:
             message = f"no chapter has a figure called {name}"
             return [self.state_machine.reporter.warning(message, line=self.lineno)]
-        uri = f"/take-away/figures/{name}.svg"
+        uri = f"/{FOLDER}/figures/{name}.svg"
         frame = nodes.container("", nodes.image(uri=uri, alt=known[name]["alt"]), classes=["figure-frame"])
         said = nodes.container(classes=["chapter-figure-text"])
         link = f"{{numref}}`Figure {{number}} in its chapter <{name}>`"
@@ -26,7 +29,26 @@ class ChapterFigure(SphinxDirective):
         return [nodes.container("", frame, said, classes=["chapter-figure"])]
 
 
+class Moving(SphinxDirective):
+    """Below a still figure: the same results at each training step, by a slider. moving.js draws; the content says what."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self):
+        (name,) = self.arguments
+        told = " ".join(self.content)
+        numbers = Path(self.env.srcdir, FOLDER, "moving", f"{name}.json").read_text(encoding="utf-8")
+        page = (
+            f'<section class="moving" id="moving-{name}" aria-label="{html.escape(told)}">'
+            f"<p>{html.escape(told)}</p>"
+            f'<script type="application/json">{numbers}</script></section>'
+        )
+        return [nodes.raw("", page, format="html")]
+
+
 def setup(app):
     """Sphinx calls this."""
     app.add_directive("chapter-figure", ChapterFigure)
+    app.add_directive("moving", Moving)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

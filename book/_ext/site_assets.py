@@ -24,9 +24,10 @@ NEEDED_BY = {
     "design-tabs": "sd-tab",
     "mystnb": 'class="cell',
     "play.": 'id="play"',
+    "moving.": 'class="moving"',
 }
 """Part of an asset's name, and what a page holds that needs it."""
-MADE_BY_SCRIPTS = ("bs-", "play-")
+MADE_BY_SCRIPTS = ("bs-", "play-", "moving-")
 """Beginnings of classes that scripts put together."""
 
 

@@ -4,6 +4,7 @@
     chapters --in-place    and writes the outputs into chapters/
     check                  holds the committed chapters against the book's rules, without executing them
     compare                executes them again and compares every output (nbval)
+    launch                 the first cell of each chapter, which installs the library: for Colab and Binder
     site                   the site, from the executed copies (or --committed)
 
 A chapter runs as a process of its own (papermill), on one thread, with the instruction set pinned. Whether it is
@@ -23,6 +24,7 @@ from pathlib import Path
 from bookmaker.checks import check
 from bookmaker.comparison import LIVE_BUDGET, compare
 from bookmaker.execution import current, execute_stale, say, write_back
+from bookmaker.launching import write_cells
 from bookmaker.notebooks import listed
 from bookmaker.site import site
 from lookahead.errors import LookaheadError
@@ -56,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     comparing.add_argument("--budget", type=seconds, default=LIVE_BUDGET, help="core-seconds for all live cells")
     for command in (chapters, comparing):
         command.add_argument("--jobs", type=count, default=2, help="chapters at a time (default: 2)")
+    commands.add_parser("launch", help="give every chapter a first cell that installs the library")
     building = commands.add_parser("site", help="build the site")
     building.add_argument("--committed", action="store_true", help="from the committed outputs")
     building.add_argument("--output", type=Path, default=None, help="folder to build in (default: build/site)")
@@ -75,6 +78,9 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"{len(listed(asked.root))} chapters keep to the rules")
         elif asked.command == "compare":
             compare(asked.root, asked.jobs, asked.budget)
+        elif asked.command == "launch":
+            for chapter in write_cells(asked.root):
+                say(f"{chapter} has another first cell; `make chapters` executes it")
         else:
             page = site(asked.root, asked.output or asked.root / "build" / "site", asked.committed)
             print(f"the site: {page.resolve()}")

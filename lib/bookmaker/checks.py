@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bookmaker.launching import launchable
 from bookmaker.notebooks import EXECUTED, LARGEST, LIVE, VOLATILE, code_cells, listed, pages, read, tags
 from lookahead.errors import LookaheadError
 
@@ -60,7 +61,7 @@ def check(root: Path) -> None:
     for chapter in chapters:
         notebook = read(chapter)
         found += [f"{chapter.name}: {fault}" for rule in RULES for fault in rule(notebook)]
-        found += [f"{chapter.name}: {fault}" for fault in file(chapter)]
+        found += [f"{chapter.name}: {fault}" for fault in (*file(chapter), *launchable(root, notebook))]
     if found:
         raise LookaheadError("\n  ".join([f"{len(found)} things are wrong with the chapters", *found]))
 

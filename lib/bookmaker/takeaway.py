@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bookmaker import moving
 from bookmaker.checks import tree
 from bookmaker.notebooks import code_cells, listed, read
 from lookahead.errors import LookaheadError
@@ -89,7 +90,7 @@ def lay_out(root: Path, source: Path) -> None:
         LookaheadError: two figures of one name, or a chapter asks for results that are not there.
     """
     folder = source / FOLDER
-    for part in ("figures", "data"):
+    for part in ("figures", "data", "moving"):
         (folder / part).mkdir(parents=True)
     figures: dict[str, dict[str, str]] = {}
     chapters: dict[str, dict[str, list[str]]] = {}
@@ -104,6 +105,8 @@ def lay_out(root: Path, source: Path) -> None:
             (folder / "figures" / f"{picture.name}.svg").write_text(picture.svg, encoding="utf-8")
             figures[picture.name] = {"page": page, "alt": picture.alt}
         chapters[page] = {"figures": [picture.name for picture in drawn], "data": asked}
+        for name in moving.asked(notebook):
+            (folder / "moving" / f"{name}.json").write_text(moving.made(name, root / "results"), encoding="utf-8")
         for name in asked:
             write_tables(root / "results" / f"{name}-census.parquet", folder / "data" / name)
     index = {"figures": figures, "chapters": chapters}

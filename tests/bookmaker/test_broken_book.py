@@ -293,6 +293,27 @@ def test_what_may_be_stale_is_named_and_not_refused(book: Path) -> None:
         assert command(book, words) == 0
 
 
+def test_with_an_address_every_chapter_begins_by_installing(book: Path, capfd: Any) -> None:
+    """A chapter that was opened elsewhere installs the library; without an address none does."""
+    named = book / "pyproject.toml"
+    named.write_text('[project.urls]\nRepository = "https://github.com/someone/book"\n')
+    assert command(book, "check") == 1
+    assert "01-one.ipynb: does not begin by installing from https://github.com/someone/book" in capfd.readouterr().err
+    assert command(book, "launch") == 0
+    told = capfd.readouterr().err
+    assert "01-one.ipynb has another first cell" in told
+    assert "02-two.ipynb has another first cell" in told
+    assert command(book, "launch") == 0
+    assert capfd.readouterr().err == ""
+    assert command(book, "check") == 1
+    told = capfd.readouterr().err
+    assert "2 things are wrong" in told
+    assert told.count("code cell 1 was never executed") == 2
+    named.unlink()
+    assert command(book, "check") == 1
+    assert "installs from no known address" in capfd.readouterr().err
+
+
 def test_make_test_runs_these_commands() -> None:
     makefile = Path(__file__).parents[2] / "Makefile"
     planned = subprocess.run(

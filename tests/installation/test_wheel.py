@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import MODEL, TASK
 
+from bookmaker.launching import CODE
+
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "lib" / "lookahead"
 COMMITTED = [file for pattern in ("*-census.parquet", "*.json") for file in (ROOT / "results").glob(pattern)]
@@ -38,7 +40,7 @@ class Installed:
         self.folder, self.bin = folder, folder / "environment" / "bin"
         self.store = folder / "home" / ".local" / "share" / "lookahead"
         self.wheel = self._build()
-        self._install()
+        self._make()
 
     def call(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of the environment."""
@@ -70,15 +72,18 @@ class Installed:
         (wheel,) = built.glob("*.whl")
         return wheel
 
-    def _install(self) -> None:
-        """The wheel alone is installed; all else is seen in this environment, whose own .pth files do not count."""
+    def _make(self) -> None:
+        """Nothing is installed yet; all else is seen in this environment, whose own .pth files do not count."""
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self.bin.parent)], check=True)
         python = str(self.bin / "python")
         code = "import sysconfig; print(sysconfig.get_path('purelib'))"
         site = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         seen = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
         Path(site, "rest.pth").write_text("\n".join(seen))
-        _pip("--python", python, "install", "--no-index", str(self.wheel))
+
+    def install(self) -> None:
+        """The wheel."""
+        _pip("--python", str(self.bin / "python"), "install", "--no-index", str(self.wheel))
 
 
 def _pip(*arguments: str) -> None:
@@ -89,7 +94,23 @@ def _pip(*arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    return Installed(tmp_path_factory.mktemp("wheel"))
+    """With the wheel in it."""
+    made = Installed(tmp_path_factory.mktemp("wheel"))
+    made.install()
+    return made
+
+
+def test_the_first_cell_of_a_chapter_installs_the_library_where_it_is_missing(tmp_path: Path) -> None:
+    """Once, with what chapters need; and does nothing where it is there."""
+    bare = Installed(tmp_path)
+    cell = CODE.format(source=bare.wheel.as_uri())
+    asked = "import lookahead.chapter; print(lookahead.__file__)"
+    assert bare.call("python", "-c", asked).returncode != 0
+    begun = bare.call("python", "-c", f"{cell}\nimportlib.invalidate_caches()\n{asked}", PIP_NO_INDEX="1")
+    assert begun.returncode == 0, begun.stderr
+    assert str(bare.bin.parent) in begun.stdout
+    bare.wheel.unlink()
+    assert bare.call("python", "-c", f"{cell}\n{asked}").returncode == 0
 
 
 def test_it_holds_the_library_and_what_is_committed(installed: Installed) -> None:
