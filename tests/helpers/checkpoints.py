@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 import transformers
 
@@ -42,3 +43,32 @@ def stored(kind: str, vocab_size: int = 24) -> str:
 @cache
 def _folder() -> Any:
     return tempfile.TemporaryDirectory(prefix="lookahead-tests-")
+
+
+@cache
+def tokenizer(words: int = 60, pre_tokenized: bool = True) -> str:
+    """The path of a folder with a byte-level BPE as GPT-2's, which has so many words as one token, and few numbers.
+
+    Args:
+        pre_tokenized: texts are cut at blanks and signs before anything is merged.
+    """
+    folder = Path(_folder().name) / f"tokenizer-{words}-{pre_tokenized}"
+    cutter = tokenizers.Tokenizer(tokenizers.models.BPE())
+    if pre_tokenized:
+        cutter.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    cutter.decoder = tokenizers.decoders.ByteLevel()
+    syllables = [f"{a}{b}" for a in "bdfglmnprst" for b in "aeiou"]
+    some = [f" {one}{other}" for one, other in zip(syllables * 2, syllables[7:] * 3, strict=False)][:words]
+    numbers = [f" {number}" for number in range(13)]  # from 13 on two tokens each
+    texts = ["".join([*some, *numbers, "|", "/", "="])] * 50 + ["| a b| c d"] * 300 * (not pre_tokenized)
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=4000,
+        min_frequency=40,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    cutter.train_from_iterator(texts, trainer)
+    whole = transformers.PreTrainedTokenizerFast(tokenizer_object=cutter, eos_token="<|endoftext|>")
+    whole.save_pretrained(folder)
+    return str(folder)

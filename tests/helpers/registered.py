@@ -79,6 +79,12 @@ TASKS["path_star_file"] = (
     {"file": own_file.graphs(), "degree": 2, "path_length": 4, "num_nodes": 20},
 )
 
+for _labels in ("words", "numerals"):
+    TASKS[f"written_star in {_labels}"] = (
+        Task.named("written_star"),
+        {"degree": 2, "path_length": 4, "num_nodes": 20, "tokenizer": checkpoints.tokenizer(), "labels_are": _labels},
+    )
+
 PRETRAINED: list[dict[str, Any]] = [
     {"source": checkpoints.stored("gpt2"), "checkpointing": False},
     {"source": checkpoints.stored("gpt_neox"), "checkpointing": True},
