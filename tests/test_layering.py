@@ -18,11 +18,12 @@ MODULES = {
     for path in sorted(LIBRARY.rglob("*.py"))
 }
 
-BASE = {"contracts", "registry", "kinds", "random", "errors", "files", "machine", "stack"}
+BASE = {"contracts", "registry", "kinds", "random", "errors", "files", "machine", "stack", "hub"}
 MAY_IMPORT = {
     "errors": set(),
     "random": set(),
     "files": {"errors"},
+    "hub": {"errors"},
     "machine": {"errors"},
     "tables": set(),
     "names": set(),

@@ -5,6 +5,7 @@ import itertools
 import typing
 from typing import Any
 
+import checkpoints
 import lookahead.models
 import lookahead.objectives
 import lookahead.tasks  # noqa: F401 (the three register what they hold)
@@ -78,15 +79,28 @@ TASKS["path_star_file"] = (
     {"file": own_file.graphs(), "degree": 2, "path_length": 4, "num_nodes": 20},
 )
 
-MODELS = [next(iter(kind.presets)) for kind in of_the_library(Model).values()]
-"""The first preset, which is the smallest, of every registered model."""
+for _labels in ("words", "numerals"):
+    TASKS[f"written_star in {_labels}"] = (
+        Task.named("written_star"),
+        {"degree": 2, "path_length": 4, "num_nodes": 20, "tokenizer": checkpoints.tokenizer(), "labels_are": _labels},
+    )
+
+PRETRAINED: list[dict[str, Any]] = [
+    {"source": checkpoints.stored("gpt2"), "checkpointing": False},
+    {"source": checkpoints.stored("gpt_neox"), "checkpointing": True},
+]
+"""Options of pretrained models, each with a checkpoint made here."""
+
+MODELS = [next(iter(kind.presets)) for kind in of_the_library(Model).values() if kind.name != "pretrained"]
+"""The first preset, which is the smallest, of every registered model but those that lie on a hub."""
 
 MODEL_VARIANTS = {
     label(spec): spec
     for kind in of_the_library(Model).values()
-    for spec in variants(kind, **next(iter(kind.presets.values())))
+    for sizes in (PRETRAINED if kind.name == "pretrained" else [next(iter(kind.presets.values()))])
+    for spec in variants(kind, **sizes)
 }
-"""Every registered model at the sizes of its first preset, with all its other options."""
+"""Every registered model at the sizes of its first preset, with all its other options; pretrained ones from folders."""
 
 
 def fits(model: str, objective: dict[str, Any]) -> bool:
