@@ -116,6 +116,15 @@ def test_curves_are_a_thin_line_a_seed_and_a_thick_one_for_their_mean(stored: As
     assert mean.get_ydata()[-1] == pytest.approx(np.mean(last))  # those that stopped early keep their last value
 
 
+def test_two_seeds_have_no_mean(stored: Asked) -> None:
+    seeds = stored[:2]
+    _, ax = figures.figure(2)
+    figures.curves(seeds, "autoregressive_accuracy", ax=ax, label="a name")
+    assert len(ax.get_lines()) == 2
+    assert len({line.get_linewidth() for line in ax.get_lines()}) == 1
+    assert ax.get_legend_handles_labels()[1] == ["a name"]
+
+
 def test_a_field_makes_panels_and_colours_by_meaning(stored: Asked) -> None:
     fig = figures.curves(stored, "autoregressive_accuracy", columns="objective", color="objective")
     found = {ax.get_title(loc="left"): ax.get_lines()[0].get_color() for ax in fig.axes}

@@ -18,6 +18,8 @@ from lookahead.runs.result import Result
 
 PANEL = 1.6
 """Inches that a row of panels is high."""
+FEW = 3
+"""Seeds below which no mean is drawn."""
 
 
 def curves(
@@ -33,7 +35,7 @@ def curves(
     linestyle: str = "-",
     ylabel: str | None = None,
 ) -> Any:
-    """One measure against steps: a thin line a seed, a thick one for their mean.
+    """One measure against steps: a thin line a seed, a thick one for their mean where there are three or more.
 
     A run that stopped early keeps its last value in the mean. Every figure made by `figure` signs itself with them.
 
@@ -114,18 +116,21 @@ def _lines(
     label: str | None,
     linestyle: str,
 ) -> None:
-    """A thin line a seed, a thick one for their mean."""
+    """A thin line a seed, a thick one for their mean; thick ones for fewer than three, whose mean is no summary."""
     series = {}
     for result in seeds:
         steps, values = result.series(measure, position)
         series[result.run.id] = pd.Series(values, index=steps)
     each = pd.DataFrame(series).rename_axis(index="step", columns="run")
     look = {"x": "step", "y": "value", "color": color, "ax": ax, "estimator": None, "errorbar": None, "legend": False}
-    if len(series) > 1:
-        thin = each.melt(ignore_index=False).dropna().reset_index()
-        sns.lineplot(thin, **look, units="run", linewidth=0.7, alpha=0.35, linestyle=linestyle)
-    mean = each.ffill().mean(axis=1).rename("value").reset_index()
-    sns.lineplot(mean, **look, linestyle=linestyle, label=label)
+    single = each.melt(ignore_index=False).dropna().reset_index()
+    if len(series) < FEW:
+        sns.lineplot(single, **look, units="run", linestyle=linestyle)
+        ax.lines[-1].set_label(label)
+    else:
+        sns.lineplot(single, **look, units="run", linewidth=0.7, alpha=0.35, linestyle=linestyle)
+        mean = each.ffill().mean(axis=1).rename("value").reset_index()
+        sns.lineplot(mean, **look, linestyle=linestyle, label=label)
     ax.set(xlabel="training step", ylabel="")
     for axis in (ax.xaxis, ax.yaxis):
         axis.label.set_visible(True)  # seaborn hides those of inner panels
