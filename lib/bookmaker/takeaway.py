@@ -99,7 +99,9 @@ def lay_out(root: Path, source: Path) -> None:
         drawn, asked = pictures(notebook), experiments(notebook)
         for picture in drawn:
             if picture.name in figures:
-                raise LookaheadError(f"{chapter.name}: {figures[picture.name]['page']} has a figure {picture.name}, too")
+                raise LookaheadError(
+                    f"{chapter.name}: {figures[picture.name]['page']} has a figure {picture.name}, too"
+                )
             (folder / "figures" / f"{picture.name}.svg").write_text(picture.svg, encoding="utf-8")
             figures[picture.name] = {"page": page, "alt": picture.alt}
         chapters[page] = {"figures": [picture.name for picture in drawn], "data": asked}

@@ -79,7 +79,9 @@ def one() -> NotebookNode:
 
 def two() -> NotebookNode:
     """The second chapter has nothing but its parameters and one line."""
-    return notebook(f"# Two\n{HEAD}", new_code_cell("steps = 3", metadata=PARAMETERS), new_code_cell("print(2 * steps)"))
+    return notebook(
+        f"# Two\n{HEAD}", new_code_cell("steps = 3", metadata=PARAMETERS), new_code_cell("print(2 * steps)")
+    )
 
 
 def notebook(text: str, *cells: NotebookNode) -> NotebookNode:
