@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded; for the processes that tests start, too
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,33 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(harness, "train", counted)
     return ids
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """The built site's."""
+    from browsing import PAGES, SITE, served
+
+    if not PAGES:
+        pytest.fail(f"there is no site in {SITE}: build it with make test-site", pytrace=False)
+    with served(SITE) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests of a process."""
+    from playwright.sync_api import sync_playwright
+
+    from browsing import find_browser
+
+    path = find_browser()
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield launched
+        launched.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
-
 from take_away import FOLDER, index
 
 
@@ -30,7 +29,7 @@ class ChapterFigure(SphinxDirective):
 
 
 class Moving(SphinxDirective):
-    """Below a still figure: the same results at each training step, by a slider. moving.js draws; the content says what."""
+    """Below a still figure the same results at each training step; moving.js draws them, the content says what."""
 
     required_arguments = 1
     has_content = True

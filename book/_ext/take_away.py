@@ -1,4 +1,4 @@
-"""What a reader can take away from a page: its notebook, its figures, the results behind them; and where it can be run."""
+"""What a reader can take away from a chapter: its notebook, its figures, the results; and where it can be run."""
 
 import html
 import json

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ SOON = 4000
 """Training steps within which it is said to fail."""
 
 
+@cache
 def taught(objective: str, *names: str) -> Seeds:
     """Transformers that were taught in one way on arms of four or more, of some experiments."""
     from lookahead.experiments.seeds import Seeds, stored  # loads torch
@@ -40,6 +42,7 @@ def taught(objective: str, *names: str) -> Seeds:
     )
 
 
+@cache
 def method(title: str) -> Seeds:
     """The networks of one method of the tournament on arms of four."""
     from lookahead.experiments.catalogue.tournament import ENTRANTS

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_site
 import torch
-from test_site import SITE, VIEWS, Visit
 
+from browsing import PROBLEMS, SETTLED, SITE, VIEWS, WEIGHT, Visit
 from export_page_models import about, exported
 from lookahead.contracts import Objective
 from lookahead.objectives.multi_token import MultiToken
@@ -24,8 +23,6 @@ from lookahead.objectives.sequences import read
 from lookahead.tasks import PathStar
 
 pytestmark = pytest.mark.browser
-
-address, browser = test_site.address, test_site.browser
 
 PAGE = "book/play.html"
 MODULES = """async () => {
@@ -340,7 +337,7 @@ def test_it_shows_what_the_networks_look_at(reader: Reader) -> None:
         assert lines == [22] * 3, "the 21 tokens of the prompt, and the one that was said"
     assert all("looks most at the" in one for layer in told for one in layer)
     assert told[0] != told[1] != told[2]
-    assert reader.page.evaluate(test_site.PROBLEMS) == []
+    assert reader.page.evaluate(PROBLEMS) == []
     reader.press(".play-looks summary")
 
 
@@ -419,20 +416,20 @@ def test_the_page_is_whole_while_it_plays(width: int, scheme: str, address: str,
     """In both themes, wide and narrow: nothing cut, no barrier, nothing from elsewhere, and not too heavy."""
     with opened(browser, address, width, scheme) as visit:
         reader = Reader(visit, by_mouse)
-        assert visit.page.evaluate(test_site.WEIGHT) < HEAVIEST
+        assert visit.page.evaluate(WEIGHT) < HEAVIEST
         for act in (
             lambda: None,
             lambda: reader.press(f".play-{FORCED} [data-arm='1']"),
             lambda: reader.button("New graph"),
         ):
             act()
-            visit.page.evaluate(test_site.SETTLED)
-            assert visit.page.evaluate(test_site.PROBLEMS) == []
+            visit.page.evaluate(SETTLED)
+            assert visit.page.evaluate(PROBLEMS) == []
         sizes = visit.page.evaluate("""() => [...document.querySelectorAll("#play button, [role=button] .play-reach")]
             .map(e => e.getBoundingClientRect()).map(box => Math.min(box.width, box.height))""")
         assert min(sizes) >= 24, "large enough for a finger"
         assert visit.wrong == []
-        assert visit.barriers() == []
+        assert [*visit.barriers(), *visit.pale()] == []
 
 
 def test_without_a_script_a_picture_and_words_stand_there(address: str, browser: Any) -> None:

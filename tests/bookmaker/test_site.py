@@ -1,240 +1,223 @@
-"""The built site in a browser: every page, wide and narrow, light and dark, with nothing but itself to read from.
+"""The built site in a browser: every page, wide and narrow, light and dark, on paper, with nothing but itself to read.
 
-Run by `make test` after it has built the site into build/test-site.
+Run by `make test` after it has built the site into build/test-site. A page is loaded once and looked at in every way.
 """
 
-import contextlib
 import csv
-import ctypes
 import functools
-import http.server
-import os
-import shutil
-import threading
+import re
 from collections.abc import Iterator
+from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
-import pypdfium2
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+
+from browsing import NARROW, PAGES, PROBLEMS, SETTLED, SITE, Visit, printed, served
 
 pytestmark = pytest.mark.browser
 
-SITE = Path(os.environ.get("LOOKAHEAD_SITE", Path(__file__).parents[2] / "build" / "test-site" / "html"))
-PAGES = sorted(
-    str(path.relative_to(SITE))
-    for path in SITE.rglob("*.html")
-    if not path.relative_to(SITE).parts[0].startswith("_") and path != SITE / "index.html"
-)
-"""All but the first, which leads to the book's first page."""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-VIEWS = [(width, scheme) for width in (1440, 390) for scheme in ("light", "dark")]
+STATIC = Path(__file__).parents[2] / "book" / "static"
 
-SETTLED = """async () => {
-    await document.fonts.ready;
-    for (const image of document.images) image.loading = "eager";
-    await Promise.all([...document.images].map(image => image.decode().catch(() => null)));
-    await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
-}"""
-PROBLEMS = """() => {
-    const found = [], root = document.documentElement;
-    const ancestors = function* (e) { while (e = e.parentElement) yield e; };
-    const over = root.scrollWidth - root.clientWidth;
-    if (over > 0) {
-        const wide = [...document.querySelectorAll("main *")].filter(e =>
-            e.getBoundingClientRect().right > root.clientWidth + 1).map(e => e.tagName + "." + e.className).slice(0, 3);
-        found.push(`scrolls ${over} pixels sideways (${wide.join(", ")})`);
-    }
-    for (const image of document.querySelectorAll("main img")) {
-        if (image.closest("details:not([open])") || image.matches(".only-dark, .only-light")) continue;
-        const box = image.getBoundingClientRect();
-        if (image.naturalWidth < 1 || box.width < 40 || box.height < 40)
-            found.push(`a picture is not to be seen: ${image.alt || image.src.slice(0, 80)}`);
-        const frame = [...ancestors(image)].find(e => ["auto", "scroll"].includes(getComputedStyle(e).overflowX));
-        if ((frame ?? image).getBoundingClientRect().right > root.clientWidth + 1)
-            found.push(`a picture is cut off: ${image.alt}`);
-        if (/\\.svg$/.test(image.src) && box.width < 560 && image.naturalWidth > 560)
-            found.push(`type of less than 9 pixels in a picture: ${image.alt}`);
-    }
-    for (const frame of document.querySelectorAll("main *")) {
-        const hidden = frame.scrollWidth - frame.clientWidth;
-        if (hidden <= 1 || !frame.checkVisibility()) continue;
-        const name = `${frame.className || frame.tagName}: ${frame.textContent.trim().slice(0, 40)}`;
-        if (["auto", "scroll"].includes(getComputedStyle(frame).overflowX)) {
-            if (!frame.dataset.more) found.push(`scrolls sideways without a sign: ${name}`);
-            if (root.clientWidth > 1200 && frame.matches("pre, figure *"))
-                found.push(`${hidden} pixels are cut off: ${name}`);
-        }
-    }
-    const article = document.querySelector("article")?.cloneNode(true);
-    for (const code of article?.querySelectorAll("pre, code, script, math") ?? []) code.remove();
-    const raw = article?.textContent.match(/\\\\\\(|\\\\\\[|\\{glue|\\{cite|\\{numref|\\bnan\\b/);
-    if (raw) found.push(`shows ${raw[0]} as it was written`);
-    for (const box of document.querySelectorAll("merror")) found.push(`bad formula: ${box.textContent}`);
-    return found;
-}"""
-WEIGHT = """() => ["navigation", "resource"].flatMap(kind => performance.getEntriesByType(kind)).reduce(
-    (sum, part) => sum + part.decodedBodySize, 0)"""
-HEAVIEST = {"chapters": 1.5e6, "book/play.html": 2e6, "": 0.8e6}
-"""Bytes of a page with all that it loads, unpacked: those of a chapter, of that with networks, and of any other."""
-LINKS = """() => ({
-    ids: [...document.querySelectorAll("[id], a[name]")].map(e => e.id || e.name),
-    links: [...document.querySelectorAll("a[href]")].map(a => a.href),
+# -- every page ----------------------------------------------------------------------------------------------------
+
+PRINTED = """() => ({
+    heading: document.querySelector("article h1").firstChild.textContent.trim(),
+    lines: [...document.querySelectorAll("article pre")].filter(pre => !pre.closest("details.hide"))
+        .flatMap(pre => pre.textContent.split("\\n")),
+    folded: [...document.querySelectorAll("article :is(.admonition.dropdown, details:not(.hide))")]
+        .map(fold => [...fold.querySelectorAll("p:not(.admonition-title)")].flatMap(p => [...p.childNodes])
+            .filter(part => part.nodeType === Node.TEXT_NODE).map(part => part.data)
+            .reduce((longest, text) => text.length > longest.length ? text : longest, "")),
 })"""
 
 
-def find_browser() -> str:
-    """The path of a Chromium.
+UNDEFINED = """() => [...document.querySelectorAll('article a[href*="#term-"]:not(.headerlink)')].filter(link =>
+    !document.getElementById(link.getAttribute("aria-describedby"))).map(link => link.outerHTML)"""
 
-    Without one the test fails and says what to install: a check that is silently left out is none.
+
+@pytest.fixture(scope="module")
+def visit(address: str, browser: Any) -> Iterator[Visit]:
+    """One tab for all pages, so that what they share is loaded once."""
+    opened = Visit(browser, address, 1440, "light")
+    yield opened
+    opened.context.close()
+
+
+def squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole(name: str, visit: Visit) -> None:
+    """Wide and light, then dark, then narrow, then on paper: nothing cut, pale, lost or out of reach; all from here.
+
+    Printed by one who reads in the dark it is light, unfolded, with the chapter's number and the address.
     """
-    named = os.environ.get("LOOKAHEAD_CHROMIUM")
-    found = named or next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail(
-            "no Chromium: install it (on Debian: apt-get install chromium), or name one in LOOKAHEAD_CHROMIUM",
-            pytrace=False,
-        )
-    return found
+    page = visit.page
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.emulate_media(color_scheme="light")
+    wrong = [*visit.open(name), *page.evaluate(UNDEFINED), *visit.barriers(), *visit.pale()]
+
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    wrong += visit.pale()
+
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.evaluate(SETTLED)
+    wrong += [*page.evaluate(PROBLEMS), *visit.barriers(*NARROW)]
+
+    if name != "search.html":
+        asked = page.evaluate(PRINTED)
+        text, misplaced = printed(page)
+        wrong += misplaced[:5]
+        for line in [asked["heading"], f"{visit.address}/{name}", *asked["lines"], *asked["folded"]]:
+            if squeezed(line)[-30:] not in text:
+                wrong.append(f"is not printed: {line[:80]}")
+        if page.evaluate("document.documentElement.dataset.theme") != "dark":
+            wrong.append("stays light after printing")
+    assert [*wrong, *visit.wrong] == []
 
 
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a folder, served on this machine."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None: ...
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+def test_there_are_pages() -> None:
+    assert len(PAGES) > 20
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The site's."""
-    if not PAGES:
-        pytest.fail(f"there is no site in {SITE}: build it with make test-site", pytrace=False)
-    with served(SITE) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    path = find_browser()
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield launched
-        launched.close()
-
-
-class Visit:
-    """A tab that notes what goes wrong."""
-
-    def __init__(self, browser: Any, address: str, width: int, scheme: str, **options: Any) -> None:
-        view = {"width": width, "height": 900}
-        self.context = browser.new_context(viewport=view, color_scheme=scheme, **options)
-        self.page, self.address, self.wrong = self.context.new_page(), address, []
-        self.page.on("console", lambda m: self.wrong.append(f"console: {m.text}") if m.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
-        self.page.on("requestfailed", self.failed)
-        self.page.on("response", lambda r: self.wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
-        self.page.on("request", lambda request: self.outside(request.url))
-
-    def failed(self, request: Any) -> None:
-        if request.failure != "net::ERR_ABORTED":  # given up, since the next page was opened
-            self.wrong.append(f"request failed: {request.url} ({request.failure})")
-
-    def outside(self, url: str) -> None:
-        if not url.startswith((self.address, "data:", "blob:", "about:")):
-            self.wrong.append(f"leaves the host: {url}")
-
-    def open(self, name: str) -> list[str]:
-        """What is wrong with a page."""
-        self.wrong.clear()
-        self.page.goto(f"{self.address}/{name}", wait_until="load")
-        self.page.evaluate(SETTLED)
-        wrong = [*self.wrong, *self.page.evaluate(PROBLEMS)]
-        weight = self.page.evaluate(WEIGHT)
-        most = HEAVIEST.get(name, HEAVIEST.get(name.partition("/")[0], HEAVIEST[""]))
-        if weight > most:
-            wrong.append(f"weighs {weight / 1e6:.2f} MB, more than {most / 1e6:.1f}")
-        return [f"{name}: {told}" for told in wrong]
-
-    def barriers(self) -> list[str]:
-        """What axe-core finds in the open page that keeps people out."""
-        found = Axe().run(self.page).response["violations"]
-        return [
-            f"{self.page.url}: {rule['id']} ({rule['impact']}): {node['html'][:120]}"
-            for rule in found
-            if rule["impact"] in ("critical", "serious")
-            for node in rule["nodes"]
-        ]
-
-
-@pytest.mark.parametrize(("width", "scheme"), VIEWS)
-def test_every_page_is_whole(width: int, scheme: str, address: str, browser: Any) -> None:
-    visit = Visit(browser, address, width, scheme)
-    wrong = []
-    for name in PAGES:
-        wrong += visit.open(name)
-        if (width, scheme) != (390, "dark"):  # its colours are those of the wide one
-            wrong += visit.barriers()
-        theme = visit.page.evaluate("document.documentElement.dataset.theme")
-        if theme != scheme:
-            wrong.append(f"{name}: {theme}, though the reader's system is {scheme}")
+@pytest.mark.parametrize("name", ["book/index.html", "chapters/06-several-tokens.html"])
+def test_a_page_that_is_opened_on_a_telephone_is_whole(name: str, address: str, browser: Any) -> None:
+    """What is narrow and dark from the start, not made so."""
+    visit = Visit(browser, address, 390, "dark", has_touch=True, is_mobile=True, device_scale_factor=2)
+    wrong = visit.open(name)
+    theme = visit.page.evaluate("document.documentElement.dataset.theme")
     visit.context.close()
     assert wrong == []
-    assert len(PAGES) > 8
+    assert theme == "dark"
 
 
-def test_every_link_within_the_site_leads_somewhere(address: str, browser: Any) -> None:
-    visit, ids, links = Visit(browser, address, 1440, "light"), {}, {}
+PAINTED = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+BY_FAR = 10
+"""A page may take so many times as long as an empty one where the machine has other work."""
+
+
+@pytest.mark.parametrize("name", ["book/index.html", "book/summary.html", "chapters/93-the-methods.html"])
+def test_a_page_on_a_disk_is_seen_at_once(name: str, tmp_path: Path, browser: Any) -> None:
+    """The first paint, the soonest of three, within a second; on a busy machine beside that of a page of one word."""
+    (tmp_path / "word.html").write_text("<!doctype html><p>A word.")
+    context = browser.new_context()
+
+    def soonest(place: str) -> float:
+        times = []
+        for _ in range(3):
+            page = context.new_page()
+            page.goto(place)
+            page.wait_for_function(PAINTED)
+            times.append(page.evaluate(PAINTED))
+            page.close()
+        return min(times)
+
+    allowed = max(1000, BY_FAR * soonest((tmp_path / "word.html").as_uri()))
+    took = soonest((SITE / name).as_uri())
+    context.close()
+    assert took < allowed
+
+
+# -- what the pages say, read as text ------------------------------------------------------------------------------
+
+
+class Read(HTMLParser):
+    """A page's anchors, links and what its head says."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.told: dict[str, str] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.ids |= {found[name] for name in ("id", "name") if name in found and (name == "id" or tag == "a")}
+        if tag == "a" and "href" in found:
+            self.links.append(found["href"])
+        if tag == "meta" and (named := found.get("name") or found.get("property")):
+            self.told[named] = found.get("content", "")
+
+
+@functools.cache
+def read(name: str) -> tuple[str, Read]:
+    """A page's text and what is in it."""
+    text = (SITE / name).read_text(encoding="utf-8")
+    return text, Read(text)
+
+
+def test_every_link_within_the_site_leads_somewhere() -> None:
+    broken, links = [], 0
     for name in PAGES:
-        visit.open(name)
-        found = visit.page.evaluate(LINKS)
-        ids[name], links[name] = set(found["ids"]), {link for link in found["links"] if link.startswith(address)}
-    visit.context.close()
-    broken = []
-    for name, found in links.items():
-        for link in found:
-            parts = urlsplit(link)
-            target = unquote(parts.path).lstrip("/") or "index.html"
+        for link in read(name)[1].links:
+            parts = urlsplit(urljoin(name, link))
+            if parts.scheme or parts.netloc:
+                continue
+            links += 1
+            target = unquote(parts.path) or "index.html"
             if not (SITE / target).is_file():
                 broken.append(f"{name}: {target} is not there")
-            elif parts.fragment and target in ids and unquote(parts.fragment) not in ids[target]:
+            elif parts.fragment and target in PAGES and unquote(parts.fragment) not in read(target)[1].ids:
                 broken.append(f"{name}: {target} has no #{parts.fragment}")
     assert broken == []
-    assert sum(map(len, links.values())) > 100
+    assert links > 1000
 
 
-def test_a_page_says_what_it_is(address: str, browser: Any) -> None:
-    visit = Visit(browser, address, 1440, "light")
-    titles = set()
-    for name in PAGES:
-        visit.open(name)
-        titles.add(visit.page.title())
-        if name == "search.html":
-            continue
-        told = visit.page.get_attribute("meta[name=description]", "content") or ""
-        assert 20 < len(told) <= 310, name
-        assert visit.page.get_attribute("meta[property='og:description']", "content") == told
-        line = visit.page.inner_text(".byline")
-        assert "to read" in line
-        notebook = visit.page.get_attribute(".byline a[download]", "href") if name.startswith("chapters/") else None
-        assert notebook == (Path(name).stem + ".ipynb" if name.startswith("chapters/") else None)
-        assert "version" in visit.page.inner_text(".book-facts")
-    visit.context.close()
-    assert "When Teacher Forcing Fails" in titles
-    assert len(titles) == len(PAGES)
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "search.html"])
+def test_a_page_says_what_it_is(name: str) -> None:
+    text, found = read(name)
+    told = found.told["description"]
+    assert 20 < len(told) <= 310
+    assert found.told["og:description"] == told
+    byline = re.search(r'<p class="byline">(.*?)</p>', text)
+    assert byline
+    assert "to read" in byline[1]
+    notebook = re.search(r'<a href="([^"]*)" download>download the notebook', byline[1])
+    assert (notebook and notebook[1]) == (Path(name).stem + ".ipynb" if name.startswith("chapters/") else None)
+    facts = re.search(r'<p class="book-facts">(.*?)</p>', text, re.DOTALL)
+    assert facts
+    assert "version" in facts[1]
+
+
+def test_every_page_has_a_title_of_its_own() -> None:
+    titles = [re.search("<title>(.*?)</title>", read(name)[0], re.DOTALL) for name in PAGES]
+    assert "When Teacher Forcing Fails" in {unescape(title[1]) for title in titles if title}
+    assert len({title[1] for title in titles if title}) == len(PAGES)
     assert "genindex.html" not in PAGES
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("chapters/")])
+def test_a_chapter_can_be_taken_away(name: str) -> None:
+    """Its notebook, each of its figures, and the results behind them."""
+    text, found = read(name)
+    links = {urljoin(name, link) for link in found.links}
+    figures = set(re.findall(r'<figure[^>]*id="(fig-[\w-]+)"', text))
+    assert name.replace(".html", ".ipynb") in links
+    assert {f"take-away/figures/{figure}.svg" for figure in figures} <= links
+    for link in links:
+        if link.endswith(".csv"):
+            with (SITE / link).open(newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))
+            assert rows[0][0] == "run"
+            assert len(rows) > 1
+            assert {len(row) for row in rows} == {len(rows[0])}
+    assert bool(figures) or "svg" not in text
+
+
+def test_the_front_page_has_a_picture_of_every_chapter() -> None:
+    text = read("book/index.html")[0]
+    for name in PAGES:
+        if name.startswith("chapters/"):
+            assert f'src="../_images/{Path(name).stem}.svg"' in text
+
+
+# -- what the pages do ---------------------------------------------------------------------------------------------
 
 
 def test_the_book_can_be_cited_from_every_page(address: str, browser: Any) -> None:
@@ -250,66 +233,6 @@ def test_the_book_can_be_cited_from_every_page(address: str, browser: Any) -> No
     assert "author       = {{The lookahead developers}}" in shown
 
 
-MARGIN = 16 / 25.4 * 72
-"""Points at the sides of a printed page, as book.css has them."""
-PRINTED = """() => ({
-    heading: document.querySelector("article h1").firstChild.textContent.trim(),
-    lines: [...document.querySelectorAll("article pre")].filter(pre => !pre.closest("details.hide"))
-        .flatMap(pre => pre.textContent.split("\\n")),
-    folded: [...document.querySelectorAll("article :is(.admonition.dropdown, details:not(.hide))")]
-        .map(fold => [...fold.querySelectorAll("p:not(.admonition-title)")].flatMap(p => [...p.childNodes])
-            .filter(part => part.nodeType === Node.TEXT_NODE).map(part => part.data)
-            .reduce((longest, text) => text.length > longest.length ? text : longest, "")),
-})"""
-
-
-def printed(page: Any) -> tuple[str, list[str]]:
-    """The text of a page printed to PDF, without white space, and what is wrong with where and how it stands."""
-    text, wrong = [], []
-    document = pypdfium2.PdfDocument(page.pdf(format="A4"))
-    for number, sheet in enumerate(document, start=1):
-        letters, (width, height) = sheet.get_textpage(), sheet.get_size()
-        for index in range(letters.count_chars()):
-            letter = letters.get_text_range(index, 1)
-            if letter.isspace() or letter in ("", "\x02", "\ufffe"):
-                text.append("-" if letter in ("\x02", "\ufffe") else "")
-                continue
-            text.append(letter)
-            place = pypdfium2.raw.FS_MATRIX()
-            pypdfium2.raw.FPDFText_GetMatrix(letters, index, place)
-            if not (MARGIN - 2 < place.e < width - MARGIN and 0 < place.f < height):
-                wrong.append(f"sheet {number}: {letter!r} at {place.e:.0f}, {place.f:.0f} of {width:.0f}, {height:.0f}")
-            colours = [ctypes.c_uint() for _ in range(4)]
-            pypdfium2.raw.FPDFText_GetFillColor(letters, index, *colours)
-            if min(colour.value for colour in colours[:3]) > 170:
-                wrong.append(f"sheet {number}: {letter!r} is pale: {[colour.value for colour in colours]}")
-    return "".join(text), wrong
-
-
-def squeezed(text: str) -> str:
-    return "".join(text.split())
-
-
-def test_paper_has_all_that_the_screen_has(address: str, browser: Any) -> None:
-    """Printed by one who reads in the dark: light, unfolded, nothing cut, with the chapter's number and the address."""
-    visit = Visit(browser, address, 1440, "dark")
-    wrong = []
-    for name in PAGES:
-        if name == "search.html":
-            continue
-        visit.open(name)
-        asked = visit.page.evaluate(PRINTED)
-        text, misplaced = printed(visit.page)
-        wrong += [f"{name}: {told}" for told in misplaced[:5]]
-        for line in [asked["heading"], f"{address}/{name}", *asked["lines"], *asked["folded"]]:
-            if squeezed(line)[-30:] not in text:
-                wrong.append(f"{name}: is not printed: {line[:80]}")
-        if visit.page.evaluate("document.documentElement.dataset.theme") != "dark":
-            wrong.append(f"{name}: stays light after printing")
-    visit.context.close()
-    assert wrong == []
-
-
 def test_pages_on_a_disk_can_be_searched(browser: Any) -> None:
     visit = Visit(browser, SITE.as_uri(), 1440, "light")
     visit.page.goto(f"{SITE.as_uri()}/search.html?q=indecipherable")
@@ -321,23 +244,10 @@ def test_pages_on_a_disk_can_be_searched(browser: Any) -> None:
     assert visit.wrong == []
 
 
-def test_every_link_to_a_term_has_its_definition(address: str, browser: Any) -> None:
-    visit = Visit(browser, address, 1440, "light")
-    without = []
-    for name in PAGES:
-        visit.open(name)
-        without += visit.page.evaluate("""() =>
-            [...document.querySelectorAll('article a[href*="#term-"]:not(.headerlink)')].filter(link =>
-            !document.getElementById(link.getAttribute("aria-describedby"))).map(link => link.outerHTML)""")
-    visit.context.close()
-    assert without == []
-
-
 def test_a_term_shows_its_definition(tmp_path: Path, browser: Any) -> None:
     """Under the pointer and under the focus, until Escape; within the window."""
-    static = Path(__file__).parents[2] / "book" / "static"
-    (tmp_path / "page.html").write_text(f"""<!doctype html><style>{(static / "book.css").read_text()}</style>
-        <script>{(static / "book.js").read_text()}</script>
+    (tmp_path / "page.html").write_text(f"""<!doctype html><style>{(STATIC / "book.css").read_text()}</style>
+        <script>{(STATIC / "book.js").read_text()}</script>
         <article class=bd-article><p style="text-align: right; margin-top: 80vh">
         <a href="words.html#term-arm">arm</a></p>
         <div class=term-note id=note-term-arm popover=manual><p>The nodes from the start to an end.</p></div>""")
@@ -365,11 +275,10 @@ def test_a_term_shows_its_definition(tmp_path: Path, browser: Any) -> None:
 
 def test_a_table_can_be_sorted_and_taken_away(tmp_path: Path, browser: Any) -> None:
     """Numbers as numbers, by mouse and by keyboard; what is empty is last either way."""
-    static = Path(__file__).parents[2] / "book" / "static"
     rows = [("b", "1,150"), ('a "c", d', "90"), ("e", ""), ("f", "0.5")]
     cells = "".join(f"<tr><td>{name}</td><td>{number}</td></tr>" for name, number in rows)
-    (tmp_path / "page.html").write_text(f"""<!doctype html><style>{(static / "book.css").read_text()}</style>
-        <script>{(static / "book.js").read_text()}</script>
+    (tmp_path / "page.html").write_text(f"""<!doctype html><style>{(STATIC / "book.css").read_text()}</style>
+        <script>{(STATIC / "book.js").read_text()}</script>
         <article class=bd-article><h1 id=the-race>The race</h1><div class="cell tag_sortable">
         <table><thead><tr><th>name</th><th>steps</th></tr></thead><tbody>{cells}</tbody></table></div>""")
     with served(tmp_path) as address:
@@ -412,6 +321,63 @@ def test_the_address_of_the_site_leads_to_its_first_page(address: str, browser: 
     visit.context.close()
 
 
+WAYS = {"mouse": (1440, {}), "touch": (390, {"has_touch": True}), "keyboard": (1440, {})}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_figures_can_be_gone_through(way: str, address: str, browser: Any) -> None:
+    """By the slider below it, to both ends and between; what is drawn is said in words, too."""
+    width, options = WAYS[way]
+    visit = Visit(browser, address, width, "light", **options)
+    visit.page.goto(f"{address}/chapters/03-clever-hans.html")
+    place = visit.page.locator("#moving-losses")
+    slider, told = place.get_by_role("slider", name="Training steps"), place.get_by_role("status")
+    assert slider.get_attribute("aria-valuetext") == "600 training steps"
+    heights = []
+    for part, steps in ((0, "0"), (0.5, "300"), (1, "600")):
+        slider.scroll_into_view_if_needed()
+        box = slider.bounding_box()
+        x, y = box["x"] + 8 + (box["width"] - 16) * part, box["y"] + box["height"] / 2
+        if way == "mouse":
+            visit.page.mouse.click(x, y)
+        elif way == "touch":
+            visit.page.touchscreen.tap(x, y)
+        else:
+            slider.focus()
+            visit.page.keyboard.press("End" if part else "Home")
+            for _ in range(15 if part == 0.5 else 0):
+                visit.page.keyboard.press("ArrowLeft")
+        assert slider.get_attribute("aria-valuetext") == f"{steps} training steps"
+        assert f"after {steps} training steps" in told.inner_text()
+        first = float(re.findall(r"first step (\d\.\d\d)", told.inner_text())[0])
+        heights.append((first, float(place.locator("circle").first.get_attribute("cy"))))
+    visit.context.close()
+    assert heights[0][0] > 2
+    assert 0.65 < heights[2][0] < 0.8
+    assert heights[0][1] < heights[2][1], "a smaller loss stands lower"
+    assert visit.wrong == []
+
+
+def test_without_a_script_only_the_still_figure_stands(address: str, browser: Any) -> None:
+    visit = Visit(browser, address, 1440, "light", java_script_enabled=False)
+    visit.page.goto(f"{address}/chapters/03-clever-hans.html")
+    assert visit.page.locator("#fig-03-loss img").is_visible()
+    assert not visit.page.locator("#moving-losses").is_visible()
+    visit.context.close()
+
+
+def test_on_paper_only_the_still_figure_stands(address: str, browser: Any) -> None:
+    visit = Visit(browser, address, 1440, "light")
+    visit.page.goto(f"{address}/chapters/03-clever-hans.html")
+    assert visit.page.locator("#moving-losses").is_visible()
+    visit.page.emulate_media(media="print")
+    assert visit.page.locator("#fig-03-loss img").is_visible()
+    assert not visit.page.locator("#moving-losses").is_visible()
+    visit.context.close()
+
+
+# -- what is looked for is found -----------------------------------------------------------------------------------
+
 BAD = {
     "a wide table": ("<table><tr><td style='min-width:900px'>x</td></tr></table>", "pixels sideways"),
     "a picture that is not there": ("<img src=none.png alt=Nothing>", "a picture is not to be seen: Nothing"),
@@ -426,6 +392,8 @@ BAD = {
     "an error in the console": ("<script>console.error('dear')</script>", "console: dear"),
     "a picture from elsewhere": ("<img src=http://example.org/x.png>", "leaves the host: http://example.org/x.png"),
     "a style that is not there": ("<link rel=stylesheet href=none.css>", "404: "),
+    "a picture that says nothing": ("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>", "image-alt (critical)"),
+    "pale text": ("<p style='color: #999'>pale</p><p>not pale</p>", "color-contrast (serious): <p style="),
     "a server that is not there": ("<img src=http://127.0.0.1:9/x.png>", "request failed: http://127.0.0.1:9"),
 }
 
@@ -439,6 +407,6 @@ def test_a_bad_page_is_seen(body: str, told: str, tmp_path: Path, browser: Any) 
     with served(tmp_path) as address:
         visit = Visit(browser, address, 390, "light")
         assert visit.open("good.html") == []
-        wrong = visit.open("bad.html")
+        wrong = [*visit.open("bad.html"), *visit.barriers(), *visit.pale()]
         visit.context.close()
     assert any(told in line for line in wrong), wrong
