@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from lookahead import Run, stored
+from lookahead.contracts import Task
 from lookahead.objectives import Teacherless
+from registered import of_the_library
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -58,6 +60,15 @@ def test_the_numbers_it_tells_are_those_of_the_results() -> None:
         f"the other {count[long.at_chance().sum()]} still flip it after {100 * steps:,}",
     ):
         assert told in text
+
+
+def test_the_tasks_it_lists_are_the_registered_ones() -> None:
+    """With how often their cheats are right; those that need a file or a tokenizer are shown elsewhere."""
+    listed = dict(re.findall(r'^\| `"(.+?)"` \|.*\| ([\d.]+) \|$', README, re.MULTILINE))
+    tasks = {preset: Run(task=preset).build_task() for preset in listed}
+    assert {preset: f"{task.chance_accuracy:.3f}" for preset, task in tasks.items()} == listed
+    with_presets = {name for name, kind in of_the_library(Task).items() if kind.presets}
+    assert {task.name for task in tasks.values()} == with_presets
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

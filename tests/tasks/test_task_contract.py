@@ -1,10 +1,16 @@
 """What `Task` promises, for every registered task, at each of its presets."""
 
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lookahead.contracts import SPLITS, Task
 from lookahead.errors import LookaheadError
+from lookahead.tasks import OwnData, PathStarFile
 from registered import TASKS, of_the_library
 
 each_task = pytest.mark.parametrize("preset", TASKS)
@@ -58,6 +64,26 @@ def test_an_example_is_a_function_of_seed_split_and_index(preset: str) -> None:
     both = type(task).sample_each([task, build(preset, seed=1)], "train", indices[None])
     assert torch.equal(both[0][0], prompts)
     assert torch.equal(both[1][1], build(preset, seed=1).sample("train", indices)[1])
+
+
+class NothingElse(TorchDispatchMode):
+    """Refuses whatever reads or makes a tensor on another device than the examples' own."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        assert {one.device.type for one in tree_leaves((args, kwargs, found)) if isinstance(one, Tensor)} <= {"meta"}
+        return found
+
+
+@each_task
+def test_examples_are_drawn_where_their_indices_lie(preset: str) -> None:
+    """Once what never changes is there, nothing is copied, and no value is asked for: a CUDA graph can hold it."""
+    task, indices = build(preset), torch.arange(8, device="meta")
+    if isinstance(task, OwnData | PathStarFile):
+        return  # a file's rows lie on the CPU
+    sizes = [tensor.shape for tensor in task.sample("train", indices)]
+    with NothingElse():
+        assert [tensor.shape for tensor in task.sample("train", indices)] == sizes
 
 
 @each_task

@@ -160,14 +160,11 @@ class Pretrained(Model, name="pretrained"):
         if positions is None:
             self.refuse_longer(length)
             positions = torch.arange(length, device=inputs.device)
-        mask = None if isinstance(attention, str) and is_causal(attention) else self.mask(attention, length)
-        return self.through_blocks(inputs, positions, mask if mask is None else mask.to(inputs.device), None, last)
-
-    def mask(self, attention: str | Tensor, rows: int) -> Tensor:
-        """An `attention` of `Model.forward` as a bool mask, [1 or B, 1, T, T]."""
-        device = attention.device if isinstance(attention, Tensor) else torch.device("cpu")
-        mask = as_mask(attention, rows, rows, device)
-        return mask if mask.ndim == 4 else mask[None, None]
+        mask = None
+        if not isinstance(attention, str) or not is_causal(attention):
+            mask = as_mask(attention, length, length, inputs.device)
+            mask = mask if mask.ndim == 4 else mask[None, None]
+        return self.through_blocks(inputs, positions, mask, None, last)
 
     def refuse_longer(self, length: int) -> None:
         """Raises a LookaheadError if so many tokens are more than it was built for."""
@@ -197,7 +194,9 @@ class Pretrained(Model, name="pretrained"):
             options = {"layer_past": cache, "position_embeddings": self.rotary(x, position_ids=positions)}
         for block in self.blocks:
             if self.checkpointing and cache is None and torch.is_grad_enabled():
-                x = checkpoint(block, x, attention_mask=mask, **options, use_reentrant=False)
+                x = checkpoint(
+                    block, x, attention_mask=mask, **options, use_reentrant=False, preserve_rng_state=False
+                )  # nothing in it is random
             else:
                 x = block(x, attention_mask=mask, **options)
         return x if last is None else x[:, -last:]

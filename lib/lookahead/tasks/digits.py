@@ -144,7 +144,7 @@ class Arithmetic(Task):
 
     def prompts(self, a: Tensor, b: Tensor) -> Tensor:
         """Prompts [B, P] of two numbers by their digits."""
-        sign, equals = a.new_tensor([10, 11]).expand(len(a), 2).split(1, dim=1)
+        sign, equals = (torch.full_like(a[:, :1], mark) for mark in (10, 11))
         return torch.cat([a, sign, b, equals], dim=1)
 
     def numbers(self, prompts: Tensor) -> tuple[Tensor, Tensor]:

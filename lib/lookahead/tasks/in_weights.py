@@ -138,11 +138,10 @@ class InWeights(Task, name="in_weights"):
 
     def correct(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:
         """Whether the path is right; of an edge whether the two are neighbours, whichever one was shown: [B]."""
-        arms = self.arms(prompts.device)
-        pairs = torch.stack([arms[:, :-1], arms[:, 1:]], dim=2).flatten(0, 1)  # [E, 2]
-        codes = pairs @ pairs.new_tensor([self.vocab_size, 1])
+        arms, size = self.arms(prompts.device), self.vocab_size
+        edges = (arms[:, :-1] * size + arms[:, 1:]).flatten()
         asked, said = prompts[:, 1], given[:, 0]
-        adjacent = torch.isin(asked * self.vocab_size + said, codes) | torch.isin(said * self.vocab_size + asked, codes)
+        adjacent = torch.isin(asked * size + said, edges) | torch.isin(said * size + asked, edges)
         is_edge = prompts[:, 0] == self.num_nodes + EDGE_MARK
         return torch.where(is_edge, adjacent, (answers == given).all(dim=1))
 

@@ -43,18 +43,24 @@ def splits_of(found: Tensor, number: int) -> list[Split]:
     return [SPLITS[i] for i in (found[:, None] < bounds).sum(dim=1).tolist()]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache  # as in `random`: a CUDA graph may read them for as long as the process lives
+def fixed(values: tuple[int, ...], device: torch.device) -> Tensor:
+    """Numbers that never change, on a device, so that no step copies them there."""
+    return torch.tensor(values, device=device)
+
+
+@functools.cache
 def shuffled(key: tuple[object, ...], count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """An order of 0 ... count - 1 that depends on the key alone, [count], and the place of each number in it."""
     order = integers(("order", *key), torch.arange(count), [2**30])[0].argsort(stable=True)
     return order.to(device), order.argsort().to(device)
 
 
-def hashed(rows: Sequence[Tensor], salt: str) -> Tensor:
+def hashed(rows: Sequence[Tensor], salt: str) -> Tensor | int:
     """A hash of numbers in their order, one of each row [B], none of them negative: [B]; of no rows 0."""
-    state = torch.zeros((), dtype=torch.int64)
+    state: Tensor | int = 0
     for row, word in zip(rows, words("hash", salt, count=len(rows)), strict=True):
-        state = mix(state.to(row.device) ^ (row.long() + word) & WORD)
+        state = mix((row.long() + word) & WORD ^ state)
     return state
 
 

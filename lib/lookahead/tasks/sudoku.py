@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lookahead.contracts import Split, Task
 from lookahead.kinds import Range, Seed, settle
-from lookahead.random import integers
+from lookahead.random import distinct, integers
 from lookahead.tasks.rendering import refuse_wrong, rendered
 from lookahead.tasks.splits import classes, shuffled
 
@@ -131,8 +131,8 @@ class Sudoku(Task, name="sudoku"):
         place, *codes = self.draws(split, indices).unbind()
         order, _ = shuffled(("sudoku", self.blanks), len(self.puzzles.grids), indices.device)
         chosen = order[classes(split, len(order))[0] + place]
-        grids, empty = (part.to(indices.device)[chosen] for part in self.puzzles.tensors)
-        names = _names(codes)
+        grids, empty = (part[chosen] for part in _on(self.blanks, indices.device))
+        names = distinct(torch.stack(codes).short()).T.long()  # [B, 4]
         solved = names.gather(1, grids)
         prompts = torch.where(empty, EMPTY, solved)
         prompts = torch.cat([prompts, torch.full_like(place[:, None], ANSWER_MARK)], dim=1)
@@ -161,17 +161,6 @@ class Sudoku(Task, name="sudoku"):
         return rendered(tokens, ["1", "2", "3", "4", ".", "="])
 
 
-def _names(codes: Sequence[Tensor]) -> Tensor:
-    """The orders of four digits that Lehmer codes, four of [B], say: [B, 4]."""
-    left = torch.arange(4, device=codes[0].device).expand(len(codes[0]), 4)
-    names = []
-    for code in codes:
-        names.append(left.gather(1, code[:, None]))
-        keep = torch.arange(left.shape[1], device=left.device) != code[:, None]
-        left = left[keep].view(len(left), -1)
-    return torch.cat(names, dim=1)
-
-
 class Puzzles(NamedTuple):
     """Puzzles whose first row, solved, is 1 2 3 4."""
 
@@ -182,10 +171,12 @@ class Puzzles(NamedTuple):
     choices: np.ndarray
     """How many digits the cheat may choose from at each empty cell, all before it being right, [N, blanks]."""
 
-    @property
-    def tensors(self) -> tuple[Tensor, Tensor]:
-        """Grids and empty cells."""
-        return torch.from_numpy(self.grids), torch.from_numpy(self.empty)
+
+@functools.cache  # as in `random`: a CUDA graph may read them for as long as the process lives
+def _on(blanks: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Grids and empty cells of all puzzles, on a device."""
+    puzzles = _puzzles(blanks)
+    return torch.from_numpy(puzzles.grids).to(device), torch.from_numpy(puzzles.empty).to(device)
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from lookahead.random import WORD, distinct, integers, mix, words
 from lookahead.tasks.path_star import PathStar
 from lookahead.tasks.path_star.readable import example_tokens
 from lookahead.tasks.rendering import refuse_wrong
-from lookahead.tasks.splits import require_test_set
+from lookahead.tasks.splits import fixed, require_test_set
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,9 @@ class Tree(Task, name="tree"):
         order = distinct(draws[1 + edges :].int()).long()
         start = (first + draws[0] - self.shape_hash(shape)) % self.num_nodes
         nodes = torch.cat([start[None], (shape + start) % self.num_nodes])  # [1 + E, B]
-        answers = nodes[self.path]
-        prompts = self.layout.prompt_tokens(nodes[self.parents].gather(0, order), nodes[1:].gather(0, order), answers)
+        path, parents = (fixed(tuple(places), nodes.device) for places in (self.path, self.parents))
+        answers, sources = nodes[path], nodes[parents]
+        prompts = self.layout.prompt_tokens(sources.gather(0, order), nodes[1:].gather(0, order), answers)
         return prompts.T.contiguous(), answers.T.contiguous()
 
     def shape_hash(self, shape: Tensor) -> Tensor:

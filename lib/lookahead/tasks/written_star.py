@@ -244,7 +244,7 @@ def _tokenizer(source: str, revision: str) -> Any:
     return from_hub("tokenizer", source, revision)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.cache  # as in `random`: a CUDA graph may read it for as long as the process lives
 def _table(pieces: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
     """The tokens of every id, [ids, longest], -1 behind."""
     longest = max(map(len, pieces))
