@@ -30,8 +30,9 @@ class Countdown(Task, name="countdown"):
         7,3,12>11=12/3,4,7+4,11      12 / 3 = 4, then 7 + 4 = 11
 
     A step takes two numbers that are left, the larger one first, and puts the result in their place; every number is
-    whole, from 1 to `largest`. Any way to the target is right, so measures that compare tokens stay low. The first step is the decision. The cheat takes it
-    blindly, calculates without a fault, and looks for the target in the last step alone.
+    whole, from 1 to `largest`. Any way to the target is right, so measures that compare tokens stay low. The first step
+    is the decision. The cheat takes it blindly, calculates without a fault, and looks for the target in the last step
+    alone.
 
     Prompts are held out by the numbers in them, whatever their order and the target. Ids: the numbers from 1 on, the
     four operations, `>` before the target, `=`.
