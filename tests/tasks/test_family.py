@@ -45,6 +45,35 @@ def test_the_readable_sampler_gives_the_same_examples(preset: str, split: Split)
     assert found == list(zip(prompts, answers, strict=True))
 
 
+PINNED = {
+    "addition(4)": ["1802+5617=07419", "8396+6701=15097"],
+    "addition(4), reversed": ["1802+5617=91470", "8396+6701=79051"],
+    "countdown(3,30)": ["11,25,15>29=25-11,14,15+14,29", "21,1,9>13=21+1,22,22-9,13"],
+    "in-weights G(100,4)": ["path 15=292,145,234,15", "path 175=292,36,228,175"],
+    "G(2,3-5)": ["......5,0|8,6|11,9|9,8|11,3|3,5/11,6=11,9,8,6.", "............2,1|5,0|8,2|8,5/8,1=8,2,1.."],
+    "multiplication(2,2)": ["82*78=6396", "75*63=4725"],
+    "multiplication(2,2), reversed": ["82*78=6936", "75*63=5274"],
+    "siblings(10,21)": ["kbxvtw=c113,c116,p5", "xwetot=c128,c146,p6"],
+    "sudoku(8)": [".1.2..131....321=34242344", "3.242.1...4.4..1=14313223"],
+    "tree(2,4)": [
+        "4,2|15,10|5,17|18,5|5,6|19,18|19,8|8,4|18,15|8,14|14,16|15,9|4,11|14,1/19,6=19,18,5,6",
+        "16,8|8,1|14,4|15,19|14,15|7,12|7,11|16,7|8,9|18,14|15,0|4,5|4,3|18,16/18,19=18,14,15,19",
+    ],
+    "undirected G(2,5)": [
+        "15,46|45,46|7,5|44,10|35,10|15,5|45,44|16,7/46,35=46,45,44,10,35",
+        "45,17|35,38|39,21|44,39|4,40|35,21|4,17|40,38/38,44=38,35,21,39,44",
+    ],
+}
+"""Example 7 of seed 1, in training and in test: results are kept of networks that were trained on such."""
+
+
+@each_task
+def test_examples_are_pinned(preset: str) -> None:
+    task, _ = built(preset, seed=1)
+    drawn = [torch.cat(task.sample(split, torch.tensor([7])), dim=1) for split in ("train", "test")]
+    assert task.text(torch.cat(drawn)) == PINNED[preset]
+
+
 @each_task
 def test_a_rule_solves_every_example(preset: str) -> None:
     task, module = built(preset)
