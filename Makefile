@@ -78,7 +78,7 @@ test-site: $(INSTALLED)
 build/test-site/stamp: test-site
 	@:
 
-$(STAMPS)/browser: $(INSTALLED) build/test-site/stamp $(filter tests/bookmaker/%,$(TESTS))
+$(STAMPS)/browser: $(INSTALLED) build/test-site/stamp $(filter tests/bookmaker/% tests/helpers/% tests/conftest.py,$(TESTS))
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser tests/bookmaker -n 2
 	@mkdir -p $(STAMPS) && touch $@
 

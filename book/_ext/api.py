@@ -99,7 +99,7 @@ def first_lines(app, what, name, thing, options, lines):
     lines[:] = [line for paragraph in kept[:MOST] for line in (in_rst(paragraph), "")]
     if inspect.isclass(thing) or what == "function":
         file = Path(inspect.getsourcefile(inspect.unwrap(thing))).resolve().relative_to(LIBRARY.resolve())
-        address = app.env.about.get("repository", "")
+        address = getattr(app.env, "about", {}).get("repository", "")
         shown = f"lib/{file.as_posix()}"
         place = f"`{shown} <{address}/blob/main/{shown}>`__" if address else f"``{shown}``"
         registered = inspect.isclass(thing) and issubclass(thing, Named) and getattr(thing, "name", "")

@@ -27,31 +27,27 @@ def launches(repository, page):
     }
 
 
-def item(href, text, told="", download=True):
-    """One thing in the list."""
-    kind = " download" if download else ""
-    return f'<li><a href="{html.escape(href)}"{kind}>{html.escape(text)}</a>{told}</li>'
-
-
 def listed(app, page, up):
     """The list below a chapter."""
     found = index(app)["chapters"].get(page)
     if found is None:
         return ""
     name = Path(page).name
-    repository = app.env.about.get("repository", "")
-    parts = [item(f"{name}.ipynb", "The notebook", ", with its outputs: Jupyter opens it")]
+    repository = getattr(app.env, "about", {}).get("repository", "")
+    parts = [f'<li><a href="{name}.ipynb" download>The notebook</a>, with its outputs: Jupyter opens it</li>']
     if found["figures"]:
         links = " ".join(
             f'<a href="{up}{FOLDER}/figures/{figure}.svg" download>{figure.partition("-")[2]}</a>'
             for figure in found["figures"]
         )
         parts.append(f"<li>The figures, as SVG: {links}</li>")
-    for data in found["data"]:
-        at = f"{up}{FOLDER}/data/{data}"
-        curves = f' and <a href="{at}-curves.csv" download>all evaluations</a>'
-        told = "<i>" + html.escape(data.replace("-", " ")) + "</i>"
-        parts.append(f'<li>Results, as CSV, {told}: <a href="{at}.csv" download>a row a network</a>{curves}</li>')
+    if found["data"]:
+        links = ", ".join(
+            f'{data.replace("-", " ")} (<a href="{up}{FOLDER}/data/{data}.csv" download>a row a network</a>, '
+            f'<a href="{up}{FOLDER}/data/{data}-curves.csv" download>a row an evaluation</a>)'
+            for data in found["data"]
+        )
+        parts.append(f"<li>What was measured beforehand, as CSV: {links}</li>")
     there = launches(repository, page)
     if there:
         buttons = " ".join(f'<a class="launch" href="{html.escape(at)}">{name}</a>' for name, at in there.items())

@@ -7,7 +7,7 @@
 
 const SCROLLING =
   ".bd-article pre, .bd-article .figure-frame, .bd-article .pst-scrollable-table-container, " +
-  ".bd-article .cell_output .text_html, .bd-article div.math, .bd-footer-content pre";
+  ".bd-article .cell_output .text_html, .bd-article div.math, #play-networks, .bd-footer-content pre";
 
 function markScroll(frame) {
   const hidden = frame.scrollWidth - frame.clientWidth;

@@ -37,9 +37,14 @@ export async function shelf() {
 /* ---- the graph that the reader changes ---- */
 
 const LARGE = { left: 34, top: 42, across: 98, down: 82 };
+const [WIDE, HIGH, EDGE] = [362, 170, 24]; // of the drawing, and how near to its edge a node may come
+const ARROWS = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, -10], ArrowDown: [0, 10] };
+const STILL = 4; // what moves less than that was pressed, not dragged
 
-function drawQuestion(star, chosen, choose) {
+/** The drawing, each node where it belongs or where it was put; `act` says what a click and an arrow key do to one. */
+function drawQuestion(star, chosen, moved, act) {
   const places = spots(star, LARGE);
+  [...places.keys()].forEach((label, at) => moved.has(at) && places.set(label, moved.get(at)));
   const right = new Set(star.path);
   const lines = star.arms.flatMap(arm =>
     arm.map((to, i) => {
@@ -48,10 +53,19 @@ function drawQuestion(star, chosen, choose) {
       return [edge(...ends, 24, kind), arrowhead(...ends, 21, kind)];
     })
   );
-  const discs = [...places].map(([label, place]) => {
+  const discs = [...places].map(([label, place], at) => {
     const role = label === star.start ? ", the start" : label === star.goal ? ", the goal" : "";
+    const { onkeydown, ...button } = pressed(() => act.choose(label));
     return node(place, label, 20, {
-      ...pressed(() => choose(label)),
+      ...button,
+      onkeydown: event => {
+        onkeydown(event);
+        const way = ARROWS[event.key];
+        if (!way) return;
+        event.preventDefault();
+        act.move(at, [place[0] + way[0], place[1] + way[1]]);
+      },
+      onpointerdown: () => act.grip(at, place),
       class: right.has(label) ? "play-node play-right" : "play-node",
       "aria-label": `label ${label}${role}`,
       "aria-pressed": String(label === chosen),
@@ -63,7 +77,7 @@ function drawQuestion(star, chosen, choose) {
   const [goalX, goalY] = places.get(star.goal);
   return make(
     "svg",
-    { viewBox: "0 0 362 170", class: "play-question", role: "group", "aria-label": "the graph" },
+    { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "play-question", role: "group", "aria-label": "the graph" },
     lines,
     discs,
     note([x, y + 37], "start"),
@@ -83,12 +97,14 @@ class Explorer {
     this.forced = null;
     this.chosen = null;
     this.shown = PLACES.length;
+    this.moved = new Map(); // place in the drawing -> where the reader has put it
     this.build(place);
   }
 
   build(place) {
     const button = (text, act) => make("button", { type: "button", onclick: act }, text);
     this.question = make("div");
+    this.letDrag();
     this.prompt = make("code");
     this.status = make("p", { class: "play-status", role: "status" });
     const moved = () => {
@@ -113,12 +129,12 @@ class Explorer {
       make(
         "div",
         group,
-        button("New graph", () => this.change({ star: Star.drawn(this.models.task) })),
+        button("New graph", () => this.renew()),
         button("Shuffle the edges", () => this.change({ star: this.star.shuffled() })),
         button("Move the goal", () => this.change({ star: this.star.aimed() }))
       ),
       this.question,
-      make("p", { class: "play-hint" }, "Choose two nodes to exchange their labels. The networks read: ", this.prompt),
+      make("p", { class: "play-hint" }, "Drag a node, or choose two to exchange their labels. The networks read: ", this.prompt),
       make("div", { class: "play-time" }, label, this.slider, this.moment),
       make("div", { class: "play-models" }, Object.values(this.panels).map(({ section }) => section)),
       this.status,
@@ -130,6 +146,37 @@ class Explorer {
   checkpoint(method) {
     const { checkpoints } = this.models.models.find(model => model.method === method);
     return checkpoints.findLast(({ steps }) => steps <= this.moments[this.at]) ?? checkpoints[0];
+  }
+
+  renew() {
+    this.moved.clear();
+    return this.change({ star: Star.drawn(this.models.task) });
+  }
+
+  /** Puts a node somewhere else in the drawing. The graph stays what it is, and so does what the networks read. */
+  move(at, [x, y]) {
+    const inside = (value, size) => Math.min(Math.max(value, EDGE), size - EDGE);
+    this.moved.set(at, [inside(x, WIDE), inside(y, HIGH)]);
+    this.drawQuestion();
+  }
+
+  /** A node that is gripped follows the pointer until that is lifted. */
+  letDrag() {
+    const point = event => {
+      const box = this.question.querySelector("svg").getBoundingClientRect();
+      const scale = WIDE / box.width;
+      return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+    };
+    this.question.addEventListener("pointermove", event => {
+      if (!this.gripped) return;
+      const to = point(event);
+      const [x, y] = this.gripped.place;
+      if (!this.gripped.dragged && Math.hypot(to[0] - x, to[1] - y) < 20 + STILL) return;
+      this.gripped.dragged = true;
+      this.move(this.gripped.at, to);
+    });
+    for (const end of ["pointerup", "pointercancel"])
+      window.addEventListener(end, () => (this.gripped = null));
   }
 
   choose(label) {
@@ -174,8 +221,13 @@ class Explorer {
   }
 
   drawQuestion() {
+    const act = {
+      choose: label => this.choose(label),
+      move: (at, to) => this.move(at, to),
+      grip: (at, place) => (this.gripped = { at, place, dragged: false }),
+    };
     keepFocus(this.question, "data-label", () =>
-      this.question.replaceChildren(drawQuestion(this.star, this.chosen, label => this.choose(label)))
+      this.question.replaceChildren(drawQuestion(this.star, this.chosen, this.moved, act))
     );
     this.prompt.textContent = asText(this.star);
     const steps = this.moments[this.at].toLocaleString("en");
@@ -230,16 +282,17 @@ function asText(star) {
 
 /** Which training each network comes from. */
 function listNetworks(place, models) {
-  const lists = models.models.map(({ method, checkpoints }) => {
-    const rows = checkpoints.map(({ steps, run, right, file, bytes }) => {
-      const size = `Weights (${Math.round(bytes / 1000)} kB)`;
-      const link = make("a", { href: new URL(file, FOLDER).href, download: file }, size);
-      const told = `${steps.toLocaleString("en")} training steps: ${percent(right)} right. `;
-      return make("li", {}, told, link, ", run ", make("code", {}, run));
-    });
-    return [make("p", {}, make("strong", {}, METHODS[method].name)), make("ul", {}, rows)];
-  });
-  place.replaceChildren(...lists.flat());
+  const heads = ["network", "training steps", "paths right", "run", "weights"];
+  const rows = models.models.flatMap(({ method, checkpoints }) =>
+    checkpoints.map(({ steps, run, right, file, bytes }, at) => {
+      const link = make("a", { href: new URL(file, FOLDER).href, download: file }, `${Math.round(bytes / 1000)} kB`);
+      const name = at ? "" : METHODS[method].name;
+      const cells = [name, steps.toLocaleString("en"), percent(right), make("code", {}, run), link];
+      return make("tr", {}, cells.map(cell => make("td", {}, cell)));
+    })
+  );
+  const head = make("tr", {}, heads.map(name => make("th", { scope: "col" }, name)));
+  place.replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, rows)));
 }
 
 /** The picture that stands here without a script stays, folded, and comes out on paper. */

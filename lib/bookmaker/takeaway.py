@@ -44,7 +44,7 @@ def experiments(notebook: Any) -> list[str]:
     """The experiments whose stored results a notebook asks for: every `stored("name")`, each once."""
     calls = (node for cell in code_cells(notebook) for node in ast.walk(tree(cell)) if isinstance(node, ast.Call))
     names = [
-        call.args[0].value
+        str(call.args[0].value)
         for call in calls
         if getattr(call.func, "attr", getattr(call.func, "id", "")) == "stored"
         and len(call.args) == 1
@@ -70,8 +70,8 @@ def tables(results: Path) -> tuple[str, str]:
         for entry in json.loads(curve)
     ]
     curves = pd.DataFrame(rows)
-    told = [column for column in curves if curves[column].notna().any()]
-    first, second = (table.to_csv(index=False, float_format="%.6g") for table in (runs, curves[told]))
+    told = curves.dropna(axis="columns", how="all")  # a measure that this experiment does not have
+    first, second = (table.to_csv(index=False, float_format="%.6g") for table in (runs, told))
     return first, second
 
 

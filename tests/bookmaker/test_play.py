@@ -263,6 +263,41 @@ def test_two_labels_can_be_exchanged(reader: Reader) -> None:
     assert "chosen" not in reader.status
 
 
+def test_a_node_can_be_moved(reader: Reader) -> None:
+    """Dragged, or by the arrow keys; its edges follow, and what the networks read stays as it was."""
+    reader.button("New graph")
+    page, before = reader.page, reader.prompt
+    label = reader.arms()[0][1]
+    place = f".play-question [data-label='{label}']"
+    page.locator(place).scroll_into_view_if_needed()
+    box = page.locator(place).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    lines = page.locator(".play-question line").evaluate_all("lines => lines.map(line => line.outerHTML)")
+    if reader.way is by_keyboard:
+        page.locator(place).focus()
+        for _ in range(4):
+            page.keyboard.press("ArrowRight")
+    elif reader.way is by_mouse:
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 30, y + 20, steps=4)
+        page.mouse.move(x + 60, y + 20, steps=4)
+        page.mouse.up()
+    else:
+        finger = page.context.new_cdp_session(page)
+        for kind, at in (("touchStart", 0), ("touchMove", 25), ("touchMove", 50), ("touchEnd", None)):
+            points = [] if at is None else [{"x": x + at, "y": y}]
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    moved = page.locator(place).bounding_box()
+    assert moved["x"] > box["x"] + 15
+    after = page.locator(".play-question line").evaluate_all("lines => lines.map(line => line.outerHTML)")
+    assert sum(one != other for one, other in zip(lines, after, strict=True)) == 2
+    assert reader.prompt == before
+    assert page.locator(place).get_attribute("aria-pressed") == "false"
+    reader.button("New graph")
+    assert page.locator(".play-question line").count() == len(lines)
+
+
 def test_those_that_learnt_the_choice_change_their_answer_with_the_goal(reader: Reader) -> None:
     """The first step, on ten graphs; the one that cheats keeps its own."""
     changed = dict.fromkeys(METHODS, 0)
@@ -459,6 +494,16 @@ def test_networks_that_do_not_come_leave_the_picture(address: str, browser: Any)
     visit.page.wait_for_function("() => document.getElementById('play').textContent.includes('could not be loaded')")
     assert visit.page.locator("#fig-play img").is_visible()
     visit.context.close()
+
+
+def test_the_table_of_networks_is_printed(address: str, browser: Any, checkpoints: Any) -> None:
+    with opened(browser, address) as visit:
+        rows = visit.page.locator("#play-networks tbody tr").all_inner_texts()
+        runs = [one["run"] for method in METHODS for one in checkpoints[method]]
+        assert all(run in row for row, run in zip(rows, runs, strict=True))
+        visit.page.emulate_media(media="print")
+        assert visit.page.locator("#play-networks table").is_visible()
+        assert not visit.page.locator("#play").is_visible()
 
 
 def test_only_this_page_loads_the_networks(address: str, browser: Any) -> None:

@@ -97,7 +97,7 @@ def test_a_page_that_is_opened_on_a_telephone_is_whole(name: str, address: str, 
 
 
 PAINTED = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-BY_FAR = 10
+BY_FAR = 30
 """A page may take so many times as long as an empty one where the machine has other work."""
 
 
@@ -331,7 +331,7 @@ def test_figures_can_be_gone_through(way: str, address: str, browser: Any) -> No
     visit = Visit(browser, address, width, "light", **options)
     visit.page.goto(f"{address}/chapters/03-clever-hans.html")
     place = visit.page.locator("#moving-losses")
-    slider, told = place.get_by_role("slider", name="Training steps"), place.get_by_role("status")
+    slider, told = place.get_by_role("slider", name="Training steps"), place.locator("[role=status]")
     assert slider.get_attribute("aria-valuetext") == "600 training steps"
     heights = []
     for part, steps in ((0, "0"), (0.5, "300"), (1, "600")):

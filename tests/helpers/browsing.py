@@ -93,8 +93,9 @@ SAMPLES = """() => {
         if (!seen.has(key)) element.dataset.sample = "";
         seen.add(key);
     }
+    return seen.size;
 }"""
-"""Marks one text of each colour, size and ground."""
+"""Marks one text of each colour, size and ground; how many there are."""
 NARROW = ("scrollable-region-focusable", "target-size", "aria-hidden-focus", "meta-viewport", "bypass")
 """What axe-core may find on a narrow page that it does not find on a wide one."""
 
@@ -167,7 +168,8 @@ class Visit:
 
     def pale(self) -> list[str]:
         """Where text is too pale for its ground. Of those alike in colour, size and ground one is looked at."""
-        self.page.evaluate(SAMPLES)
+        if not self.page.evaluate(SAMPLES):
+            return []
         return self._axe('{include: ["[data-sample]"]}', {"runOnly": ["color-contrast"]})
 
     def _axe(self, where: str, options: dict[str, Any]) -> list[str]:
