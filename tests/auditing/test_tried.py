@@ -27,7 +27,7 @@ def test_a_verdict_is_what_the_rules_make_of_the_losses(case: str) -> None:
     assert again == {name: CASES[case][name] for name in again}
 
 
-@pytest.mark.filterwarnings("ignore:.*more than one answer")
+@pytest.mark.filterwarnings("ignore:.*(more than one answer|repeat one before them)")
 def test_they_were_made_on_todays_data(tmp_path: Path) -> None:
     """Of each data set the smallest file that was audited."""
     smallest = {one["data"]: one for one in sorted(CASES.values(), key=lambda one: -one["size"])}

@@ -43,7 +43,7 @@ def draw_audit(audit: Audit, labels: Sequence[str] | None = None) -> Any:
     if labels is not None:
         ax.set_xticks(range(len(labels)), labels)
     ax.set(xlabel="token of the answer", ylabel=named("loss"))
-    ax.legend(loc="upper right", bbox_to_anchor=(1, 1.02))
+    _legend(fig, ax)
     return fig
 
 
@@ -73,8 +73,7 @@ def draw_audits(audits: Mapping[str, Audit]) -> Any:
         ax.set_ylabel(named("loss"))
     for ax in axes[-1]:
         ax.set_xlabel("token of the answer")
-    handles, names = axes.flat[0].get_legend_handles_labels()
-    fig.legend(handles, names, loc="outside upper left", ncols=len(names))
+    _legend(fig, axes.flat[0])
     return fig
 
 
@@ -82,7 +81,7 @@ def _tokens(ax: Axes, audit: Audit) -> None:
     """The lines of one audit."""
     places = [place for place in audit.places if place.examples > 1]
     if audit.decision is not None:
-        ax.axvspan(audit.decision - 0.4, audit.decision + 0.4, color=PALE, zorder=0)
+        ax.axvspan(audit.decision - 0.3, audit.decision + 0.3, color=PALE, zorder=0)
     for name, text in told(places).items():
         _line(ax, [place.index for place in places], [getattr(place, name) for place in places], text, COLORS[name])
     ax.set_ylim(bottom=0)
@@ -110,9 +109,15 @@ def draw_sizes(audits: Mapping[str, Mapping[int, Audit]]) -> Any:
                 xytext=(0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8.5, color=INK,
             )  # fmt: skip
     axes[0, 0].set_ylabel("whole answer, nats")
-    handles, names = axes.flat[0].get_legend_handles_labels()
-    fig.legend(handles, names, loc="outside lower left", ncols=len(names))
+    _legend(fig, axes.flat[0], "outside lower left")
     return fig
+
+
+def _legend(fig: Any, ax: Axes, where: str = "outside upper left") -> None:
+    """The names of the lines of some axes, beside them all."""
+    handles, names = ax.get_legend_handles_labels()
+    if names:
+        fig.legend(handles, names, loc=where, ncols=len(names))
 
 
 def _line(ax: Axes, x: Sequence[float], losses: Sequence[Interval], label: str, color: str) -> None:
