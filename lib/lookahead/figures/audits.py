@@ -13,7 +13,7 @@ from lookahead.auditing.drawing import told
 from lookahead.auditing.meter import ALONE, REVERSED, SEVERAL, WITH_TEACHER
 from lookahead.auditing.report import Audit
 from lookahead.evaluation.statistics import Interval
-from lookahead.figures.style import FAINT, INK, MEANING, PALE, YELLOW, figure, save, use_style
+from lookahead.figures.style import FAINT, MEANING, PALE, YELLOW, figure, save, use_style
 from lookahead.names import named
 
 COLORS = {
@@ -88,7 +88,7 @@ def _tokens(ax: Axes, audit: Audit) -> None:
 
 
 def draw_sizes(audits: Mapping[str, Mapping[int, Audit]]) -> Any:
-    """What a whole answer costs each reader, against the number of examples; the verdict above. The figure.
+    """What a whole answer costs each reader, against the number of examples; the verdict below. The figure.
 
     Args:
         audits: data set -> examples in the file -> its audit.
@@ -99,15 +99,11 @@ def draw_sizes(audits: Mapping[str, Mapping[int, Audit]]) -> Any:
         for place, name in enumerate(ORDERS):
             costs = [sizes[size].orders[place].total for size in counts]
             _line(ax, counts, costs, name, ORDERS[name])
-        ax.set(title=f"{title}\n", xscale="log", xlabel="examples")
-        ax.set_xticks(counts, [f"{count:,}" for count in counts], fontsize=8.5)
+        ax.set(title=title, xscale="log", xlabel="examples, and the verdict")
+        ax.set_xticks(counts, [f"{count:,}\n{sizes[count].verdict.answer}" for count in counts], fontsize=9)
         ax.minorticks_off()
+        ax.margins(x=0.12)
         ax.set_ylim(bottom=0)
-        for size in counts:
-            ax.annotate(
-                sizes[size].verdict.answer.replace(" ", "\n"), (size, 1.0), xycoords=("data", "axes fraction"),
-                xytext=(0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8.5, color=INK,
-            )  # fmt: skip
     axes[0, 0].set_ylabel("whole answer, nats")
     _legend(fig, axes.flat[0], "outside lower left")
     return fig
