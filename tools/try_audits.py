@@ -1,7 +1,7 @@
 """Audits data sets of which the truth is known, into results/audits.json; goes on where it was interrupted.
 
 python tools/try_audits.py            # what is missing
-python tools/try_audits.py --again    # all verdicts anew, with today's code; networks that were trained are kept
+python tools/try_audits.py --again    # those that are there anew, by today's code; no network is trained twice
 """
 
 import datetime
@@ -24,7 +24,7 @@ SEVERAL_SIZES = {
 
 
 def main(again: bool) -> None:
-    """Does what is missing; what is there is written after each."""
+    """Does what is missing, or what is there; the file is written after each."""
     pin()  # before torch is loaded
     import torch
 
@@ -38,7 +38,7 @@ def main(again: bool) -> None:
         for one in json.loads(RESULTS.read_text(encoding="utf-8"))["audits"]:
             found[one["data"], one["size"]] = one
     for name, size in cases:
-        if (name, size) in found and not again:
+        if ((name, size) in found) != again:
             continue
         file = write(name, FOLDER / f"{name}-{size}.jsonl", size)
         audit = lookahead.audit(file, tokenizer=DATA_SETS[name].tokenizer, keep=FOLDER / "readers", log=print)

@@ -165,7 +165,7 @@ def test_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, few = model_folder(tmp_path / "model"), write(tmp_path / "few.jsonl", sums(20))
     long = write(tmp_path / "long.jsonl", [*sums(3), {"question": "1" * 40, "answer": "2"}, *sums(60)[3:]])
-    call = {"prompt_field": "question", "device": "cpu"}
+    call: dict[str, Any] = {"prompt_field": "question", "device": "cpu"}
     assert "20 examples are too few; it takes 50" in str(lookahead.audit_checkpoint(folder, few, **call))
     with pytest.raises(
         LookaheadError, match=r"long\.jsonl, line 4: prompt and answer have 43 tokens; the model reads 32"

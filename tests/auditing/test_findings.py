@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lookahead.auditing.drawing import svg
-from lookahead.auditing.findings import Order, find_decision, judge, mean, places, totals
+from lookahead.auditing.findings import Order, find_decision, judge, mean, places, totals, unsettled
 from lookahead.auditing.report import Audit
 from lookahead.evaluation.statistics import Interval, proportion
 from lookahead.tasks.own_data.table import Facts
@@ -89,6 +89,26 @@ def test_no_where_it_is_learnt_and_cannot_tell_where_it_is_not() -> None:
     copied, noise = losses(0.0, 0.0, 0.0, 0.0), losses(3.0, 3.0, 3.0, 3.0)
     assert judge(places(NOTHING, copied, copied), None, None, orders(copied)).answer == "no"
     assert judge(places(NOTHING, noise, noise), None, None, orders(noise)).answer == "cannot tell"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "teacher", "still", "answer"),
+    [
+        (losses(0.0, 1.4, 1.4, 0.0), losses(0.0, 1.4, 1.3, 0.0), [1], "cannot tell"),  # too few path-stars
+        (losses(0.7, 0.5, 0.5, 0.5), losses(0.7, 0.5, 0.5, 0.5), [0, 1, 2], "cannot tell"),  # noise in every token
+        (losses(0.0, 0.0, 0.0, 0.7), losses(0.0, 0.0, 0.0, 0.7), [], "no"),  # nothing comes behind it
+        (losses(0.0, 0.7, 0.0, 0.0), losses(0.0, 0.7, 0.0, 0.0), [], "no"),  # the prompt alone tells what does
+    ],
+)
+def test_no_is_not_said_while_tokens_are_open_that_may_become_a_decision(
+    prompt: Tensor, teacher: Tensor, still: list[int], answer: str
+) -> None:
+    found = places(NOTHING, prompt, teacher)
+    assert find_decision(found) is None
+    assert unsettled(found) == still
+    verdict = judge(found, None, None, orders(teacher))
+    assert verdict.answer == answer
+    assert ("more than 0.2 nats with the teacher" in verdict.reasons[0]) == bool(still)
 
 
 def test_tokens_that_few_answers_have_count_by_their_number() -> None:

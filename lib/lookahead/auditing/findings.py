@@ -108,6 +108,33 @@ def places(
     ]
 
 
+def _open(place: Place) -> bool:
+    return place.examples >= FEWEST and place.teacher.low > OPEN
+
+
+def _behind(found: list[Place], place: Place) -> list[Place]:
+    """The next tokens behind one, of which there are enough examples."""
+    return [one for one in found[place.index + 1 : place.index + 1 + NEXT] if one.examples >= FEWEST]
+
+
+def _trivial(behind: list[Place], place: Place) -> bool:
+    """Whether what comes behind a token costs next to nothing beside it, on average."""
+    return sum(one.teacher.value for one in behind) / len(behind) <= TRIVIAL * place.teacher.value
+
+
+def unsettled(found: list[Place]) -> list[int]:
+    """The indices of tokens that are open while those behind them are not trivial, or not yet.
+
+    With more examples, or more training, those behind might become so: as long as there are such tokens, nobody knows
+    whether one of them is a decision.
+    """
+    return [
+        place.index
+        for place in found
+        if _open(place) and (behind := _behind(found, place)) and not _trivial(behind, place)
+    ]
+
+
 def find_decision(found: list[Place]) -> int | None:
     """The index of the token that costs most, of those that are open and leave what comes behind them trivial.
 
@@ -115,12 +142,11 @@ def find_decision(found: list[Place]) -> int | None:
     """
     candidates = []
     for place in found:
-        behind = [one for one in found[place.index + 1 : place.index + 1 + NEXT] if one.examples >= FEWEST]
-        if place.examples < FEWEST or place.teacher.low <= OPEN or not behind:
+        behind = _behind(found, place)
+        if not _open(place) or not behind:
             continue
-        cost = sum(one.teacher.value for one in behind) / len(behind)
         needs_prefix = any(one.prompt.low > one.teacher.high + OPEN / 2 for one in behind)
-        if cost <= TRIVIAL * place.teacher.value and needs_prefix:
+        if _trivial(behind, place) and needs_prefix:
             candidates.append(place)
     return max(candidates, key=lambda place: place.teacher.value).index if candidates else None
 
@@ -166,11 +192,25 @@ def judge(found: list[Place], decision: int | None, follows: Interval | None, or
                 ],
                 [],
             )
+        costs = f"With the teacher an answer costs {teacher.total.value:.2f} nats, without any prompt {nothing:.2f}."
+        if still := unsettled(found):
+            named = f"token {still[0]} costs" if len(still) == 1 else f"{len(still)} tokens, from {still[0]} on, cost"
+            return Verdict(
+                "cannot tell",
+                [
+                    f"Cannot tell: {named} more than {OPEN} nats with the teacher, and what comes behind is not much "
+                    "cheaper so far.",
+                    "It may be noise. Or it is learnt from more examples, and then a decision may show.",
+                    costs,
+                    *late,
+                ],
+                [],
+            )
         return Verdict(
             "no",
             [
                 "No: no token was found that stays hard with the teacher while the tokens behind it become trivial.",
-                f"With the teacher an answer costs {teacher.total.value:.2f} nats, without any prompt {nothing:.2f}.",
+                costs,
                 *late,
             ],
             [],

@@ -13,7 +13,7 @@ from lookahead.auditing.drawing import told
 from lookahead.auditing.meter import ALONE, REVERSED, SEVERAL, WITH_TEACHER
 from lookahead.auditing.report import Audit
 from lookahead.evaluation.statistics import Interval
-from lookahead.figures.style import FAINT, INK, MEANING, PALE, YELLOW, figure, save, use_style
+from lookahead.figures.style import FAINT, MEANING, PALE, YELLOW, figure, save, use_style
 from lookahead.names import named
 
 COLORS = {
@@ -43,7 +43,7 @@ def draw_audit(audit: Audit, labels: Sequence[str] | None = None) -> Any:
     if labels is not None:
         ax.set_xticks(range(len(labels)), labels)
     ax.set(xlabel="token of the answer", ylabel=named("loss"))
-    ax.legend(loc="upper right", bbox_to_anchor=(1, 1.02))
+    _legend(fig, ax)
     return fig
 
 
@@ -73,8 +73,7 @@ def draw_audits(audits: Mapping[str, Audit]) -> Any:
         ax.set_ylabel(named("loss"))
     for ax in axes[-1]:
         ax.set_xlabel("token of the answer")
-    handles, names = axes.flat[0].get_legend_handles_labels()
-    fig.legend(handles, names, loc="outside upper left", ncols=len(names))
+    _legend(fig, axes.flat[0])
     return fig
 
 
@@ -82,14 +81,14 @@ def _tokens(ax: Axes, audit: Audit) -> None:
     """The lines of one audit."""
     places = [place for place in audit.places if place.examples > 1]
     if audit.decision is not None:
-        ax.axvspan(audit.decision - 0.4, audit.decision + 0.4, color=PALE, zorder=0)
+        ax.axvspan(audit.decision - 0.3, audit.decision + 0.3, color=PALE, zorder=0)
     for name, text in told(places).items():
         _line(ax, [place.index for place in places], [getattr(place, name) for place in places], text, COLORS[name])
     ax.set_ylim(bottom=0)
 
 
 def draw_sizes(audits: Mapping[str, Mapping[int, Audit]]) -> Any:
-    """What a whole answer costs each reader, against the number of examples; the verdict above. The figure.
+    """What a whole answer costs each reader, against the number of examples; the verdict below. The figure.
 
     Args:
         audits: data set -> examples in the file -> its audit.
@@ -100,19 +99,21 @@ def draw_sizes(audits: Mapping[str, Mapping[int, Audit]]) -> Any:
         for place, name in enumerate(ORDERS):
             costs = [sizes[size].orders[place].total for size in counts]
             _line(ax, counts, costs, name, ORDERS[name])
-        ax.set(title=f"{title}\n", xscale="log", xlabel="examples")
-        ax.set_xticks(counts, [f"{count:,}" for count in counts], fontsize=8.5)
+        ax.set(title=title, xscale="log", xlabel="examples, and the verdict")
+        ax.set_xticks(counts, [f"{count:,}\n{sizes[count].verdict.answer}" for count in counts], fontsize=9)
         ax.minorticks_off()
+        ax.margins(x=0.12)
         ax.set_ylim(bottom=0)
-        for size in counts:
-            ax.annotate(
-                sizes[size].verdict.answer.replace(" ", "\n"), (size, 1.0), xycoords=("data", "axes fraction"),
-                xytext=(0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8.5, color=INK,
-            )  # fmt: skip
     axes[0, 0].set_ylabel("whole answer, nats")
-    handles, names = axes.flat[0].get_legend_handles_labels()
-    fig.legend(handles, names, loc="outside lower left", ncols=len(names))
+    _legend(fig, axes.flat[0], "outside lower left")
     return fig
+
+
+def _legend(fig: Any, ax: Axes, where: str = "outside upper left") -> None:
+    """The names of the lines of some axes, beside them all."""
+    handles, names = ax.get_legend_handles_labels()
+    if names:
+        fig.legend(handles, names, loc=where, ncols=len(names))
 
 
 def _line(ax: Axes, x: Sequence[float], losses: Sequence[Interval], label: str, color: str) -> None:
