@@ -15,6 +15,12 @@ from lookahead.figures.style import MEANING
 from lookahead.tasks.own_data.table import Facts
 
 
+@pytest.fixture(autouse=True)
+def style() -> None:
+    audits.use_style()
+    plt.close("all")
+
+
 def costs(value: float) -> Interval:
     return Interval(value, value - 0.1, value + 0.1)
 
@@ -43,7 +49,7 @@ def test_a_line_a_reader_and_the_decision_shaded() -> None:
 
 def test_panels_for_several_audits_and_sizes() -> None:
     fig = audits.draw_audits({"stars": audit(), "copies": audit(None), "sums": audit(), "trees": audit()})
-    assert [ax.get_title() for ax in fig.axes if ax.axison] == [
+    assert [ax.get_title("left") for ax in fig.axes if ax.axison] == [
         f"{name}:\nyes" for name in ("stars", "copies", "sums", "trees")
     ]
     fig = audits.draw_sizes({"stars": {1000: audit(), 10_000: audit()}, "sums": {1000: audit()}})

@@ -14,6 +14,9 @@ that all answers share. It should say *no*, whatever the number of digits.
 *A coin.* The first letter says whether the word behind it is copied or written backwards, and nothing in the prompt
 tells which. It looks like a decision: hard with the teacher, and what follows is trivial. But no order of reading can
 learn it, so that nothing is lost by the teacher. *Yes* would be a false alarm; *cannot tell* is what an audit can know.
+
+With fewer examples, expected beforehand: from 1,000 path-stars no order learns the choice (*cannot tell*), from 3,000
+perhaps, from 10,000 one does; what is *no* with many may be *cannot tell* with few, and never *yes*.
 """
 
 from __future__ import annotations
@@ -151,11 +154,6 @@ DATA_SETS = {
     ),
 }  # fmt: skip
 """By name."""
-
-SIZES = (1_000, 3_000, 10_000, 30_000)
-"""Examples in a file. Every data set is audited at 10,000 of them. Expected, written down before: 1,000 path-stars are
-too few for any order to learn the choice (*cannot tell*), 3,000 perhaps, 10,000 enough; what is *no* at 10,000 may be
-*cannot tell* below, and never *yes*."""
 
 
 def write(name: str, path: str | Path, count: int, seed: int = 0) -> Path:
