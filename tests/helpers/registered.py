@@ -39,9 +39,9 @@ def variants(kind: type[Named], **given: Any) -> list[dict[str, Any]]:
 
 
 def label(spec: dict[str, Any]) -> str:
-    """A name for a test: the words of a specification."""
+    """A name for a test: the words of a specification; of a path the last one, for the folder differs by process."""
     name, *options = spec.items()
-    return " ".join([name[1], *(f"{key} {value}" for key, value in options)])
+    return " ".join([name[1], *(f"{key} {str(value).rsplit('/', 1)[-1]}" for key, value in options)])
 
 
 GIVEN: dict[str, dict[str, Any]] = {
