@@ -163,7 +163,7 @@ def test_the_residual_stream_can_be_listened_to(kind: str) -> None:
 @each_kind
 @pytest.mark.parametrize("method", FITTING.values(), ids=FITTING)
 def test_every_objective_teaches_it_and_answers(kind: str, method: dict[str, Any]) -> None:
-    """And most weights of the model get a gradient; rewards give none where no answer is right."""
+    """And most weights of the model, or of its judge, get a gradient; rewards give none where no answer is right."""
     task, objective = Run(
         task=TASK, model={"name": "pretrained", "source": checkpoints.stored(kind)}, objective=method
     ).build()
@@ -172,7 +172,8 @@ def test_every_objective_teaches_it_and_answers(kind: str, method: dict[str, Any
     loss = objective(prompts, answers, noise=noise, progress=progress)
     loss.total.backward()
     assert loss.total.isfinite()
-    got = [name for name, p in objective.model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0]
+    taught = getattr(objective, "judge", objective.model)
+    got = [name for name, p in taught.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0]
     assert len(got) > 20 or (method["name"] == "policy_gradient" and loss.total == 0)
     given = objective.answer(objective.prefill(prompts))
     assert given.shape == answers.shape
