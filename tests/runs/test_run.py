@@ -173,10 +173,14 @@ def test_to_json_and_back(fields: dict[str, Any]) -> None:
         ({"task": {**TASK, "num_nodes": 6}}, r"G\(2,4\) has 7 nodes, so num_nodes must be at least 7"),
         (
             {"task": TASK, "model": "huge"},
-            "unknown model 'huge'; known: mamba, mamba-mini, mamba-tiny, mamba2, mamba2-mini, mamba2-tiny, mini, tiny",
+            "unknown model 'huge'; known: gpt2, gpt2-large, gpt2-medium, gpt2-xl, mamba, mamba-mini, mamba-tiny, "
+            "mamba2, mamba2-mini, mamba2-tiny, mini, pretrained, pythia-1.4b, .* tiny, transformer$",
         ),
         ({"task": TASK, "model": "transformer"}, "model 'transformer' needs layers, width, heads"),
-        ({"task": TASK, "model": {"name": "tiny"}}, "unknown model 'tiny'; known: mamba, mamba2, transformer"),
+        (
+            {"task": TASK, "model": {"name": "tiny"}},
+            "unknown model 'tiny'; known: mamba, mamba2, pretrained, transformer",
+        ),
         (
             {"task": TASK, "objective": "magic"},
             "unknown objective 'magic'; known: .*belief_state, .*hints, .*ladder, .*teacher_forcing",
