@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
     from lookahead.runs.parquet import read_packed
     from lookahead.runs.result import Result, steps_to_success, trained
     from lookahead.runs.run import Run
+    from lookahead.runs.tensorboard import TensorBoard
     from lookahead.runs.watch import watch
     from lookahead.tasks.own_data import OwnData
     from lookahead.tasks.path_star import PathStar, PathStarFile

@@ -77,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--weights", action="store_true", help="those that are done without weights here, too")
     one.add_argument("--no-wait", action="store_true", help="do not wait for runs that others are doing")
     one.add_argument("--no-pack", action="store_true", help="leave the packing to lookahead pack")
+    one.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="write what is trained there, for TensorBoard, too"
+    )
 
     one = command("status", status, "how far the experiments are")
     which(one, optional=True)
@@ -191,6 +194,11 @@ def run(options: argparse.Namespace) -> int:
 
     from lookahead.experiments import find_experiment, run_experiment
 
+    follow = None
+    if options.tensorboard is not None:
+        from lookahead.runs.tensorboard import TensorBoard
+
+        follow = TensorBoard(options.tensorboard)
     outcome = run_experiment(
         find_experiment(options.name),
         options.profile,
@@ -203,6 +211,7 @@ def run(options: argparse.Namespace) -> int:
         weights=options.weights,
         packing=not options.no_pack,
         stack=options.stack,
+        follow=follow,
         log=lambda line: tqdm.write(printable(line), file=sys.stdout),
     )
     if outcome.failed:

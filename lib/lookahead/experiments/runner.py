@@ -22,7 +22,7 @@ from lookahead.experiments.experiment import Experiment, packed_name
 from lookahead.experiments.grid import GridRun, forget_failure, grid_state, quarantine, refreshed, write_failure
 from lookahead.files import holder
 from lookahead.machine import resolve_device
-from lookahead.runs.harness import Busy, run_all
+from lookahead.runs.harness import Busy, Follow, run_all
 from lookahead.runs.parquet import (
     Packed,
     pack,
@@ -69,6 +69,7 @@ def run_experiment(
     weights: bool = False,
     packing: bool = True,
     stack: int = 1,
+    follow: Follow | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Does the runs of a grid that are missing or stale, then packs all that is there.
@@ -84,6 +85,7 @@ def run_experiment(
         weights: those that are done, too, where their weights are not in the store.
         packing: into the store's file of the experiment.
         stack: how many runs that differ in seed and rates alone are trained as one.
+        follow: as in `lookahead.run`.
         log: gets a line about everything that happens.
 
     Raises:
@@ -101,7 +103,7 @@ def run_experiment(
     if (kept := set_aside_if_corrupt(name)) is not None:
         log(f"{packed_path(name)} is corrupt: set aside as {kept}; what is stored nowhere else is done again")
     grid = grid_state(experiment, profile, only)
-    how = {"device": device, "engine": engine, "probe": experiment.probe}
+    how = {"device": device, "engine": engine, "probe": experiment.probe, "follow": follow}
     with Runner(experiment.name, grid, how, time_limit, retry, weights, log, begun) as runner:
         wanted = runner.plan()
         if wanted:
@@ -137,7 +139,7 @@ class Runner:
     """One call of `run_experiment`: plans, does and tells.
 
     Args:
-        how: what all runs share: device, engine, probe.
+        how: what all runs share: device, engine, probe, follow.
         time_limit: in seconds.
         since: when they begin to count, on the clock of `time.monotonic`.
     """

@@ -41,6 +41,9 @@ from lookahead.training.step import Engine, Step
 Probe = Callable[[Objective, Task], dict[str, Any]]
 """More to measure at every evaluation; it does not change the run."""
 
+Follow = Callable[[Run, dict[str, Any]], None]
+"""Called after every evaluation with a run that is trained and the row that its curve has got, to show or log it."""
+
 
 class Busy(LookaheadError):
     """Another process is doing this run."""
@@ -57,6 +60,7 @@ def run(
     resume: Resume = "latest",
     deadline: float | None = None,
     engine: Engine = "auto",
+    follow: Follow | None = None,
     **fields: Any,
 ) -> Result:
     """Trains, evaluates and stores one run. What is stored and current is not done again.
@@ -75,6 +79,7 @@ def run(
         resume: what to go on from if the run was interrupted.
         deadline: on the clock of `time.monotonic`; raises `OutOfTime` before, and the same call goes on from there.
         engine: how a step is computed: as it is written ("eager"), "compiled", or "captured" in a CUDA graph.
+        follow: called as the training goes, such as a `TensorBoard`. If it fails the training stops, with a checkpoint.
 
     Raises:
         LookaheadError: bad configuration, or a stored file that is corrupt or another run's.
@@ -94,6 +99,7 @@ def run(
         resume=resume,
         deadline=deadline,
         engine=engine,
+        follow=follow,
         wait=True,
     )
     if isinstance(outcome, Exception):
@@ -111,6 +117,7 @@ def run_all(
     resume: Resume = "latest",
     deadline: float | None = None,
     engine: Engine = "auto",
+    follow: Follow | None = None,
     wait: bool = False,
 ) -> list[Result | Exception]:
     """As `run`, for runs that differ in their seed alone, trained as one where their model can be stacked.
@@ -157,14 +164,18 @@ def run_all(
                 outcomes[config.id] = error
 
         def measure(step: Step, rows: list[int]) -> list[dict[str, Any]]:
-            measured = measure_members(step, rows, "validation", examples.VALIDATION_EXAMPLES)
+            found = measure_members(step, rows, "validation", examples.VALIDATION_EXAMPLES)
             if probe is None:
-                return measured
-            return [{**found, **probe(*_alone(step, row))} for row, found in zip(rows, measured, strict=True)]
+                return found
+            return [{**one, **probe(*_alone(step, row))} for row, one in zip(rows, found, strict=True)]
+
+        def measured(number: int, row: dict[str, Any]) -> None:
+            if follow is not None:
+                follow(prepared[number].config, row)
 
         def finished(numbers: list[int], done: list[Trained], step: Step, rows: list[int]) -> None:
-            measured = measure_members(step, rows, "test", examples.TEST_EXAMPLES)
-            for number, trained, measures in zip(numbers, done, measured, strict=True):
+            found = measure_members(step, rows, "test", examples.TEST_EXAMPLES)
+            for number, trained, measures in zip(numbers, done, found, strict=True):
                 one = prepared[number]
                 try:
                     outcomes[one.config.id] = _store(one, trained, measures, where)
@@ -179,6 +190,7 @@ def run_all(
                 measure,
                 device=where,
                 finished=finished,
+                measured=measured,
                 checkpoint_every=checkpoint_every,
                 label=_label([p.config for p in prepared]),
                 deadline=deadline,

@@ -23,6 +23,9 @@ Measure = Callable[[Step, list[int]], list[dict[str, Any]]]
 Finished = Callable[[list[int], list[Trained], Step, list[int]], None]
 """Called at once when members have finished: with their numbers, what they left, the step and their rows in it."""
 
+Measured = Callable[[int, dict[str, Any]], None]
+"""Called after every evaluation, for each member with its number and the row that its curve has got."""
+
 
 def train(
     members: Sequence[Member],
@@ -30,6 +33,7 @@ def train(
     *,
     device: torch.device | str = "cpu",
     finished: Finished = lambda numbers, trained, step, rows: None,
+    measured: Measured = lambda number, row: None,
     checkpoint_every: int | None = None,
     label: str = "",
     deadline: float | None = None,
@@ -74,7 +78,8 @@ def train(
         for key in sorted(groups):
             if sitting.steps and sitting.late():
                 raise sitting.stopped("stopped between two groups of members; the same call goes on from there")
-            Group(groups[key], torch.device(device), measure, finished, outcomes, sitting, engine).train(label)
+            group = Group(groups[key], torch.device(device), measure, finished, measured, outcomes, sitting, engine)
+            group.train(label)
     return outcomes
 
 
@@ -91,11 +96,13 @@ class Group:
         device: torch.device,
         measure: Measure,
         finished: Finished,
+        measured: Measured,
         outcomes: list[Any],
         sitting: Sitting,
         engine: Engine,
     ) -> None:
-        self.rows, self.measure, self.finished, self.outcomes = entrants, measure, finished, outcomes
+        self.rows, self.outcomes = entrants, outcomes
+        self.measure, self.finished, self.measured = measure, finished, measured
         self.sitting, self.step = sitting, entrants[0].trained.steps
         members = [entrant.member for entrant in entrants]
         self.settings = members[0].settings
@@ -172,13 +179,15 @@ class Group:
         self.losses.clear()
         for row, loss, found in zip(alive, pending or [None] * len(alive), measured, strict=True):
             self.rows[row].trained.curve.append({"step": self.step, "training_loss": loss, **found})
+        with self.kept():
+            for entrant in (self.rows[row] for row in alive):
+                self.measured(entrant.number, entrant.trained.curve[-1])
 
     def judge(self) -> None:
         """Marks the members that have done all steps, or reached `stop_at`."""
-        stop_at = self.settings.stop_at
         for row in self.alive:
             trained = self.rows[row].trained
-            trained.stopped_early = stop_at is not None and trained.curve[-1][self.settings.judged_by] >= stop_at
+            trained.stopped_early = self.settings.good_enough(trained.curve[-1])
             self.rows[row].done = trained.stopped_early or self.step == self.settings.steps
 
     def leave(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from lookahead.kinds import Count, Range, settle
 
@@ -47,6 +47,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         settle(self)
+
+    def good_enough(self, row: dict[str, Any]) -> bool:
+        """Whether a training stops early, after the evaluation that gave this row of its curve."""
+        return self.stop_at is not None and row[self.judged_by] >= self.stop_at
 
     @property
     def matrix_rate(self) -> float:
