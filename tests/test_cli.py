@@ -145,7 +145,7 @@ def test_a_time_limit_that_is_reached_has_an_exit_status_of_its_own(
             "lookahead: no run answers to 'back': take an id's beginning, seed=0 to",
         ),
         (["run", "tiny", "--device", "cpu", "--engine", "fast"], "lookahead: unknown engine 'fast'; known: auto"),
-        (["run", "tiny", "--device", "cpu", "--stack", "0"], "lookahead: at least 1 run is trained at once, not 0"),
+        (["run", "tiny", "--device", "cpu", "--stack", "0"], "lookahead: stack must be at least 1, not 0"),
         (["status", "--missing"], "lookahead: --missing wants one experiment"),
         (
             ["show", "tinny"],

@@ -50,6 +50,7 @@ def told(library: Path, **environment: str) -> str:
 @pytest.mark.parametrize(
     ("folder", "name"),
     [
+        ("lib", 'theirs"\n[[tool.x]]\nname = "lookahead'),
         (".venv/lib/python3.11/site-packages", None),  # an environment in somebody's project
         ("lib", "theirs"),  # pip install --target lib
         ("lookahead-0.1.0/lib", "lookahead"),  # an archive of ours, unpacked there

@@ -60,7 +60,7 @@ def made(name: str, results: Path) -> str:
     """
     if name not in MOVING:
         raise LookaheadError(f"no figure that can be gone through is called {name}; there are {', '.join(MOVING)}")
-    return json.dumps(MOVING[name](results), separators=(",", ":"))
+    return json.dumps(MOVING[name](results), separators=(",", ":"), allow_nan=False)
 
 
 def steps_of(runs: list[list[dict[str, Any]]]) -> list[int]:

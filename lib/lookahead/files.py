@@ -30,8 +30,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = None
     try:
         target = Path(os.path.realpath(path))
-        if target.exists() and not target.is_file():
-            raise OSError(errno.EINVAL, "what stands there is no regular file")
+        regular(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -49,6 +48,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def regular(path: Path) -> Path:
+    """The path, unless something else than a file stands there: a pipe, for one, would be waited for.
+
+    Raises:
+        OSError: it does.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "what stands there is no regular file")
+    return path
 
 
 def failed(error: OSError) -> type[LookaheadError]:

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,10 @@ def checkout() -> Path | None:
     """The checkout that the library lies in; None where it is installed otherwise."""
     root = Path(__file__).resolve().parents[2]
     try:
-        ours = 'name = "lookahead"' in (root / "pyproject.toml").read_text(encoding="utf-8")
-    except OSError:
-        ours = False
-    return root if ours else None
+        about = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+        return root if about["project"]["name"] == "lookahead" else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @functools.cache

@@ -267,8 +267,10 @@ def test_a_task_that_the_network_was_not_made_for_is_refused(build: Build, other
 
 def test_nothing_to_measure_on_is_refused(build: Build) -> None:
     task, objective = build()
-    with pytest.raises(LookaheadError, match="cannot measure on 0 examples"):
+    with pytest.raises(LookaheadError, match="the number of examples to measure on must be at least 1, not 0"):
         evaluate(objective, task, "test", 0)
+    with pytest.raises(LookaheadError, match=r"must be a whole number, not 2\.5"):
+        evaluate(objective, task, "test", 2.5)  # type: ignore[arg-type]
     with pytest.raises(LookaheadError, match="cannot halve 1 examples"):
         gradient_signal(objective, task, "test", 1)
 

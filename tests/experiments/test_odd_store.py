@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -61,10 +62,12 @@ def full(measured: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(path: Path, content: Any) -> None:
-    """Puts a text, bytes, or (None) a folder where a file is."""
+    """Puts a text, bytes, a folder (None) or a pipe (...) where a file is."""
     path.unlink(missing_ok=True)
     if content is None:
         path.mkdir()
+    elif content is ...:
+        os.mkfifo(path)
     else:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
@@ -96,6 +99,7 @@ WRONG_PACKS: dict[str, Callable[[Path], None]] = {
     **{f"text {text[:9]}": lambda path, text=text: write(path, text) for text in ODD_TEXT[:3]},
     **{f"bytes {data[:4]!r}": lambda path, data=data: write(path, data) for data in ODD_BYTES},
     "folder": lambda path: write(path, None),
+    "pipe": lambda path: write(path, ...),
     "another table": lambda path: pq.write_table(pa.table({"x": [1]}), path),
     **{
         f"run {value}": lambda path, value=value: changed(path, "run", value)
@@ -159,7 +163,7 @@ def test_a_pack_of_runs_that_nobody_knows_is_named_and_left(
     assert (path.read_bytes(), trainings) == (before, [])
 
 
-WRONG_RESULTS = [*ODD_TEXT, *ODD_BYTES, None]
+WRONG_RESULTS = [*ODD_TEXT, *ODD_BYTES, None, ...]
 
 
 @pytest.mark.parametrize("content", WRONG_RESULTS, ids=range(len(WRONG_RESULTS)))

@@ -102,6 +102,35 @@ def test_a_run_and_its_fields_cannot_both_be_given(tiny_run: MakeRun, store: Pat
         harness.run(tiny_run(), steps=5)
 
 
+@pytest.mark.parametrize("given", ["direction", {"task": "G(2,4)"}, 5])
+def test_what_is_no_run_is_refused(given: Any) -> None:
+    for use in (harness.run, trained, lambda one: harness.run_all([one])):
+        with pytest.raises(LookaheadError, match=r"a run is a Run\(...\), or its fields by keyword"):
+            use(given)
+
+
+def test_what_is_no_function_is_refused_before_the_training(tiny_run: MakeRun, trainings: list[str]) -> None:
+    for name in ("probe", "follow"):
+        with pytest.raises(LookaheadError, match=f"{name} must be a function, not 5"):
+            harness.run(tiny_run(), **{name: 5})
+    assert trainings == []
+
+
+def test_a_measure_that_the_curve_has_not_is_refused(tiny_run: MakeRun, store: Path) -> None:
+    result = harness.run(tiny_run())
+    with pytest.raises(LookaheadError, match=r"the curve has no 'accuracy'; it has step, .*autoregressive_accuracy"):
+        result.first_step("accuracy", 0.5)
+
+
+def test_a_folder_in_place_of_the_weights_is_named_before_the_training(
+    tiny_run: MakeRun, store: Path, trainings: list[str]
+) -> None:
+    (run_folder(tiny_run().id) / "weights.safetensors").mkdir(parents=True)
+    with pytest.raises(LookaheadError, match=r"weights.safetensors: what stands there is no regular file; remove it"):
+        harness.run(tiny_run())
+    assert trainings == []
+
+
 @pytest.mark.parametrize(
     ("device", "message"), [("tpu9", "unknown device 'tpu9'"), ("cuda", "no GPU for device 'cuda'")]
 )

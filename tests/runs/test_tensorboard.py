@@ -30,7 +30,7 @@ def curve(result: Any) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
-def test_the_curve_is_written(tiny_run: Callable[..., Run], tmp_path: Path) -> None:
+def test_the_curve_is_written(tiny_run: Callable[..., Run], store: Path, tmp_path: Path) -> None:
     config = tiny_run(objective={"name": "multi_token", "tokens": 2})
     result = run(config, follow=TensorBoard(tmp_path / "logs"))
     found = written(tmp_path / "logs" / config.id)
@@ -42,7 +42,7 @@ def test_the_curve_is_written(tiny_run: Callable[..., Run], tmp_path: Path) -> N
     assert all(torch.equal(weights[name], value) for name, value in trained(config)[1].state_dict().items())
 
 
-def test_one_that_is_done_again_takes_its_place(tiny_run: Callable[..., Run], tmp_path: Path) -> None:
+def test_one_that_is_done_again_takes_its_place(tiny_run: Callable[..., Run], store: Path, tmp_path: Path) -> None:
     """What an interrupted one wrote after its checkpoint is no second line."""
 
     class Broken(TensorBoard):
@@ -61,7 +61,9 @@ def test_one_that_is_done_again_takes_its_place(tiny_run: Callable[..., Run], tm
     assert written(tmp_path / config.id) == curve(again)
 
 
-def test_a_training_that_stops_early_leaves_no_open_file(tiny_run: Callable[..., Run], tmp_path: Path) -> None:
+def test_a_training_that_stops_early_leaves_no_open_file(
+    tiny_run: Callable[..., Run], store: Path, tmp_path: Path
+) -> None:
     board = TensorBoard(tmp_path)
     run(tiny_run(stop_at=1e-9, objective="reversed", steps=300, evaluate_every=20), follow=board)
     run(tiny_run(), follow=board)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import lookahead
 from lookahead.errors import LookaheadError
@@ -78,8 +79,6 @@ def test_a_flipped_bit_is_refused_wherever_it_is(bit: int, tmp_path: Path) -> No
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     save_file({"weight": torch.zeros(2)}, tmp_path / "foreign")
     with pytest.raises(LookaheadError, match="is corrupt: its checksum does not match"):
         load(tmp_path / "foreign")
@@ -195,6 +194,17 @@ def test_what_a_damaged_header_says_is_not_told(tmp_path: Path) -> None:
     assert damaged != whole
     checkpoints.latest.write_bytes(damaged)
     assert checkpoints.steps_found() == 0
+
+
+@pytest.mark.parametrize(
+    ("record", "steps"),
+    [('{"steps": 3}', 3), ('{"steps"; 3}', 0), ("5", 0), ("[1]", 0), ('{"steps": "x"}', 0), ('{"steps": -1}', 0)],
+)
+def test_a_record_without_a_checksum_of_its_own_is_not_trusted(record: str, steps: int, tmp_path: Path) -> None:
+    """As earlier code wrote them."""
+    checkpoints = saved(tmp_path, 1)
+    save_file({"x": torch.zeros(1)}, checkpoints.latest, {"record": record, "sha256": "0" * 64})
+    assert checkpoints.steps_found() == steps
 
 
 @pytest.mark.parametrize("spared", ["previous", None])

@@ -469,7 +469,7 @@ def test_the_measures_of_all_are_the_measures_of_each(
 
 def test_there_must_be_something_to_measure(tiny_run: MakeRun) -> None:
     (member,) = members_of([tiny_run()])
-    with pytest.raises(LookaheadError, match="cannot measure on 0 examples"):
+    with pytest.raises(LookaheadError, match="the number of examples to measure on must be at least 1, not 0"):
         evaluate_each(Template(member.objective), stack([member.objective]), [member.task], "test", 0)
 
 

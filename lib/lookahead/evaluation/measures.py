@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from lookahead.contracts import Objective, Split, Task
 from lookahead.errors import CannotContinue, LookaheadError
+from lookahead.kinds import Count, fit
 from lookahead.machine import device_of
 from lookahead.stack import State, Template, each
 
@@ -179,8 +180,7 @@ def _evaluate(
         outputs: `_outputs` for all of them, with a leading dimension S.
         split: whose noise the objective gets.
     """
-    if count < 1:
-        raise LookaheadError(f"cannot measure on {count} examples: at least 1")
+    count = fit("the number of examples to measure on", count, Count)
     objective.check(tasks[0])
     device = device_of(objective)
     sums: dict[str, Tensor] = {}

@@ -96,7 +96,10 @@ class Experiment:
         fields = {"seed": seed, **self.fields, **size.run, **cell}
         fields.pop("seeds", None)
         if isinstance(start := fields.get("start_from"), Mapping):
-            fields["start_from"] = self._run({"start_from": None, **start}, seed, size).id
+            try:
+                fields["start_from"] = self._run({"start_from": None, **start}, seed, size).id
+            except RecursionError as error:
+                raise LookaheadError(f"experiment {self.name}: a cell starts from itself") from error
         try:
             return Run.of({**fields, "task": sized(fields["task"], size)} if "task" in fields else fields)
         except Exception as error:  # a cell may hold anything

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from lookahead.errors import Corrupt, LookaheadError
 from lookahead.experiments.experiment import Experiment
 from lookahead.experiments.fields import labels
-from lookahead.files import make_folder, set_aside, write_text
+from lookahead.files import make_folder, regular, set_aside, write_text
 from lookahead.runs.parquet import read_pack, without_doubles
 from lookahead.runs.result import Result, read_result, run_folder, store_folders
 from lookahead.runs.run import Run
@@ -119,7 +119,7 @@ def look(label: str, run: Run, packed: dict[str, Result]) -> GridRun:
         return GridRun(label, run, "failed", result, error=failure["error"])
     if result is not None:
         return GridRun(label, run, "stale", result)
-    steps = Checkpoints(run_folder(run.id), run.id).steps_found()
+    steps = min(Checkpoints(run_folder(run.id), run.id).steps_found(), run.steps)
     return GridRun(label, run, "begun" if steps else "missing", steps=steps)
 
 
@@ -150,7 +150,7 @@ def write_failure(run: Run, error: BaseException) -> None:
 def read_failure(run: Run) -> dict[str, Any] | None:
     """The record of a run's failure, None where there is none."""
     try:
-        record = json.loads((run_folder(run.id) / "failure.json").read_text(encoding="utf-8"))
+        record = json.loads(regular(run_folder(run.id) / "failure.json").read_text(encoding="utf-8"))
         check_seal(record, "failure.json")
         return {"error": record["error"], "stamp": record["stamp"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, Corrupt):

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from filelock import Timeout
 from tqdm import tqdm
@@ -19,8 +19,17 @@ from tqdm import tqdm
 from lookahead.contracts import Model
 from lookahead.errors import LookaheadError, NoRoom
 from lookahead.experiments.experiment import Experiment, packed_name
-from lookahead.experiments.grid import GridRun, forget_failure, grid_state, quarantine, refreshed, write_failure
+from lookahead.experiments.grid import (
+    GridRun,
+    forget_failure,
+    grid_state,
+    packed_anywhere,
+    quarantine,
+    refreshed,
+    write_failure,
+)
 from lookahead.files import holder
+from lookahead.kinds import Count, Range, fit
 from lookahead.machine import resolve_device
 from lookahead.runs.harness import Busy, Follow, run_all
 from lookahead.runs.parquet import (
@@ -95,14 +104,13 @@ def run_experiment(
     """
     begun = time.monotonic()
     resolve_engine(engine, resolve_device(device))
-    if time_limit is not None and time_limit <= 0:
-        raise LookaheadError(f"a time limit is more than 0 s, not {time_limit:g}")
-    if stack < 1:
-        raise LookaheadError(f"at least 1 run is trained at once, not {stack}")
+    time_limit = fit("time_limit", time_limit, Annotated[float, Range(above=0)] | None)
+    stack = fit("stack", stack, Count)
     name = packed_name(experiment, profile)
     if (kept := set_aside_if_corrupt(name)) is not None:
         log(f"{packed_path(name)} is corrupt: set aside as {kept}; what is stored nowhere else is done again")
-    grid = grid_state(experiment, profile, only)
+    packed = packed_anywhere()
+    grid = grid_state(experiment, profile, only, packed)
     how = {"device": device, "engine": engine, "probe": experiment.probe, "follow": follow}
     with Runner(experiment.name, grid, how, time_limit, retry, weights, log, begun) as runner:
         wanted = runner.plan()
@@ -114,7 +122,9 @@ def run_experiment(
                 runner.outcome.elsewhere, busy = busy, []
             wanted = busy
         outcome = runner.tell_what_is_left()
-    results = [entry.result for entry in grid_state(experiment, profile, only)]
+    with contextlib.suppress(LookaheadError):  # what others have packed meanwhile
+        packed |= {result.run.id: result for result in read_packed(name) if result.current}
+    results = [entry.result for entry in grid_state(experiment, profile, only, packed)]
     outcome.done = [result for result in results if result is not None]
     if packing and not all_packed(name, outcome.done):
         pack(name, outcome.done)

@@ -13,7 +13,7 @@ import torch
 from filelock import Timeout
 
 from lookahead.contracts import Model, Objective, Split, Task
-from lookahead.errors import LookaheadError
+from lookahead.errors import LookaheadError, shown
 from lookahead.evaluation.measures import Measures, evaluate, evaluate_each
 from lookahead.files import note, sweep
 from lookahead.kinds import Count, fit
@@ -26,10 +26,11 @@ from lookahead.runs.result import (
     locked_to_write,
     read_result,
     read_result_of,
+    refuse_odd_weights,
     run_folder,
     write_result,
 )
-from lookahead.runs.run import Run
+from lookahead.runs.run import Run, checked
 from lookahead.runs.staleness import Replay, is_current, replay, stamp
 from lookahead.stack import load_member
 from lookahead.training.checkpoints import Checkpoints, Resume
@@ -138,6 +139,10 @@ def run_all(
         LookaheadError: runs that cannot be trained as one, or an argument of another kind.
         Interrupted, OutOfTime: as `run`; what has finished by then is stored.
     """
+    configs = [checked(config) for config in configs]
+    for name, given in (("probe", probe), ("follow", follow)):
+        if given is not None and not callable(given):
+            raise LookaheadError(f"{name} must be a function, not {shown(given)}")
     checkpoint_every = fit("checkpoint_every", checkpoint_every, Count | None)
     resume, deadline = fit("resume", resume, Resume), fit("deadline", deadline, float | None)
     where, outcomes = resolve_device(device), dict[str, Any]()
@@ -258,6 +263,7 @@ def _stored(config: Run) -> Result | None:
 
 def _prepare(config: Run, resume: Resume, replayed: Replay) -> _Prepared:
     """Builds what a run trains, on the CPU; a checkpoint of other code, or of another start, is not gone on from."""
+    refuse_odd_weights(config.id)
     task, objective = config.build()
     started_from = None if config.start_from is None else _start(objective.model, config.start_from)
     sweep(run_folder(config.id))

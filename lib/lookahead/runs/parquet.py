@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lookahead.errors import Corrupt, LookaheadError
-from lookahead.files import replacing, set_aside
+from lookahead.files import regular, replacing, set_aside
 from lookahead.runs import staleness
 from lookahead.runs.result import Result, locked_to_write, store_folder, store_folders
 from lookahead.runs.run import KINDS, Run
@@ -98,9 +99,9 @@ def read_pack(path: Path) -> list[Result]:
             else.
     """
     try:
-        data = path.read_bytes()  # at once: the file may be replaced while it is read
+        data = regular(path).read_bytes()  # at once: the file may be replaced while it is read
     except OSError as error:
-        kind = Corrupt if isinstance(error, IsADirectoryError) else LookaheadError
+        kind = Corrupt if error.errno == errno.EINVAL else LookaheadError
         raise kind(f"{path} cannot be read ({error.strerror or error})") from error
     try:
         rows = pq.read_table(pa.BufferReader(data), page_checksum_verification=True).to_pylist()

@@ -19,10 +19,10 @@ from torch import Tensor
 from lookahead.contracts import Model, Objective, Task
 from lookahead.errors import Corrupt, LookaheadError, NoRoom
 from lookahead.evaluation.statistics import Z95, Interval, TimeToSuccess, proportion, time_to_success, trials
-from lookahead.files import locked, make_folder, read_cache, write_text
+from lookahead.files import locked, make_folder, read_cache, regular, write_text
 from lookahead.machine import arithmetic, checkout
 from lookahead.runs import staleness
-from lookahead.runs.run import Run
+from lookahead.runs.run import Run, checked
 from lookahead.runs.sealed import SEAL, check_seal, sealed, with_nan
 from lookahead.training.checkpoints import load, load_state, metadata, save, state_tensors
 
@@ -136,7 +136,13 @@ class Result:
         return proportion(value, self.trials, z)
 
     def series(self, name: str, position: int | None = None) -> tuple[list[int], list[float]]:
-        """Steps and values of one measure of the curve, at one answer position where it has several."""
+        """Steps and values of one measure of the curve, at one answer position where it has several.
+
+        Raises:
+            LookaheadError: no such measure.
+        """
+        if self.curve and name not in self.curve[0]:
+            raise LookaheadError(f"the curve has no {name!r}; it has {', '.join(self.curve[0])}")
         values = [row[name] if position is None else row[name][position] for row in self.curve]
         return [row["step"] for row in self.curve], values
 
@@ -303,7 +309,7 @@ def read_result_of(run_id: str) -> Result | None:
     """As `read_result`, of a run of which the id alone is known."""
     path = run_folder(run_id) / "result.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(regular(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -322,7 +328,7 @@ def trained(run: Run) -> tuple[Task, Objective]:
     Raises:
         LookaheadError: no weights, or another run's.
     """
-    task, objective = run.build()
+    task, objective = checked(run).build()
     load_state(objective, _weights(run.id))
     return task, objective
 
@@ -353,6 +359,14 @@ def has_weights(run_id: str) -> bool:
     except LookaheadError:
         return False
     return True
+
+
+def refuse_odd_weights(run_id: str) -> None:
+    """Raises a LookaheadError if something else than a file stands where a run's weights will go."""
+    try:
+        regular(_weights_path(run_id))
+    except OSError as error:
+        raise LookaheadError(f"{_weights_path(run_id)}: {error.strerror}; remove it") from error
 
 
 def _weights_path(run_id: str) -> Path:

@@ -24,6 +24,17 @@ from lookahead.training.settings import Settings
 KINDS: dict[str, type[Named]] = {"task": Task, "model": Model, "objective": Objective}
 
 
+def checked(run: Any) -> Run:
+    """The run, unless something else was given as one.
+
+    Raises:
+        LookaheadError: it was.
+    """
+    if isinstance(run, Run):
+        return run
+    raise LookaheadError(f"a run is a Run(...), or its fields by keyword as in run(task=..., seed=1); not {shown(run)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run(Settings):
     """What determines the weights: task, model, objective, the settings of the training, the seed.

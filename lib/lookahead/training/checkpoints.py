@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lookahead.errors import LookaheadError
 from lookahead.files import replacing
+from lookahead.kinds import Range, fit
 
 Resume = Literal["latest", "never"]
 """What to go on from: the latest checkpoint that can be used, or none."""
@@ -196,7 +197,8 @@ class Checkpoints:
         """Steps done by the checkpoint to go on from; 0 where none can be read."""
         for path in (self.latest, self.previous):
             if found := metadata(path):
-                return json.loads(found["record"]).get("steps", 0)
+                with contextlib.suppress(LookaheadError, ValueError, RecursionError, TypeError, KeyError):
+                    return fit("steps", json.loads(found["record"])["steps"], Annotated[int, Range(least=0)])
         return 0
 
     def remove(self) -> None:
