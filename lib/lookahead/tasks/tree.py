@@ -19,7 +19,7 @@ from lookahead.random import WORD, distinct, integers, mix, words
 from lookahead.tasks.path_star import PathStar
 from lookahead.tasks.path_star.readable import example_tokens
 from lookahead.tasks.rendering import refuse_wrong
-from lookahead.tasks.splits import fixed, require_test_set
+from lookahead.tasks.splits import classes, fixed, require_test_set
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,11 @@ class Tree(Task, name="tree"):
         n, edges = self.num_nodes, self.num_edges
         key = ("tree", self.degree, self.fork, self.path_length, n, self.seed, split)
         codes = [n - 1 - k for k in range(edges)] + [edges - k for k in range(edges)]
-        return integers(key, indices, [self.layout.classes(split)[1], *codes])
+        return integers(key, indices, [classes(split, self.layout.num_nodes)[1], *codes])
 
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         draws, edges = self.draws(split, indices), self.num_edges
-        first, _ = self.layout.classes(split)
+        first, _ = classes(split, self.layout.num_nodes)
         shape = distinct(draws[1 : 1 + edges].int()) + 1
         order = distinct(draws[1 + edges :].int()).long()
         start = (first + draws[0] - self.shape_hash(shape)) % self.num_nodes
@@ -211,7 +211,7 @@ def sample_one(task: Tree, split: Split, index: int) -> tuple[list[int], list[in
     offsets, places = list(range(1, task.num_nodes)), list(range(task.num_edges))
     shape = [offsets.pop(rank) for rank in ranks[: task.num_edges]]
     order = [places.pop(rank) for rank in ranks[task.num_edges :]]
-    first_class, _ = task.layout.classes(split)
+    first_class, _ = classes(split, task.layout.num_nodes)
     start = first_class + class_rank - int(task.shape_hash(torch.tensor(shape)[:, None]))
     nodes = [(start + offset) % task.num_nodes for offset in [0, *shape]]
     edges = [(nodes[parent], nodes[child]) for child, parent in enumerate(task.parents, 1)]

@@ -8,6 +8,7 @@ import torch
 from lookahead.contracts import Split
 from lookahead.tasks.path_star.task import PathStar
 from lookahead.tasks.path_star.text import ANSWER_MARK, EDGE_MARK, QUESTION_MARK
+from lookahead.tasks.splits import classes
 
 
 def sample_one(task: PathStar, split: Split, index: int) -> tuple[list[int], list[int]]:
@@ -18,7 +19,7 @@ def sample_one(task: PathStar, split: Split, index: int) -> tuple[list[int], lis
     shape = [offsets.pop(rank) for rank in ranks[: task.num_edges]]
     order = [places.pop(rank) for rank in ranks[task.num_edges :]]
 
-    first_class, _ = task.classes(split)
+    first_class, _ = classes(split, task.num_nodes)
     hashed = task.shape_hash(torch.tensor(shape)[:, None]).item()
     start = first_class + class_rank - hashed
     start, *nodes = [(start + offset) % task.num_nodes for offset in [0, *shape]]

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split, Task
+from lookahead.contracts import RESERVED_TOKENS, Split, Task
 from lookahead.errors import LookaheadError
 from lookahead.files import replacing
 from lookahead.kinds import Seed, settle
@@ -25,9 +25,7 @@ from lookahead.random import Key, distinct, integers, mix, words
 from lookahead.tasks.path_star import text
 from lookahead.tasks.path_star.counting import count_graphs
 from lookahead.tasks.path_star.text import ANSWER_MARK, EDGE_MARK, LARGEST_NUM_NODES, MARKS, QUESTION_MARK
-
-SMALLEST_TEST_SET = 100
-"""Distinct test graphs below which a task is refused: no accuracy could be told from another."""
+from lookahead.tasks.splits import SMALLEST_TEST_SET, classes, held_classes, splits_of
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ class PathStar(Task, name="path_star"):
     @property
     def held_classes(self) -> int:
         """Number of the N classes that are for testing, and as many for validation."""
-        return max(1, self.num_nodes // 10)
+        return held_classes(self.num_nodes)
 
     def test_graphs(self) -> int:
         """Number of distinct (graph, goal) pairs in the test split."""
@@ -206,11 +204,13 @@ class PathStar(Task, name="path_star"):
         if self.any_size:
             raise LookaheadError(f"a task that is only read: {self._too_small()}")
         n, edges = self.num_nodes, self.num_edges
-        return [self.classes(split)[1]] + [n - 1 - k for k in range(edges)] + [edges - k for k in range(edges)]
+        return (
+            [classes(split, self.num_nodes)[1]] + [n - 1 - k for k in range(edges)] + [edges - k for k in range(edges)]
+        )
 
     def _examples(self, split: Split, draws: Tensor) -> tuple[Tensor, Tensor]:
         """Prompts [B, P] and answers [B, A] of `draws` [K, B]; `readable.sample_one` says the same one by one."""
-        first, _ = self.classes(split)
+        first, _ = classes(split, self.num_nodes)
         n, edges, d = self.num_nodes, self.num_edges, self.degree
         shape = distinct(draws[1 : 1 + edges].short()) + 1
         order = distinct(draws[1 + edges :].short())
@@ -278,17 +278,7 @@ class PathStar(Task, name="path_star"):
         """The split that each graph belongs to."""
         start = self.question(prompts)[:, 0]
         shape = (self.arms(prompts).flatten(1).T - start) % self.num_nodes
-        classes = (start + self.shape_hash(shape)) % self.num_nodes
-        bounds = torch.tensor([2 * self.held_classes, self.held_classes], device=prompts.device)
-        return [SPLITS[i] for i in (classes[:, None] < bounds).sum(dim=1).tolist()]
-
-    def classes(self, split: Split) -> tuple[int, int]:
-        """First class and number of classes of a split."""
-        held = self.held_classes
-        ranges = {"test": (0, held), "validation": (held, held), "train": (2 * held, self.num_nodes - 2 * held)}
-        if split not in ranges:
-            raise LookaheadError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
-        return ranges[split]
+        return splits_of((start + self.shape_hash(shape)) % self.num_nodes, self.num_nodes)
 
     def shape_hash(self, shape: Tensor) -> Tensor:
         """A hash of offsets [E, B] that ignores the order of the arms behind the goal's, [B]."""
