@@ -43,8 +43,8 @@ def listed(app, page, up):
         parts.append(f"<li>The figures, as SVG: {links}</li>")
     if found["data"]:
         links = ", ".join(
-            f'{data.replace("-", " ")} (<a href="{up}{FOLDER}/data/{data}.csv" download>a row a network</a>, '
-            f'<a href="{up}{FOLDER}/data/{data}-curves.csv" download>a row an evaluation</a>)'
+            f'{data.replace("-", " ")} (<a href="{up}{FOLDER}/data/{data}.csv" download>one row per network</a>, '
+            f'<a href="{up}{FOLDER}/data/{data}-curves.csv" download>one row per evaluation</a>)'
             for data in found["data"]
         )
         parts.append(f"<li>What was measured beforehand, as CSV: {links}</li>")
