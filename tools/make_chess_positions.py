@@ -37,7 +37,7 @@ EDGE = [square for square in range(64) if square // 8 in (0, 7) or square % 8 in
 """Where seven black kings in eight are put: hardly another can be mated by so few pieces."""
 
 
-def drawn(ending: str) -> Iterator[tuple[dict[int, str], list[int]]]:
+def drawn(ending: str, quiet: bool) -> Iterator[tuple[dict[int, str], list[int]]]:
     """Pieces on squares, which are counted from a8 on, no rule looked at yet; and random numbers for what follows."""
     white, _, black = ending.partition("-")
     pieces = ["K", *white, *black]
@@ -63,8 +63,8 @@ def board(placed: dict[int, str], side: str) -> Any:
     return found if found.is_valid() else None
 
 
-def before(placed: dict[int, str], reached: Any, chance: int) -> dict[int, str]:
-    """Where the pieces stood before one of White's moves, which may have taken, or promoted."""
+def before(placed: dict[int, str], reached: Any, chance: int, quiet: bool) -> dict[int, str]:
+    """Where the pieces stood before one of White's moves, which may have taken if it was not quiet, or promoted."""
     moves = []
     for square, piece in placed.items():
         if not piece.isupper():
@@ -81,7 +81,7 @@ def before(placed: dict[int, str], reached: Any, chance: int) -> dict[int, str]:
     square, source, piece = moves[chance // len(TAKEN) % len(moves)]
     earlier = {where: what for where, what in placed.items() if where != square} | {source: piece}
     straight = square % 8 == source % 8 and piece == "P"
-    if not straight and (taken := TAKEN[chance % len(TAKEN)]):
+    if not quiet and not straight and (taken := TAKEN[chance % len(TAKEN)]):
         earlier[square] = taken
     return earlier
 
@@ -101,39 +101,48 @@ def proved(position: list[int]) -> dict[str, Any] | None:
     return {"line": said, "first_moves": first_moves, "replies": replies, "mates": mates}
 
 
-def positions(ending: str, wanted: int = EACH) -> list[dict[str, Any]]:
-    """The first positions that are found from an ending, no two of them twins."""
+def positions(ending: str, quiet: bool, wanted: int = EACH) -> list[dict[str, Any]]:
+    """The first positions that are found from an ending, no two of them twins.
+
+    Args:
+        quiet: whether the right first move takes nothing: most that are found otherwise do.
+    """
     rows: list[dict[str, Any]] = []
     seen: set[bytes] = set()
-    for placed, chances in drawn(ending):
+    for placed, chances in drawn(ending, quiet):
         reached = board(placed, "b")
         if reached is None or reached.is_checkmate() or refutation(reached, MATE_IN - 1)[0]:
             continue
         for chance in chances:
-            earlier = board(before(placed, reached, chance), "w")
+            earlier = board(before(placed, reached, chance, quiet), "w")
             if earlier is None:
                 continue
             position = position_of(earlier.fen())
             if (twin := canonical(position)) not in seen and (row := proved(position)) is not None:
                 seen.add(twin)
-                rows.append({"drawn": ending, "fen": " ".join(earlier.fen().split()[:4]), **row})
+                rows.append({"drawn": ending + " quiet" * quiet, "fen": " ".join(earlier.fen().split()[:4]), **row})
                 break
         if len(rows) == wanted:
             break
     return rows
 
 
+def _positions(job: tuple[str, bool]) -> list[dict[str, Any]]:
+    return positions(*job)
+
+
 def main() -> None:
     """All endings, into the library; of twins that come from different endings the first stays."""
     rows, seen = [], set()
+    jobs = [(ending, quiet) for quiet in (False, True) for ending in ENDINGS]
     with multiprocessing.Pool() as pool:
-        for ending, found in zip(ENDINGS, pool.imap(positions, ENDINGS), strict=True):
+        for job, found in zip(jobs, pool.imap(_positions, jobs), strict=True):
             for row in found:
                 twin = canonical(position_of(f"{row['fen']} 0 1"))
                 if twin not in seen:
                     seen.add(twin)
                     rows.append(row)
-            print(f"{ending}: {len(found)}, in all {len(rows)}", file=sys.stderr, flush=True)
+            print(f"{job}: {len(found)}, in all {len(rows)}", file=sys.stderr, flush=True)
     table = pa.Table.from_pylist(rows, schema=COLUMNS)
     with replacing(SHIPPED) as temporary:
         parquet.write_table(table, temporary, compression="zstd", compression_level=19)
