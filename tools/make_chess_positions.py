@@ -1,6 +1,6 @@
 """Looks for endings in which exactly one move mates in two, proves them, and writes them beside the task `chess_mate`.
 
-python tools/make_chess_positions.py    # some minutes; the same positions on every machine
+python tools/make_chess_positions.py    # half an hour of two cores; the same positions on every machine
 
 Backwards: a position is drawn in which Black is to move; if every reply loses to a mate, one of White's moves is taken
 back, and what comes out is kept if it is proved.
@@ -105,7 +105,7 @@ def positions(ending: str, quiet: bool, wanted: int = EACH) -> list[dict[str, An
     """The first positions that are found from an ending, no two of them twins.
 
     Args:
-        quiet: whether the right first move takes nothing: most that are found otherwise do.
+        quiet: whether the right first move takes nothing; most that are found otherwise take something.
     """
     rows: list[dict[str, Any]] = []
     seen: set[bytes] = set()
@@ -131,15 +131,21 @@ def _positions(job: tuple[str, bool]) -> list[dict[str, Any]]:
     return positions(*job)
 
 
+def reached_by(row: dict[str, Any]) -> bytes:
+    """What the position after the right move has in common with its twins: the rest of the answer hangs on it."""
+    here = package().Board(f"{row['fen']} 0 1")
+    here.push_uci(row["line"].split()[0])
+    return canonical(position_of(here.fen()))
+
+
 def main() -> None:
-    """All endings, into the library; of twins that come from different endings the first stays."""
+    """All endings, into the library; of those that the right move makes twins the first stays: quiet ones come first."""
     rows, seen = [], set()
-    jobs = [(ending, quiet) for quiet in (False, True) for ending in ENDINGS]
+    jobs = [(ending, quiet) for quiet in (True, False) for ending in ENDINGS]
     with multiprocessing.Pool() as pool:
         for job, found in zip(jobs, pool.imap(_positions, jobs), strict=True):
             for row in found:
-                twin = canonical(position_of(f"{row['fen']} 0 1"))
-                if twin not in seen:
+                if (twin := reached_by(row)) not in seen:
                     seen.add(twin)
                     rows.append(row)
             print(f"{job}: {len(found)}, in all {len(rows)}", file=sys.stderr, flush=True)

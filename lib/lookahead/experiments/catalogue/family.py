@@ -29,7 +29,7 @@ Teacher forcing asks for that by itself where steps after the first are choices,
   it. Four tokens help a little; reversed does not, the last step being a search as well.
 - **Sudoku.** With a teacher beyond the cheat (0.43): nearly all cells are choices of one kind, and there is nothing to
   hide behind. Reversed is the same task in another order: no sooner, no later.
-- **Mate in two.** With a teacher beyond the cheat (0.09), to a tenth or a third of the positions that were not seen,
+- **Mate in two.** With a teacher beyond the cheat (0.07), to a tenth or a third of the positions that were not seen,
   but never learnt: the second move is a choice of the same kind as the first, and asks for the king's flights, so the
   teacher leaves something to learn that helps; but there are few positions, and what is learnt of them does not carry
   far. Reversed is worse: it names the mate before the move that makes it possible. Four tokens at once help a little,

@@ -34,14 +34,14 @@ class ChessMate(Task, name="chess_mate"):
     A position is its 64 squares and the side to move; a move is three tokens: from, to, and what a pawn becomes (module
     `boards` says why). The decision is the first of them all, the piece that moves first.
 
-    Without a file: 2,981 positions of few pieces, each proved. Exactly one first move mates in two, whatever the
-    defence, and none mates at once. The reply that is written down holds out longest; of several the one after which
+    Without a file: 2,449 positions of few pieces, each proved. Exactly one first move mates in two, whatever the
+    defence, and none mates at once; after the right one no two are twins. The reply that is written down holds out longest; of several the one after which
     the fewest moves mate, and of those the first in the order of tokens.
 
-    The cheat makes any legal first move and plays the rest without a fault: that is on 0.073 of all positions right.
-    How much the first move tells: in 65% of the positions the reply is forced, in 84% a single move mates after
-    it, in 53% both. There are rules of thumb, too: 24% of the right first moves give check, 50% take
-    something, and whoever takes a check or a capture at random, where there is one, is right on 0.253.
+    The cheat makes any legal first move and plays the rest without a fault: that is on 0.069 of all positions right.
+    How much the first move tells: in 63% of the positions the reply is forced, in 84% a single move mates after
+    it, in 51% both. There are rules of thumb, too: 25% of the right first moves give check, 41% take
+    something, and whoever takes a check or a capture at random, where there is one, is right on 0.223.
 
     **The split.** Twins are positions that are alike but for a turn of the board (eight; with pawns two, with castling
     none) and the names of the colours. A hash of what they have in common says where they belong: a tenth of all for
