@@ -139,7 +139,7 @@ def reached_by(row: dict[str, Any]) -> bytes:
 
 
 def main() -> None:
-    """All endings, into the library; of those that the right move makes twins the first stays: quiet ones come first."""
+    """All endings, into the library; of those that the right move makes twins the first stays, quiet ones first."""
     rows, seen = [], set()
     jobs = [(ending, quiet) for quiet in (True, False) for ending in ENDINGS]
     with multiprocessing.Pool() as pool:

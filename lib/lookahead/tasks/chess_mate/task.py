@@ -35,8 +35,8 @@ class ChessMate(Task, name="chess_mate"):
     `boards` says why). The decision is the first of them all, the piece that moves first.
 
     Without a file: 2,449 positions of few pieces, each proved. Exactly one first move mates in two, whatever the
-    defence, and none mates at once; after the right one no two are twins. The reply that is written down holds out longest; of several the one after which
-    the fewest moves mate, and of those the first in the order of tokens.
+    defence, and none mates at once; no two lead to twins by it. The reply that is written down holds out longest; of
+    several the one after which the fewest moves mate, and of those the first in the order of tokens.
 
     The cheat makes any legal first move and plays the rest without a fault: that is on 0.069 of all positions right.
     How much the first move tells: in 63% of the positions the reply is forced, in 84% a single move mates after
