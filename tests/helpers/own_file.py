@@ -56,6 +56,13 @@ def graphs(count: int = 4000) -> str:
     return str(path)
 
 
+def lying(name: str, text: str) -> Path:
+    """A file that lies there for as long as the tests run."""
+    path = Path(_folder().name) / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 @cache
 def stored(kind: str) -> str:
     """The path of a file of `sums` or `copies` that lies there for as long as the tests run."""

@@ -117,9 +117,8 @@ def test_it_holds_the_library_and_what_is_committed(installed: Installed) -> Non
     names = set(zipfile.ZipFile(installed.wheel).namelist())
     held = {name for name in names if not name.startswith("lookahead-0.1.0.dist-info/")}
     code = {f"lookahead/{file.relative_to(LIBRARY)}" for file in LIBRARY.rglob("*.py")}
-    assert held == code | {"lookahead/chapter/published.json"} | {
-        f"lookahead/results/{file.name}" for file in COMMITTED
-    }
+    data = {"lookahead/chapter/published.json", "lookahead/tasks/chess_mate/positions.parquet"}
+    assert held == code | data | {f"lookahead/results/{file.name}" for file in COMMITTED}
 
 
 def test_commands_and_own_experiments(installed: Installed) -> None:

@@ -9,6 +9,7 @@ import warnings
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -61,30 +62,52 @@ def read_table(
     Raises:
         LookaheadError: the file cannot be read, holds a malformed line, or has another content than expected.
     """
-    code = [Path(module.__file__ or "").read_bytes() for module in (records, tokens, table)]
+    if Path(file).expanduser().exists():
+        refuse_changed(file, content(file, tokenizer), expected)
     key = [expected, prompt_field, answer_field, tokenizer, longest, skip_bad]
-    digest = hashlib.sha256(json.dumps(key).encode() + b"".join([*code, Path(__file__).read_bytes()]))
-    folder = table.cache_folder() / digest.hexdigest()[:24]
-    path = Path(file).expanduser()
-    if path.exists() and (found := content(file, tokenizer)) != expected:
+    fields = (prompt_field, answer_field)
+    return kept_table(file, key, [records, tokens], lambda: _fresh_table(file, fields, tokenizer, longest, skip_bad))
+
+
+def refuse_changed(file: str, found: str, expected: str) -> None:
+    """Refuses a file with another content than that which a run is of.
+
+    Raises:
+        LookaheadError: the checksums differ.
+    """
+    if found != expected:
         raise LookaheadError(
             f"{file} is not what it was: its checksum is {found}, and {expected} is asked for. Leave the checksum out "
             "for a run on what it is now"
         )
+
+
+def kept_table(file: str, key: list[Any], readers: list[ModuleType], fresh: Callable[[], Table]) -> Table:
+    """The examples of a file; from the cache where they were read before. Warns of what a user should know of it.
+
+    Args:
+        key: what the table depends on beside code, the file's checksum among it.
+        readers: modules that say what is read.
+        fresh: reads the file.
+    """
+    modules = [module.__file__ or "" for module in (*readers, table)]
+    code = [Path(name).read_bytes() for name in (*modules, __file__)]
+    digest = hashlib.sha256(json.dumps(key).encode() + b"".join(code))
+    folder, path = table.cache_folder() / digest.hexdigest()[:24], Path(file).expanduser()
     read = Table.load(folder)
     if read is None:
-        read = _fresh_table(file, (prompt_field, answer_field), tokenizer, longest, skip_bad)
+        read = fresh()
         if path.stat().st_size >= CACHED_FROM:
             try:
                 read.save(folder)
             except OSError as error:
                 warnings.warn(
-                    f"the tokens of {file} are kept in memory: {folder} cannot be written ({error})", stacklevel=2
+                    f"the tokens of {file} are kept in memory: {folder} cannot be written ({error})", stacklevel=3
                 )
             else:
                 read = Table.load(folder) or read
     for line in remarks(read.facts):
-        warnings.warn(f"{file}: {line}", stacklevel=2)
+        warnings.warn(f"{file}: {line}", stacklevel=3)
     return read
 
 
@@ -132,7 +155,7 @@ def each_example(
     Returns:
         how many lines were left out, and what was wrong with the first.
     """
-    cutter, skipped, first = Tokenizer(tokenizer), 0, ""
+    cutter, left_out = Tokenizer(tokenizer), records.LeftOut(file, skip_bad)
     for number, *found in records.records(file, *fields):
         try:
             if isinstance(found[0], Malformed):
@@ -145,12 +168,8 @@ def each_example(
                 raise Malformed(f"prompt and answer have {len(prompt) + len(answer)} tokens; `longest` is {longest}")
             take(prompt, answer)
         except Malformed as fault:
-            said = f"line {number}: {fault}"
-            skipped, first = skipped + 1, first or said
-            if skipped > skip_bad:
-                more = f" (left out before: {skipped - 1}, as many as skip_bad allows)" if skip_bad else ""
-                raise LookaheadError(f"{file}, {said}{more}") from None
-    return skipped, first
+            left_out.add(f"line {number}: {fault}")
+    return left_out.count, left_out.first
 
 
 def _fresh_table(file: str, fields: tuple[str, str], tokenizer: str, longest: int, skip_bad: int) -> Table:
@@ -179,19 +198,26 @@ def _fresh_table(file: str, fields: tuple[str, str], tokenizer: str, longest: in
     new = {token: number for number, token in enumerate(vocabulary[:-2]) if number != len(in_answers)}
     ids = np.array([new[token] for token in growing], np.int32)
     told = np.frombuffer(prompt_hashes, np.uint64)
-    parts = (told % HELD_OUT_PARTS).astype(np.int8)
-    splits = np.select(
-        [parts == 0, parts == 1], [SPLITS.index("test"), SPLITS.index("validation")], SPLITS.index("train")
-    )
     facts = {
         "skipped": skipped,
         "first_skipped": first,
-        "commonest_answer": int(np.unique(np.frombuffer(answer_hashes, np.uint64), return_counts=True)[1].max())
-        / len(hashes),
+        "commonest_answer": share_of_commonest(np.frombuffer(answer_hashes, np.uint64)),
     }
     info = {"vocabulary": vocabulary, "answer_tokens": len(in_answers)}
     prompts, answers = (column.tokens(ids) for column in columns)
-    return Table.of(prompts, answers, splits.astype(np.int8), told, np.frombuffer(hashes, np.uint64), facts, info)
+    return Table.of(prompts, answers, splits_by(told), told, np.frombuffer(hashes, np.uint64), facts, info)
+
+
+def splits_by(hashes: np.ndarray) -> np.ndarray:
+    """The number of the split that each hash [N] belongs to, [N]: a tenth for testing, a tenth for validation."""
+    parts = (hashes % HELD_OUT_PARTS).astype(np.int8)
+    numbers = [SPLITS.index(split) for split in ("test", "validation", "train")]
+    return np.select([parts == 0, parts == 1], numbers[:2], numbers[2]).astype(np.int8)
+
+
+def share_of_commonest(hashes: np.ndarray) -> float:
+    """How often the commonest of some hashes [N] is there, as a share."""
+    return int(np.unique(hashes, return_counts=True)[1].max()) / len(hashes)
 
 
 def _hash(tokens: Sequence[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Prompts and answers from a JSON Lines, CSV or Parquet file, one record at a time."""
+"""Fields of a JSON Lines, CSV or Parquet file, such as prompt and answer, one record at a time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +27,28 @@ CHECKSUM_DIGITS = 16
 
 class Malformed(ValueError):
     """What is wrong with one record; the reader adds file and line."""
+
+
+@dataclass
+class LeftOut:
+    """The malformed records of a file: so many may be left out, and are counted; one more ends the reading."""
+
+    file: str | Path
+    most: int
+    count: int = 0
+    first: str = ""
+    """What was wrong with the first."""
+
+    def add(self, said: str) -> None:
+        """Counts one.
+
+        Raises:
+            LookaheadError: it is one too many; the message names the file.
+        """
+        self.count, self.first = self.count + 1, self.first or said
+        if self.count > self.most:
+            more = f" (left out before: {self.most}, as many as skip_bad allows)" if self.most else ""
+            raise LookaheadError(f"{self.file}, {said}{more}") from None
 
 
 def checksum(path: str | Path) -> str:
@@ -47,13 +70,12 @@ def _checksum(path: str, changed: int, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:CHECKSUM_DIGITS]
 
 
-def records(
-    path: str | Path, prompt_field: str, answer_field: str
-) -> Iterator[tuple[int, str, str] | tuple[int, Malformed]]:
-    """Line number, prompt and answer of every record of a file; or line number and what is wrong with it.
+def records(path: str | Path, *fields: str) -> Iterator[Any]:
+    """Line number and fields of every record of a file, (number, text, text, ...); or (number, `Malformed`).
 
     Args:
         path: `.jsonl`, `.csv` (or `.tsv`), each also with `.gz` or `.zst` behind; or `.parquet`.
+        fields: their names, such as those of prompt and answer.
 
     Raises:
         LookaheadError: the file cannot be read, or is in another format, or a CSV or Parquet file has no such field.
@@ -62,7 +84,6 @@ def records(
     endings = [ending.lower() for ending in path.suffixes]
     packed = endings.pop() if endings and endings[-1] in PACKED else ""
     kind = endings[-1] if endings else ""
-    fields = (prompt_field, answer_field)
     try:
         if kind == ".parquet" and not packed:
             yield from _from_parquet(path, fields)
@@ -156,7 +177,7 @@ class _Lines:
                 )
 
 
-def _from_json(path: Path, lines: _Lines, fields: tuple[str, str]) -> Iterator[Any]:
+def _from_json(path: Path, lines: _Lines, fields: tuple[str, ...]) -> Iterator[Any]:
     try:
         for line in lines:
             if isinstance(line, Malformed):
@@ -172,12 +193,12 @@ def _from_json(path: Path, lines: _Lines, fields: tuple[str, str]) -> Iterator[A
             if not isinstance(record, dict):
                 yield lines.number, Malformed(f"a JSON object is wanted, with fields, not {shown(record)}")
                 continue
-            yield _pair(lines.number, record, fields)
+            yield _chosen(lines.number, record, fields)
     except LookaheadError as error:
         raise LookaheadError(f"{path}: {error}") from None
 
 
-def _from_csv(path: Path, lines: _Lines, fields: tuple[str, str], delimiter: str) -> Iterator[Any]:
+def _from_csv(path: Path, lines: _Lines, fields: tuple[str, ...], delimiter: str) -> Iterator[Any]:
     bad: list[tuple[int, Malformed]] = []
 
     def text() -> Iterator[str]:
@@ -202,7 +223,7 @@ def _from_csv(path: Path, lines: _Lines, fields: tuple[str, str], delimiter: str
                 yield lines.number, Malformed(f"no CSV ({error})")
                 continue
             if len(row) == len(head):
-                yield _pair(lines.number, dict(zip(head, row, strict=True)), fields)
+                yield _chosen(lines.number, dict(zip(head, row, strict=True)), fields)
             elif row:
                 yield lines.number, Malformed(f"{len(row)} fields, but the first line names {len(head)}")
             while bad:
@@ -212,7 +233,7 @@ def _from_csv(path: Path, lines: _Lines, fields: tuple[str, str], delimiter: str
         raise LookaheadError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
 
-def _from_parquet(path: Path, fields: tuple[str, str]) -> Iterator[Any]:
+def _from_parquet(path: Path, fields: tuple[str, ...]) -> Iterator[Any]:
     import pyarrow
     from pyarrow import parquet
 
@@ -223,20 +244,20 @@ def _from_parquet(path: Path, fields: tuple[str, str]) -> Iterator[Any]:
             for batch in file.iter_batches(2**14, columns=list(dict.fromkeys(fields))):
                 for record in batch.to_pylist():
                     number += 1
-                    yield _pair(number, record, fields)
+                    yield _chosen(number, record, fields)
     except pyarrow.ArrowException as error:
         raise LookaheadError(f"{path} is no whole Parquet file ({error})") from error
 
 
-def _refuse_missing(path: Path, there: Iterable[str], fields: tuple[str, str]) -> None:
+def _refuse_missing(path: Path, there: Iterable[str], fields: tuple[str, ...]) -> None:
     names = list(there)
     for field in fields:
         if field not in names:
             raise LookaheadError(f"{path} has no field {shown(field)}; the fields there are: {', '.join(names)}")
 
 
-def _pair(number: int, record: dict[str, Any], fields: tuple[str, str]) -> Any:
-    """Line number, prompt and answer; or line number and what is wrong."""
+def _chosen(number: int, record: dict[str, Any], fields: tuple[str, ...]) -> Any:
+    """Line number and fields; or line number and what is wrong."""
     found = []
     for field in fields:
         if field not in record:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lookahead.contracts import SPLITS, Split, Task
 from lookahead.errors import LookaheadError
-from lookahead.tasks.own_data.reading import refuse_useless, remarks
+from lookahead.tasks.own_data.reading import refuse_changed, refuse_useless, remarks
 from lookahead.tasks.own_data.records import checksum
 from lookahead.tasks.own_data.table import Facts, Table, Tokens
 from lookahead.tasks.path_star.task import PathStar
@@ -118,11 +118,7 @@ def _table(file: str, degree: int, path_length: int, num_nodes: int, question_fi
     Raises:
         LookaheadError: the file has another content than expected, or other graphs.
     """
-    if (found := checksum(file)) != expected:
-        raise LookaheadError(
-            f"{file} is not what it was: its checksum is {found}, and {expected} is asked for. Leave the checksum out "
-            "for a run on what it is now"
-        )
+    refuse_changed(file, checksum(file), expected)
     task = PathStar(degree, path_length, num_nodes, question_first=question_first)
     prompts, answers = task.read_examples(file)
     splits, hashes, edges = [], [], []
