@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from filelock import Timeout
 from tqdm import tqdm
@@ -29,7 +29,7 @@ from lookahead.experiments.grid import (
     write_failure,
 )
 from lookahead.files import holder
-from lookahead.kinds import Count, Range, fit
+from lookahead.kinds import Count, fit
 from lookahead.machine import resolve_device
 from lookahead.runs.harness import Busy, Follow, run_all
 from lookahead.runs.parquet import (
@@ -45,6 +45,7 @@ from lookahead.runs.result import Result, has_weights, locked_to_write, run_fold
 from lookahead.runs.run import Run
 from lookahead.training.member import MAY_DIFFER
 from lookahead.training.progress import wants_bar
+from lookahead.training.settings import Positive
 from lookahead.training.sitting import OutOfTime
 from lookahead.training.step import Engine, resolve_engine
 
@@ -104,7 +105,7 @@ def run_experiment(
     """
     begun = time.monotonic()
     resolve_engine(engine, resolve_device(device))
-    time_limit = fit("time_limit", time_limit, Annotated[float, Range(above=0)] | None)
+    time_limit = fit("time_limit", time_limit, Positive | None)
     stack = fit("stack", stack, Count)
     name = packed_name(experiment, profile)
     if (kept := set_aside_if_corrupt(name)) is not None:
