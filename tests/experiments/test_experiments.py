@@ -83,7 +83,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "56059fa16a3292bb5139083fac8a809219bd584b363f7180aaaa92a6f31ce0f7"
+IDS = "11936fab2d1361604b757b610197438243363e1ba3f460bed8b4f46fe154968a"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
