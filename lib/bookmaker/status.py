@@ -74,7 +74,7 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
 
 def results(root: Path) -> list[str]:
     """The stored results, and whether today's code would give them."""
-    files = sorted(file for file in inputs(root) if file.suffix == ".parquet")
+    files = sorted(file for file in inputs(root) if file.suffix == ".parquet" and file.parent == root / "results")
     if not files:
         return []
     kept, state = root / "build" / "status.json", digest(root, inputs(root))

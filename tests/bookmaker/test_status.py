@@ -49,6 +49,13 @@ def test_kept_rows_that_are_none_are_made_again(content: str | bytes, root: Path
     assert status.results(root) == made
 
 
+def test_a_table_that_a_task_comes_with_is_no_file_of_results(root: Path) -> None:
+    before = status.results(root)
+    (root / "lib" / "lookahead" / "tasks").mkdir(parents=True, exist_ok=True)
+    (root / "lib" / "lookahead" / "tasks" / "positions.parquet").write_bytes(b"a table of something else")
+    assert status.results(root) == before
+
+
 def test_what_a_notebook_says_of_its_execution_is_shown_as_it_is(root: Path) -> None:
     chapter = root / "chapters" / "02-two.ipynb"
     notebook = nbformat.read(chapter, as_version=4)
