@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,20 +12,20 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Split, Task
+from lookahead.contracts import Split
 from lookahead.errors import LookaheadError
-from lookahead.kinds import Range, Seed, settle
+from lookahead.kinds import Range, Seed
 from lookahead.random import integers
 from lookahead.tasks.chess_mate import boards, rules
 from lookahead.tasks.chess_mate.boards import MOVE, POSITION
 from lookahead.tasks.chess_mate.reading import LeftOut, mates, read_table, shipped_table, write_published
-from lookahead.tasks.own_data.records import checksum
-from lookahead.tasks.own_data.table import Facts, Table
+from lookahead.tasks.own_data.file_task import FileTask
+from lookahead.tasks.own_data.table import Table
 from lookahead.tasks.rendering import refuse_wrong, rendered
 
 
 @dataclass(frozen=True)
-class ChessMate(Task, name="chess_mate"):
+class ChessMate(FileTask, name="chess_mate"):
     """Positions in which the side to move mates in n moves; asked for are its moves and the replies between them.
 
         8/5R2/k7/8/8/8/K7/5R2 w - - =f1b1 a6a5 f7a7
@@ -76,36 +75,17 @@ class ChessMate(Task, name="chess_mate"):
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.file, os.PathLike):
-            object.__setattr__(self, "file", os.fspath(self.file))
-        settle(self)
+        super().__post_init__()
         if not self.file and self.mate_in != 2:
             raise LookaheadError(
                 f"the positions that come with the library are mates in 2: for mate_in={self.mate_in} name a file, "
                 "such as Lichess's puzzles"
             )
-        if self.file and not self.checksum:
-            object.__setattr__(self, "checksum", checksum(self.file))
-
-    @classmethod
-    def checked(cls, **options: Any) -> dict[str, Any]:
-        """As `Named.checked`; the content's checksum is added, so that it is a part of a run's id."""
-        if isinstance(options.get("file"), os.PathLike):
-            options["file"] = os.fspath(options["file"])
-        options = super().checked(**options)
-        if options.get("file") and not options.get("checksum"):
-            options["checksum"] = checksum(options["file"])
-        return options
 
     @functools.cached_property
     def table(self) -> Table:
         """Positions and answers; a file is read when they are first asked for."""
         return read_table(self.file, self.mate_in, self.skip_bad, self.checksum) if self.file else shipped_table()
-
-    @property
-    def facts(self) -> Facts:
-        """What is told of the positions: how many, how many twins, how many in each split."""
-        return self.table.facts
 
     @property
     def title(self) -> str:
@@ -143,11 +123,6 @@ class ChessMate(Task, name="chess_mate"):
         Exact where one first move alone is right, as in the positions that come with the library.
         """
         return self.table.info["chance"]
-
-    @property
-    def test_size(self) -> float:
-        """Different positions in the test split, twins counted once."""
-        return self.facts.prompts["test"]
 
     def turns(self, split: Split, indices: Tensor) -> Tensor:
         """The turns that are drawn for examples, [B], before it is asked which their positions allow; of held-out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lookahead.contracts import RESERVED_TOKENS, Split, Task
+from lookahead.contracts import RESERVED_TOKENS, Split
 from lookahead.errors import LookaheadError, shown
-from lookahead.kinds import Count, Range, Seed, settle
+from lookahead.kinds import Count, Range, Seed
+from lookahead.tasks.own_data.file_task import FileTask
 from lookahead.tasks.own_data.reading import (
     content,
     each_example,
@@ -26,12 +26,12 @@ from lookahead.tasks.own_data.reading import (
     refuse_useless,
 )
 from lookahead.tasks.own_data.records import Malformed
-from lookahead.tasks.own_data.table import Collector, Facts, Table
+from lookahead.tasks.own_data.table import Collector, Table
 from lookahead.tasks.own_data.tokens import Tokenizer
 
 
 @dataclass(frozen=True)
-class OwnData(Task, name="own_data"):
+class OwnData(FileTask, name="own_data"):
     """Prompts and answers from a file: JSON Lines, CSV or Parquet.
 
         lookahead.run(task=OwnData("questions.jsonl", "question", "answer"), steps=2000)
@@ -74,22 +74,10 @@ class OwnData(Task, name="own_data"):
     checksum: str = ""
     seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        if isinstance(self.file, os.PathLike):
-            object.__setattr__(self, "file", os.fspath(self.file))
-        settle(self)
-        if not self.checksum:
-            object.__setattr__(self, "checksum", content(self.file, self.tokenizer))
-
     @classmethod
-    def checked(cls, **options: Any) -> dict[str, Any]:
-        """As `Named.checked`; the content's checksum is added, so that it is a part of a run's id."""
-        if isinstance(options.get("file"), os.PathLike):
-            options["file"] = os.fspath(options["file"])
-        options = super().checked(**options)
-        if "file" in options and not options.get("checksum"):
-            options["checksum"] = content(options["file"], options.get("tokenizer", "characters"))
-        return options
+    def content(cls, file: str, tokenizer: str = "characters", **options: Any) -> str:
+        """As `FileTask.content`; the tokenizer decides what is read."""
+        return content(file, tokenizer)
 
     @functools.cached_property
     def table(self) -> Table:
@@ -105,11 +93,6 @@ class OwnData(Task, name="own_data"):
                 f"indices from 0 to {shortest - 1}"
             )
         return read
-
-    @property
-    def facts(self) -> Facts:
-        """What is told of the file: how many examples, duplicates, lines left out."""
-        return self.table.facts
 
     @property
     def vocabulary(self) -> list[str]:
@@ -170,11 +153,6 @@ class OwnData(Task, name="own_data"):
     def chance_accuracy(self) -> float:
         """The share of the examples that have the commonest answer."""
         return self.facts.commonest_answer
-
-    @property
-    def test_size(self) -> float:
-        """Different prompts in the test split."""
-        return self.facts.prompts["test"]
 
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Examples `indices` [B] of a split; see `table.Table.draw` for their order.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +16,16 @@ from torch import Tensor
 
 from lookahead.contracts import SPLITS, Split, Task
 from lookahead.errors import LookaheadError
+from lookahead.tasks.own_data.file_task import FileTask
 from lookahead.tasks.own_data.reading import refuse_changed, refuse_useless, remarks
 from lookahead.tasks.own_data.records import checksum
-from lookahead.tasks.own_data.table import Facts, Table, Tokens
+from lookahead.tasks.own_data.table import Table, Tokens
 from lookahead.tasks.path_star.task import PathStar
 from lookahead.tasks.path_star.text import ROWS
 
 
 @dataclass(frozen=True)
-class PathStarFile(PathStar, name="path_star_file"):
+class PathStarFile(FileTask, PathStar, name="path_star_file"):
     """The graphs of a file in the published format; everything else is as in `PathStar`.
 
         lookahead.run(task=PathStarFile.of("graphs.txt", num_nodes=50), objective="teacherless")
@@ -51,12 +51,10 @@ class PathStarFile(PathStar, name="path_star_file"):
     checksum: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "file", os.fspath(self.file))
-        super().__post_init__()
         if not self.file:
             raise LookaheadError("path_star_file needs file, the path of a file in the published format")
-        if not self.checksum:
-            object.__setattr__(self, "checksum", checksum(self.file))
+        FileTask.__post_init__(self)
+        PathStar.__post_init__(self)
 
     @classmethod
     def of(cls, path: str | Path, num_nodes: int | None = None) -> PathStarFile:
@@ -72,30 +70,10 @@ class PathStarFile(PathStar, name="path_star_file"):
         task, _, _ = PathStar.read(path, num_nodes)
         return cls(task.degree, task.path_length, task.num_nodes, question_first=task.question_first, file=str(path))
 
-    @classmethod
-    def checked(cls, **options: Any) -> dict[str, Any]:
-        """As `Named.checked`; the content's checksum is added, so that it is a part of a run's id."""
-        if isinstance(options.get("file"), os.PathLike):
-            options["file"] = os.fspath(options["file"])
-        options = super().checked(**options)
-        if options.get("file") and not options.get("checksum"):
-            options["checksum"] = checksum(options["file"])
-        return options
-
     @functools.cached_property
     def table(self) -> Table:
         """The graphs of the file: the labels of their edges, and of their paths."""
         return _table(self.file, self.degree, self.path_length, self.num_nodes, self.question_first, self.checksum)
-
-    @property
-    def facts(self) -> Facts:
-        """What is told of the file: how many graphs, duplicates, and different ones in each split."""
-        return self.table.facts
-
-    @property
-    def test_size(self) -> float:
-        """Different graphs of the file in the test split."""
-        return self.facts.prompts["test"]
 
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Examples `indices` [B] of a split: prompts [B, P], answers [B, A], int64; see `OwnData.sample`."""
