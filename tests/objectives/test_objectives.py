@@ -363,7 +363,7 @@ def test_prefilled_prompts_change_no_result(method: Any, model: Any, build: Buil
     with torch.no_grad():
         for parameter in objective.parameters():
             parameter.mul_(2)
-    prompts, answers = data(task, count=40)
+    prompts, answers = data(task, count=20)
     assert len(objective.answer(prompts).unique(dim=0)) > 2
     with torch.no_grad():
         read, noise = objective.prefill(prompts), noise_for(objective, answers)

@@ -146,14 +146,14 @@ def assert_same_curve(one: Any, other: Any, tolerance: float) -> None:
 @pytest.mark.parametrize("objective", ["teacher_forcing", DECISION_ALONE], ids=["teacher_forcing", "hints"])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_member_goes_where_its_own_run_goes(count: int, objective: Any, optimizer: str, tiny_run: MakeRun) -> None:
-    """200 steps in float64, at different rates, with clipping that acts, a cosine and a fixed training set."""
+    """100 steps in float64, at different rates, with clipping that acts, a cosine and a fixed training set."""
     runs = runs_of(
         tiny_run,
         count,
         objective=objective,
         optimizer=optimizer,
-        steps=200,
-        evaluate_every=100,
+        steps=100,
+        evaluate_every=50,
         clip=0.5,
         schedule="cosine",
         train_examples=300,
@@ -165,7 +165,7 @@ def test_a_member_goes_where_its_own_run_goes(count: int, objective: Any, optimi
         assert isinstance(outcome, Trained)
         assert difference(one, own) < 1e-8
         assert_same_curve(outcome.curve, expected.curve, 1e-8)
-        assert (outcome.steps, outcome.stopped_early, outcome.members) == (200, False, count)
+        assert (outcome.steps, outcome.stopped_early, outcome.members) == (100, False, count)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
