@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors import safe_open
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from lookahead import figures
 from lookahead.contracts import Objective
 from lookahead.evaluation.measures import evaluate
-from lookahead.experiments import find_experiment
+from lookahead.experiments import find_experiment, stored
 from lookahead.figures.walks import draw_walk
 from lookahead.files import replacing, write_text
 from lookahead.objectives.reversed import Reversed
 from lookahead.objectives.sequences import read
 from lookahead.random import words
-from lookahead.runs.result import read_result, trained
+from lookahead.runs.result import trained
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
 from lookahead.tasks.path_star.text import ANSWER_MARK, EDGE_MARK, QUESTION_MARK
@@ -76,31 +77,44 @@ def about(task: PathStar) -> dict[str, Any]:
 def export(folder: Path) -> dict[str, Any]:
     """Writes models/*.safetensors and models/index.json, and gives what stands in the latter.
 
+    A file that is there and says that it is of a run is taken as it is: remove it to have it made anew.
+
     Raises:
         LookaheadError: weights of a run are not here; the message says how to make them.
     """
-    models: dict[str, Any] = {}
+    graphs: dict[str, Any] = {}
+    results = {result.run.id: result for result in stored(EXPERIMENT, PROFILE)}
     for run in runs():
-        task, objective = trained(run)
-        result = read_result(run)
-        assert result is not None
+        steps = results[run.id].manifest["steps"]  # it may have stopped early
+        task, objective = run.build()
         assert isinstance(task, PathStar)
-        rounded = {name: tensor.half() for name, tensor in state_tensors(objective).items()}
-        load_state(objective, {name: tensor.float() for name, tensor in rounded.items()})
-        steps = result.manifest["steps"]  # it may have stopped early
-        data = save(rounded, {"run": run.id, "steps": str(steps)})
-        name = f"{method_of(run)}-{steps}.safetensors"
-        with replacing(folder / "models" / name) as temporary:
-            temporary.write_bytes(data)
-        method = models.setdefault(method_of(run), {"method": method_of(run), "checkpoints": []})
+        sizes = f"{task.degree}x{task.path_length}"
+        name = f"{sizes}-{method_of(run)}-{steps}.safetensors"
+        path = folder / "models" / name
+        about_it = {"run": run.id, "steps": str(steps)}
+        if not is_of(path, about_it):
+            rounded = {name: tensor.half() for name, tensor in state_tensors(trained(run)[1]).items()}
+            with replacing(path) as temporary:
+                temporary.write_bytes(save(rounded, about_it))
+        data = path.read_bytes()
+        load_state(objective, {name: tensor.float() for name, tensor in load(data).items()})
+        known = {option: run.model[option] for option in ("heads", "layers")}  # type: ignore[index]
+        graph = graphs.setdefault(sizes, {"task": about(task), **known, "models": {}})
+        method = graph["models"].setdefault(method_of(run), {"method": method_of(run), "checkpoints": []})
         method["checkpoints"].append(
             {"steps": steps, "run": run.id, "file": name, "bytes": len(data), **measured(objective, task)}
         )
-    (run, *_) = runs()
-    sizes = {name: run.model[name] for name in ("heads", "layers")}  # type: ignore[index]
-    index = {"task": about(run.build_task()), **sizes, "models": list(models.values())}  # type: ignore[arg-type]
+    index = {"graphs": [{**graph, "models": list(graph["models"].values())} for graph in graphs.values()]}
     write_text(folder / "models" / "index.json", json.dumps(index, indent=1) + "\n")
     return index
+
+
+def is_of(path: Path, about_it: dict[str, str]) -> bool:
+    """Whether a file is there and says that about itself."""
+    if not path.exists():
+        return False
+    with safe_open(path, "pt") as file:
+        return file.metadata() == about_it
 
 
 def exported(folder: Path, checkpoint: dict[str, Any]) -> tuple[PathStar, Objective]:
@@ -131,7 +145,7 @@ def edge_shares(objective: Objective, task: PathStar, prompt: Tensor) -> list[li
 
 def still(folder: Path) -> str:
     """The picture that stands in the page without a script, as SVG: what the last networks answer to one graph."""
-    models = json.loads((folder / "models" / "index.json").read_text(encoding="utf-8"))["models"]
+    models = json.loads((folder / "models" / "index.json").read_text(encoding="utf-8"))["graphs"][0]["models"]
     figures.use_style()
     fig, axes = figures.figure(1.9, columns=len(models))
     for ax, model in zip(axes, models, strict=True):

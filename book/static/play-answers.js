@@ -9,7 +9,12 @@ export const METHODS = {
   multi_token: { name: "Four tokens at once", told: "taught to look ahead" },
 };
 
-export const PLACES = ["start", "first step", "next step", "goal"];
+const STEPS = ["first step", "second step", "third step", "fourth step"];
+
+/** What the tokens of a path are called. */
+export function placesOf({ path }) {
+  return ["start", ...STEPS.slice(0, path.length - 2), "goal"];
+}
 
 /** How a network of a method answers a graph: what it says, in its order, and how likely it takes each edge. */
 export function ask(model, method, star, forced = null) {
@@ -61,7 +66,9 @@ export function drawAnswer(star, method, found, shown, force, forced) {
   const numbers = star.arms.map((arm, row) => {
     const [x1, y1] = places.get(star.start);
     const [x2, y2] = places.get(arm[0]);
-    return note([(x1 + x2) / 2 - 12, (y1 + y2) / 2 + (row ? 16 : -9)], percent(found.shares[row][0]));
+    const side = Math.sign(y2 - y1); // above the upper arms, below the lower ones, above one that goes straight on
+    const away = side > 0 ? 16 : side < 0 ? -9 : -7;
+    return note([(x1 + x2) / 2 - (side ? 12 : 0), (y1 + y2) / 2 + away], percent(found.shares[row][0]));
   });
   const firsts = new Map(star.arms.map((arm, row) => [arm[0], row]));
   const discs = [...places].map(([label, place]) => {
@@ -79,7 +86,7 @@ export function drawAnswer(star, method, found, shown, force, forced) {
   });
   const role = force ? { role: "group" } : { role: "img" };
   const told = inWords(star, method, found, forced);
-  return make("svg", { viewBox: "0 0 220 112", ...role, "aria-label": told }, lines, jumps, numbers, discs);
+  return make("svg", { viewBox: `0 0 220 ${50 + SMALL.down * (star.arms.length - 1)}`, ...role, "aria-label": told }, lines, jumps, numbers, discs);
 }
 
 /** An answer as a sentence. */
@@ -97,8 +104,9 @@ export function inWords(star, method, found, forced = null) {
 
 export function steps(star, found, shown, forced) {
   const symbol = token => star.task.symbols[token];
+  const places = placesOf(star);
   const rows = found.steps.slice(0, shown).map(({ token, probabilities }, i) => {
-    const place = PLACES[found.backwards ? PLACES.length - 1 - i : i];
+    const place = places[found.backwards ? places.length - 1 - i : i];
     const given = forced !== null && i < 2;
     const other = probabilities
       .map((share, one) => [share, one])
@@ -114,16 +122,17 @@ export function steps(star, found, shown, forced) {
     );
   });
   const cells = () => ["says", "sure", "or"].map(() => make("td"));
-  while (rows.length < PLACES.length) rows.push(make("tr", {}, make("th", { scope: "row" }, "…"), cells()));
+  while (rows.length < places.length) rows.push(make("tr", {}, make("th", { scope: "row" }, "…"), cells()));
   const heads = ["", "says", "sure", "or"].map(text => (text ? make("th", { scope: "col" }, text) : make("td")));
   return make("table", { class: "play-steps" }, make("thead", {}, make("tr", {}, heads)), make("tbody", {}, rows));
 }
 
 /** What the extra heads say of each token of the path before any is said, from the goal backwards. */
 export function rungs(star, ahead) {
+  const places = placesOf(star);
   const rows = ahead.map((logits, i) => {
     const share = softmax(logits)[star.path[i]];
-    return make("li", {}, make("span", {}, PLACES[i]), bar(share), make("span", {}, percent(share)));
+    return make("li", {}, make("span", {}, places[i]), bar(share), make("span", {}, percent(share)));
   });
   return make(
     "div",

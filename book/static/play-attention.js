@@ -4,7 +4,7 @@ import { METHODS } from "./play-answers.js";
 import { make, percent } from "./play-drawing.js";
 
 const LAYERS = ["first", "second", "third"];
-const [WIDE, HIGH, SPACE] = [360, 50, 16];
+const [HIGH, SPACE] = [50, 16];
 
 export class Looks {
   constructor(layers) {
@@ -31,7 +31,7 @@ export class Looks {
 
   draw() {
     if (!this.element.open || !this.found) return;
-    this.body.replaceChildren(...Object.keys(METHODS).map(method => this.strip(method)));
+    this.body.replaceChildren(...Object.keys(this.found).map(method => this.strip(method)));
   }
 
   /** What one network has read, and a line to each token, as thick as the head that looks there most. */
@@ -53,7 +53,7 @@ export class Looks {
     const most = weights.map((weight, place) => [weight, place]).sort(([a], [b]) => b - a).slice(0, 2);
     const places = most.map(([weight, place]) => `the ${symbols[place]} at place ${place + 1} (${percent(weight)})`);
     const told = `${METHODS[method].name} looks most at ${places.join(" and ")} of ${symbols.join(" ")}`;
-    const drawing = make("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": told }, lines, letters);
+    const drawing = make("svg", { viewBox: `0 0 ${symbols.length * SPACE + 8} ${HIGH}`, role: "img", "aria-label": told }, lines, letters);
     return make("figure", { class: `play-${method}` }, make("figcaption", {}, METHODS[method].name), drawing);
   }
 }

@@ -1,4 +1,4 @@
-/* The reader against the networks: who finds the first step? */
+/* The reader against the networks of one kind of graph: who finds the first step? */
 
 import { Star } from "./star.js";
 import { ask, METHODS } from "./play-answers.js";
@@ -6,9 +6,10 @@ import { bar, make, percent } from "./play-drawing.js";
 
 const AT_ONCE = 100;
 
+/** Begins anew; gives what ends it. */
 export function startGame(place, models) {
-  const players = Object.entries(METHODS).map(([method, { name }]) => {
-    const { checkpoints } = models.models.find(model => model.method === method);
+  const players = models.models.map(({ method, checkpoints }) => {
+    const { name } = METHODS[method];
     return { method, name, file: checkpoints.at(-1).file, right: 0, games: 0, shares: [] };
   });
   const reader = { method: "reader", name: "You", right: 0, games: 0, shares: [] };
@@ -127,4 +128,5 @@ export function startGame(place, models) {
   }
 
   startAgain();
+  return () => (round += 1);
 }

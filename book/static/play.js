@@ -3,7 +3,7 @@
 
 import { readSafetensors, Transformer } from "./transformer.js";
 import { Star } from "./star.js";
-import { ask, drawAnswer, inWords, METHODS, PLACES, rungs, steps } from "./play-answers.js";
+import { ask, drawAnswer, inWords, METHODS, placesOf, rungs, steps } from "./play-answers.js";
 import { Looks } from "./play-attention.js";
 import { arrowhead, edge, make, node, note, percent, pressed, spots } from "./play-drawing.js";
 import { startGame } from "./play-game.js";
@@ -17,29 +17,32 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /* ---- the networks ---- */
 
-/** What is there; and each network, fetched when it is asked for, once. */
+/** What is there for each kind of graph; and each network, fetched when it is asked for, once. */
 export async function shelf() {
-  const index = await (await fetch(new URL("index.json", FOLDER))).json();
+  const { graphs } = await (await fetch(new URL("index.json", FOLDER))).json();
   const loaded = new Map();
-  const load = file => {
+  const load = heads => file => {
     if (!loaded.has(file)) {
       const model = fetch(new URL(file, FOLDER))
         .then(reply => reply.arrayBuffer())
-        .then(bytes => new Transformer(readSafetensors(bytes).tensors, index.heads));
+        .then(bytes => new Transformer(readSafetensors(bytes).tensors, heads));
       loaded.set(file, model);
       model.catch(() => loaded.delete(file)); // so that it is tried again
     }
     return loaded.get(file);
   };
-  return { ...index, load };
+  return graphs.map(graph => ({ ...graph, load: load(graph.heads) }));
 }
 
 /* ---- the graph that the reader changes ---- */
 
 const LARGE = { left: 34, top: 42, across: 98, down: 82 };
-const [WIDE, HIGH, EDGE] = [362, 170, 24]; // of the drawing, and how near to its edge a node may come
+const [WIDE, EDGE] = [362, 24]; // of the drawing, and how near to its edge a node may come
 const ARROWS = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, -10], ArrowDown: [0, 10] };
 const STILL = 4; // what moves less than that was pressed, not dragged
+
+/** How high the drawing is. */
+const high = star => 88 + LARGE.down * (star.arms.length - 1);
 
 /** The drawing, each node where it belongs or where it was put; `act` says what a click and an arrow key do to one. */
 function drawQuestion(star, chosen, moved, act) {
@@ -77,7 +80,7 @@ function drawQuestion(star, chosen, moved, act) {
   const [goalX, goalY] = places.get(star.goal);
   return make(
     "svg",
-    { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "play-question", role: "group", "aria-label": "the graph" },
+    { viewBox: `0 0 ${WIDE} ${high(star)}`, class: "play-question", role: "group", "aria-label": "the graph" },
     lines,
     discs,
     note([x, y + 37], "start"),
@@ -88,17 +91,22 @@ function drawQuestion(star, chosen, moved, act) {
 /* ---- the page ---- */
 
 class Explorer {
-  constructor(place, models) {
+  /** `taken` is called with the networks of each kind of graph that is chosen. */
+  constructor(place, shelf, taken) {
+    Object.assign(this, { shelf, taken });
+    this.moved = new Map(); // place in the drawing -> where the reader has put it
+    this.build(place);
+  }
+
+  /** Takes another kind of graph, with networks of its own. */
+  take(models) {
     this.models = models;
-    this.star = Star.drawn(models.task);
     const moments = models.models.flatMap(({ checkpoints }) => checkpoints.map(({ steps }) => steps));
     this.moments = [...new Set(moments)].sort((a, b) => a - b);
     this.at = this.moments.length - 1;
-    this.forced = null;
-    this.chosen = null;
-    this.shown = PLACES.length;
-    this.moved = new Map(); // place in the drawing -> where the reader has put it
-    this.build(place);
+    this.slider.max = this.slider.value = this.at;
+    this.taken(models);
+    return this.renew();
   }
 
   build(place) {
@@ -111,9 +119,11 @@ class Explorer {
       this.at = Number(this.slider.value);
       this.change({});
     };
-    const range = { type: "range", min: 0, max: this.moments.length - 1, value: this.at };
-    this.slider = make("input", { ...range, id: "play-moment", oninput: moved });
-    this.looks = new Looks(this.models.layers);
+    this.slider = make("input", { type: "range", min: 0, id: "play-moment", oninput: moved });
+    this.looks = new Looks(this.shelf[0].layers);
+    const kinds = this.shelf.map((models, i) => make("option", { value: i }, kind(models.task)));
+    const other = event => this.take(this.shelf[event.target.value]);
+    const graph = make("select", { id: "play-kind", onchange: other }, kinds);
     this.moment = make("output", { for: "play-moment" });
     this.panels = Object.fromEntries(
       Object.entries(METHODS).map(([method, { name, told }]) => {
@@ -126,6 +136,7 @@ class Explorer {
     const group = { class: "play-buttons", role: "group", "aria-label": "change the question" };
     const label = make("label", { for: "play-moment" }, "Training steps");
     place.replaceChildren(
+      make("div", { class: "play-time" }, make("label", { for: "play-kind" }, "A graph of"), graph),
       make(
         "div",
         group,
@@ -156,7 +167,7 @@ class Explorer {
   /** Puts a node somewhere else in the drawing. The graph stays what it is, and so does what the networks read. */
   move(at, [x, y]) {
     const inside = (value, size) => Math.min(Math.max(value, EDGE), size - EDGE);
-    this.moved.set(at, [inside(x, WIDE), inside(y, HIGH)]);
+    this.moved.set(at, [inside(x, WIDE), inside(y, high(this.star))]);
     this.drawQuestion();
   }
 
@@ -187,17 +198,17 @@ class Explorer {
 
   force(row) {
     const forced = row === this.forced ? null : row;
-    return this.change({ forced, shown: forced === null || calm.matches ? PLACES.length : 2 });
+    return this.change({ forced, shown: forced === null || calm.matches ? this.star.path.length : 2 });
   }
 
   /** Another question or another moment: all networks answer anew. */
-  async change({ star = this.star, forced = null, chosen = null, shown = PLACES.length }) {
+  async change({ star = this.star, forced = null, chosen = null, shown = star.path.length }) {
     Object.assign(this, { star, forced, chosen, shown });
     clearTimeout(this.following);
     const turn = (this.turn = (this.turn ?? 0) + 1);
     this.drawQuestion();
     const found = {};
-    for (const method of Object.keys(METHODS)) {
+    for (const { method } of this.models.models) {
       const network = await this.models.load(this.checkpoint(method).file).catch(() => null);
       if (turn !== this.turn) return; // it was changed again while it was loading
       if (!network) return void (this.status.textContent = LOST);
@@ -212,7 +223,7 @@ class Explorer {
 
   /** Shows one more step of the network that was put on an arm, until all are there. */
   follow() {
-    if (this.shown >= PLACES.length) return;
+    if (this.shown >= this.star.path.length) return;
     this.following = setTimeout(() => {
       this.shown += 1;
       this.drawAnswers();
@@ -236,12 +247,15 @@ class Explorer {
   }
 
   drawAnswers() {
-    for (const [method, { body }] of Object.entries(this.panels)) {
+    for (const [method, { body, section }] of Object.entries(this.panels)) {
       const found = this.found[method];
+      section.hidden = !found;
+      if (!found) continue; // there is no such network for graphs of this kind
       const free = method !== FORCED;
-      const [shown, forced] = free ? [PLACES.length, null] : [this.shown, this.forced];
+      const whole = this.star.path.length;
+      const [shown, forced] = free ? [whole, null] : [this.shown, this.forced];
       const force = free ? null : row => this.force(row);
-      const done = shown >= PLACES.length;
+      const done = shown >= whole;
       const verdict = !done ? "follows …" : found.right ? "✓ the right path" : "✗ not the path";
       const trained = this.checkpoint(method).steps;
       keepFocus(body, "data-arm", () =>
@@ -280,16 +294,23 @@ function asText(star) {
   return star.prompt.map(token => star.task.symbols[token]).join("").replace(/(\d)(?=\d)/g, "$1,");
 }
 
+/** A kind of graph in words. */
+function kind({ degree, path_length: nodes }) {
+  return `${degree} arms of ${nodes} nodes`;
+}
+
 /** Which training each network comes from. */
-function listNetworks(place, models) {
-  const heads = ["network", "training steps", "paths right", "run", "weights"];
-  const rows = models.models.flatMap(({ method, checkpoints }) =>
-    checkpoints.map(({ steps, run, right, file, bytes }, at) => {
-      const link = make("a", { href: new URL(file, FOLDER).href, download: file }, `${Math.round(bytes / 1000)} kB`);
-      const name = at ? "" : METHODS[method].name;
-      const cells = [name, steps.toLocaleString("en"), percent(right), make("code", {}, run), link];
-      return make("tr", {}, cells.map(cell => make("td", {}, cell)));
-    })
+function listNetworks(place, shelf) {
+  const heads = ["graph", "network", "training steps", "paths right", "run", "weights"];
+  const rows = shelf.flatMap(({ task, models }) =>
+    models.flatMap(({ method, checkpoints }, first) =>
+      checkpoints.map(({ steps, run, right, file, bytes }, at) => {
+        const link = make("a", { href: new URL(file, FOLDER).href, download: file }, `${Math.round(bytes / 1000)} kB`);
+        const names = at ? ["", ""] : [first ? "" : kind(task), METHODS[method].name];
+        const cells = [...names, steps.toLocaleString("en"), percent(right), make("code", {}, run), link];
+        return make("tr", {}, cells.map(cell => make("td", {}, cell)));
+      })
+    )
   );
   const head = make("tr", {}, heads.map(name => make("th", { scope: "col" }, name)));
   place.replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, rows)));
@@ -304,14 +325,18 @@ function fold(still) {
 
 async function start() {
   const place = document.getElementById("play");
-  const models = await shelf();
-  await Promise.all(models.models.map(({ checkpoints }) => models.load(checkpoints.at(-1).file)));
-  const explorer = new Explorer(place, models);
-  await explorer.change({});
+  const kinds = await shelf();
+  const [first] = kinds;
+  await Promise.all(first.models.map(({ checkpoints }) => first.load(checkpoints.at(-1).file)));
+  let endGame = () => {};
+  const explorer = new Explorer(place, kinds, models => {
+    endGame();
+    endGame = startGame(document.getElementById("play-game"), models);
+  });
+  await explorer.take(first);
   const still = document.getElementById("fig-play");
   if (still) fold(still.closest("figure") ?? still);
-  startGame(document.getElementById("play-game"), models);
-  listNetworks(document.getElementById("play-networks"), models);
+  listNetworks(document.getElementById("play-networks"), kinds);
   document.documentElement.dataset.playing = "ready";
 }
 

@@ -46,10 +46,15 @@ def opened(browser: Any, address: str, width: int = 1440, scheme: str = "light",
 
 
 @pytest.fixture(scope="module")
-def checkpoints() -> dict[str, list[dict[str, Any]]]:
-    """What the site has of every method."""
-    models = json.loads((SITE / "_static" / "models" / "index.json").read_text(encoding="utf-8"))["models"]
-    return {model["method"]: model["checkpoints"] for model in models}
+def graphs() -> list[dict[str, Any]]:
+    """What the site has for every kind of graph."""
+    return json.loads((SITE / "_static" / "models" / "index.json").read_text(encoding="utf-8"))["graphs"]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(graphs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The networks of every method, for the graphs that come first."""
+    return {model["method"]: model["checkpoints"] for model in graphs[0]["models"]}
 
 
 # -- what it computes ----------------------------------------------------------------------------------------------
@@ -95,13 +100,14 @@ def check_network(page: Any, task: PathStar, objective: Objective, file: str, co
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_page_computes_what_the_library_does(method: str, address: str, browser: Any, checkpoints: Any) -> None:
+def test_the_page_computes_what_the_library_does(method: str, address: str, browser: Any, graphs: Any) -> None:
     """Logits, attention, answers, what extra heads say: on 200 graphs for the last network, on a few for the others."""
+    checkpoints = [model["checkpoints"] for graph in graphs for model in graph["models"] if model["method"] == method]
     with opened(browser, address) as visit:
         visit.page.evaluate(MODULES)
-        for checkpoint in checkpoints[method]:
+        for number, checkpoint in [(number, one) for number, some in enumerate(checkpoints) for one in some]:
             task, objective = exported(SITE / "_static", checkpoint)
-            last = checkpoint is checkpoints[method][-1]
+            last = number == 0 and checkpoint is checkpoints[0][-1]
             check_network(visit.page, task, objective, checkpoint["file"], 200 if last else 8)
 
 
@@ -131,9 +137,10 @@ def test_a_step_is_fast(address: str, browser: Any, checkpoints: Any) -> None:
     assert times[int(0.95 * len(times))] < 16
 
 
-def test_its_graphs_are_those_that_were_kept_from_training(address: str, browser: Any) -> None:
+@pytest.mark.parametrize("degree", [2, 3])
+def test_its_graphs_are_those_that_were_kept_from_training(degree: int, address: str, browser: Any) -> None:
     """Graphs that it draws are test graphs of the task, and of the task's own graphs it tells which are."""
-    task = PathStar(2, 4, 10)
+    task = PathStar(degree, 4, 10)
     examples = [task.sample(split, torch.arange(60)) for split in ("train", "test")]
     prompts, answers = (torch.cat(one) for one in zip(*examples, strict=True))
     own = [
@@ -148,9 +155,10 @@ def test_its_graphs_are_those_that_were_kept_from_training(address: str, browser
         )
         told = visit.page.evaluate(
             """([task, graphs]) => graphs.map(({start, arms, prompt}) => {
-            const star = new Star(task, start, arms, 0, [...Array(6).keys()]);
+            const listed = [...Array(3 * task.degree).keys()];
+            const star = new Star(task, start, arms, 0, listed);
             const pairs = star.edges.map(String);
-            star.order = [0, 3, 6, 9, 12, 15].map(at => pairs.indexOf(String(prompt.slice(at, at + 2))));
+            star.order = listed.map(i => pairs.indexOf(String(prompt.slice(3 * i, 3 * i + 2))));
             return [star.prompt, star.heldOut, star.aimed().heldOut, star.aimed().prompt];
         })""",
             [about(task), own],
@@ -217,7 +225,7 @@ class Reader:
     def arms(self) -> list[list[str]]:
         """From the start to each end, the drawing's order."""
         labels = [node.get_attribute("data-label") for node in self.page.locator(".play-question [data-label]").all()]
-        return [[labels[0], *labels[1:4]], [labels[0], *labels[4:7]]]
+        return [[labels[0], *labels[at : at + 3]] for at in range(1, len(labels), 3)]
 
     def settled(self, said: str) -> None:
         """Waits until the page has said something."""
@@ -391,7 +399,7 @@ def test_the_extra_heads_see_the_goal_first(address: str, browser: Any, checkpoi
                 reader.button("New graph")
                 reader.settled(f"From {reader.question[0]} to {reader.question[1]}, ")
                 rows = page.locator(".play-rungs li").all_inner_texts()
-                assert [row.split("\n")[0] for row in rows] == ["goal", "next step", "first step", "start"]
+                assert [row.split("\n")[0] for row in rows] == ["goal", "second step", "first step", "start"]
                 found.append([int(re.findall(r"(\d+)%", row)[0]) for row in rows])
             seen[steps] = [sorted(one)[2] for one in zip(*found, strict=True)]
     assert seen[first][0] > 40
@@ -399,6 +407,28 @@ def test_the_extra_heads_see_the_goal_first(address: str, browser: Any, checkpoi
     assert min(seen[middle][:2]) > 80
     assert seen[middle][2] < 80, "the first step comes last"
     assert min(seen[last]) > 80
+
+
+def test_another_kind_of_graph_can_be_taken(reader: Reader) -> None:
+    """It has its own networks, and the game is about it, too; and back again."""
+    page, kinds = reader.page, reader.page.get_by_label("A graph of")
+    kinds.select_option("3 arms of 4 nodes")
+    reader.settled("after 1,000 training steps")
+    page.wait_for_function("() => document.querySelectorAll('.play-question [data-label]').length === 10")
+    start, goal = reader.question
+    reader.settled(f"From {start} to {goal}, ")
+    assert len(reader.arms()) == 3
+    assert page.locator(f".play-{FORCED} [data-arm]").count() == 3
+    right = next(arm for arm in reader.arms() if arm[-1] == goal)
+    assert reader.path(FORCED)[-1] == goal
+    assert len(right) == len(reader.path(REVERSED)) == 4
+    assert page.locator("#play-game .play-buttons").first.get_by_role("button").count() == 3
+    assert "1/3" in page.locator("#play-game .play-shares").inner_text()
+    assert page.evaluate(PROBLEMS) == []
+    kinds.select_option("2 arms of 4 nodes")
+    page.wait_for_function("() => document.querySelectorAll('.play-question [data-label]').length === 7")
+    reader.settled(f"From {reader.question[0]} to {reader.question[1]}, ")
+    assert page.locator("#play-game .play-buttons").first.get_by_role("button").count() == 2
 
 
 def test_the_reader_can_play_against_the_networks(reader: Reader) -> None:
@@ -496,10 +526,10 @@ def test_networks_that_do_not_come_leave_the_picture(address: str, browser: Any)
     visit.context.close()
 
 
-def test_the_table_of_networks_is_printed(address: str, browser: Any, checkpoints: Any) -> None:
+def test_the_table_of_networks_is_printed(address: str, browser: Any, graphs: Any) -> None:
     with opened(browser, address) as visit:
         rows = visit.page.locator("#play-networks tbody tr").all_inner_texts()
-        runs = [one["run"] for method in METHODS for one in checkpoints[method]]
+        runs = [one["run"] for graph in graphs for model in graph["models"] for one in model["checkpoints"]]
         assert all(run in row for row, run in zip(rows, runs, strict=True))
         visit.page.emulate_media(media="print")
         assert visit.page.locator("#play-networks table").is_visible()

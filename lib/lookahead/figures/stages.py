@@ -10,13 +10,14 @@ from lookahead.names import joined, named
 from lookahead.runs.result import Result
 
 
-def draw_stages(chains: Sequence[Sequence[Result]], measure: str) -> Any:
+def draw_stages(chains: Sequence[Sequence[Result]], measure: str, pointed: str | None = None) -> Any:
     """A share against training steps, a line a chain of runs, each run in the colour of its method. The figure.
 
     A dotted line is where the next run begins.
 
     Args:
         chains: each a run, the run that started from its weights, and so on.
+        pointed: the method of the first run whose chain is named where it ends.
     """
     fig, ax = figure(2.9)
     methods: dict[str, dict[str, Any]] = {}  # colour -> name -> line
@@ -31,6 +32,9 @@ def draw_stages(chains: Sequence[Sequence[Result]], measure: str) -> Any:
             (line,) = ax.plot([begun + step for step in steps], values, color=color)
             methods.setdefault(color, {})[named(name)] = line
             begun += result.manifest["steps"]
+        if (first := chain[0].run.config["objective"]["name"]) == pointed:
+            text, end = f"first {named(first)}", (begun, chain[-1].series(measure)[1][-1])
+            ax.annotate(text, end, xytext=(0, -14), textcoords="offset points", ha="right", va="top", fontsize=9.5)
         sign(fig, chain)
     accuracy_axis(ax)
     chance(ax, chains[0][0].run.build_task().chance_accuracy, "1/d")
