@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ROLE = re.compile(r"\{measured\}`([\w-]+)(?::([^`]*))?`")
 
 TRANSFORMERS = (
-    "direction", "architecture", "optimizers", "batches", "several-tokens", "tournament", "wrong-arm", "slips", "warmed-up",
-    "rungs-inside",
+    "direction", "architecture", "optimizers", "batches", "several-tokens", "tournament", "wrong-arm", "slips",
+    "warmed-up", "rungs-inside",
 )  # fmt: skip
 """Experiments in which the book's Transformer is taught from its first weights."""
 SOON = 4000
