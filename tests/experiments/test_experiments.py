@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "11936fab2d1361604b757b610197438243363e1ba3f460bed8b4f46fe154968a"
+IDS = "53419cb9eeec89167a7cf0948c9f633e6ff35ed79104554014dbbbe819f59d38"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
