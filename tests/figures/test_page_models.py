@@ -49,7 +49,7 @@ def test_the_page_tells_how_good_they_are(last: dict[str, Any]) -> None:
         assert share == pytest.approx(last[name], abs=0.005), AGAIN
 
 
-@pytest.mark.parametrize(("graph", "end"), zip(GRAPHS, ENDS, strict=True), ids=str)
+@pytest.mark.parametrize(("graph", "end"), list(zip(GRAPHS, ENDS, strict=True)), ids=str)
 def test_the_cheat_throws_dice_and_the_others_have_learnt(graph: dict[str, Any], end: dict[str, Any]) -> None:
     """What the page says of its networks."""
     assert abs(end["teacher_forcing"]["right"] - 1 / graph["task"]["degree"]) < 0.05
