@@ -88,7 +88,7 @@ def test_who_goes_by_the_token_before_follows_a_wrong_one(
 
     monkeypatch.setattr(objective, "forward", known)
     reader = Reader("known", objective, task, 0, True, 0.0, torch.zeros(40, 5))
-    led, tried = followed(reader.predict, held(task), 1, None)
+    led, tried = followed(reader.predict, held(task), torch.full((len(held(task)),), 1), None)
     assert tried == 40
     assert led / tried == share
 
@@ -138,7 +138,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(meter, "TEST_EXAMPLES", 64)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = write(tmp_path / "copies.jsonl", copies(900))
-    return ["audit", str(path), "--prompt-field", "question", "--steps", "10"]
+    return ["audit", str(path), "--prompt-field", "question", "--steps", "10", "--jobs", "1"]
 
 
 def test_an_audit_from_end_to_end(quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

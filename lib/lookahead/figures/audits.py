@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from lookahead.auditing.drawing import told
+from lookahead.auditing.drawing import AXES, told
 from lookahead.auditing.meter import ALONE, REVERSED, SEVERAL, WITH_TEACHER
 from lookahead.auditing.report import Audit
 from lookahead.evaluation.statistics import Interval
@@ -36,13 +36,13 @@ def draw_audit(audit: Audit, labels: Sequence[str] | None = None) -> Any:
     """Held-out loss of every answer token, a line a reader, with 95 % intervals; the decision is shaded. The figure.
 
     Args:
-        labels: what the tokens are called, one for each; their numbers if not given.
+        labels: what the tokens are called, one for each; their numbers, or the names of the parts, if not given.
     """
     fig, ax = figure(2.9)
     _tokens(ax, audit)
-    if labels is not None:
-        ax.set_xticks(range(len(labels)), labels)
-    ax.set(xlabel="token of the answer", ylabel=named("loss"))
+    if shown := labels or audit.units.names:
+        ax.set_xticks(range(len(shown)), shown)
+    ax.set(xlabel="token of the answer" if labels is not None else AXES[audit.units.kind], ylabel=named("loss"))
     _legend(fig, ax)
     return fig
 

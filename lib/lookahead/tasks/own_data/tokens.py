@@ -18,6 +18,8 @@ CUTTERS: dict[str, Callable[[str], list[str]]] = {
 }
 """How a text is cut, by the tokenizer's name. A byte stands as the character with its number."""
 LARGEST_VOCABULARY = 2**17
+BETWEEN = "<next field>"
+"""The token between the fields of an answer that has several. No text is cut into it."""
 
 
 class Tokenizer:
@@ -36,7 +38,16 @@ class Tokenizer:
         self.cut = CUTTERS[name] if name in CUTTERS else _from_folder(name)
 
     def join(self, tokens: Iterable[str]) -> str:
-        """The text of some tokens."""
+        """The text of some tokens; each field of an answer in a line of its own."""
+        lines = [list[str]()]
+        for token in tokens:
+            if token == BETWEEN:
+                lines.append([])
+            else:
+                lines[-1].append(token)
+        return "\n".join(map(self._line, lines))
+
+    def _line(self, tokens: list[str]) -> str:
         if self.name == "bytes":
             return bytes(ord(token) for token in tokens).decode(errors="replace")
         return (" " if self.name == "words" else "").join(tokens)
