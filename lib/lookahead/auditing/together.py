@@ -20,6 +20,8 @@ from lookahead.auditing.readers import Way, trained_network
 
 LOOK = 0.2
 """Seconds between two looks at the processes."""
+START = "spawn"
+"""How a process is made: torch's threads do not survive a fork."""
 
 
 def cores() -> int:
@@ -48,7 +50,7 @@ def _train_apart(
     ways: Sequence[Way], steps: int, seed: int, folder: Path, jobs: int, log: Callable[[str], None]
 ) -> None:
     """Returns when all processes have ended."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(START)
     said, waiting, running = context.Queue(), list(ways), list[Any]()
     try:
         while waiting or running:
@@ -67,6 +69,11 @@ def _train_apart(
     finally:
         for process in running:
             process.terminate()
+
+
+def unread(way: Way) -> Way:
+    """A way without the examples in it: who gets it reads them."""
+    return dataclasses.replace(way, task=dataclasses.replace(way.task))
 
 
 def _train_one(way: Way, steps: int, seed: int, folder: Path, said: Any) -> None:
