@@ -102,7 +102,10 @@ def audit_checkpoint(
         at = cut.dearest(losses["all"], decision)
         led, tried = followed(model.predict, held, at, mask)
         follows = proportion(led / tried, tried) if tried >= FEWEST else None
-        shown = [model.shown(prompts[row], answers[row], int(at[row])) for row in range(SHOWN)]
+        for row in range(SHOWN):
+            answer, place = answers[row], int(at[row])
+            pieces = prompts[row], answer[:place], answer[place : place + 1], answer[place + 1 :]
+            shown.append(Shown(*map(model.text, pieces)))
     whole = totals(losses["all"])
     cost = None if decision is None else mean(cut.sums(losses["all"])[:, decision])
     orders = [Order(WITH_TEACHER, mean(whole), mean(torch.zeros_like(whole)), cost, 0, True)]
@@ -190,10 +193,9 @@ class Checkpoint:
         """
         return self.tokenizer.encode(text, add_special_tokens=marks).ids
 
-    def shown(self, prompt: list[int], answer: list[int], at: int) -> Shown:
-        """An example as text, cut at a token of its answer."""
-        pieces = prompt, answer[:at], answer[at : at + 1], answer[at + 1 :]
-        return Shown(*(self.tokenizer.decode(piece, skip_special_tokens=False) for piece in pieces))
+    def text(self, ids: list[int]) -> str:
+        """The text of some ids, marks included."""
+        return self.tokenizer.decode(ids, skip_special_tokens=False)
 
     def check_masking(self, held: Held) -> None:
         """Refuses a model that sees what its attention is kept from.

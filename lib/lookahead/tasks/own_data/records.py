@@ -241,10 +241,14 @@ def _from_parquet(path: Path, fields: tuple[str, ...]) -> Iterator[Any]:
         with parquet.ParquetFile(path) as file:
             _refuse_missing(path, file.schema_arrow.names, fields)
             number = 0
-            for batch in file.iter_batches(2**14, columns=list(dict.fromkeys(fields))):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield _chosen(number, record, fields)
+            hidden = None if os.stat(path).st_size >= LONG_FILE else True  # None: unless nobody watches
+            rows = file.metadata.num_rows
+            with tqdm(total=rows, unit=" rows", desc=f"reading {path.name}", disable=hidden, leave=False) as bar:
+                for batch in file.iter_batches(2**14, columns=list(dict.fromkeys(fields))):
+                    for record in batch.to_pylist():
+                        number += 1
+                        yield _chosen(number, record, fields)
+                    bar.update(len(batch))
     except pyarrow.ArrowException as error:
         raise LookaheadError(f"{path} is no whole Parquet file ({error})") from error
 

@@ -35,7 +35,11 @@ class Tokenizer:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.cut = CUTTERS[name] if name in CUTTERS else _from_folder(name)
+        self.whole: Any = None if name in CUTTERS else _from_folder(name)
+        self.cut = CUTTERS[name] if name in CUTTERS else self._pieces
+
+    def _pieces(self, text: str) -> list[str]:
+        return self.whole.encode(text, add_special_tokens=False).tokens
 
     def join(self, tokens: Iterable[str]) -> str:
         """The text of some tokens; each field of an answer in a line of its own."""
@@ -50,6 +54,9 @@ class Tokenizer:
     def _line(self, tokens: list[str]) -> str:
         if self.name == "bytes":
             return bytes(ord(token) for token in tokens).decode(errors="replace")
+        ids = [] if self.whole is None else [self.whole.token_to_id(token) for token in tokens]
+        if ids and None not in ids and self.whole.decoder is not None:
+            return self.whole.decode(ids, skip_special_tokens=False)
         return (" " if self.name == "words" else "").join(tokens)
 
     @property
@@ -61,7 +68,7 @@ class Tokenizer:
 
 
 @functools.lru_cache(maxsize=4)
-def _from_folder(name: str) -> Callable[[str], list[str]]:
+def _from_folder(name: str) -> Any:
     file = Path(name).expanduser() / "tokenizer.json"
     if not file.is_file():
         raise LookaheadError(
@@ -72,10 +79,9 @@ def _from_folder(name: str) -> Callable[[str], list[str]]:
     except ImportError as error:
         raise LookaheadError(f"a tokenizer from a folder needs the package tokenizers ({error})") from error
     try:
-        whole: Any = tokenizers.Tokenizer.from_file(str(file))
+        return tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the package raises plain ones
         raise LookaheadError(f"{file} is no tokenizer ({error})") from error
-    return lambda text: whole.encode(text, add_special_tokens=False).tokens
 
 
 class Growing(dict[str, int]):
