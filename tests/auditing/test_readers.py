@@ -271,6 +271,9 @@ def test_what_nothing_can_be_learnt_from_is_said(quick: list[str], capsys: pytes
     Path(quick[1]).write_bytes(bad("one answer"))
     assert cli.main(quick) == 1
     assert "all 900 answers are the same, so that there is nothing to learn" in capsys.readouterr().err
+    Path(quick[1]).write_bytes(b"\n".join(bad("one answer").splitlines()[:50]))
+    assert cli.main(quick) == 1, "one answer is worse than few"
+    assert "all 50 answers are the same" in capsys.readouterr().err
     Path(quick[1]).write_bytes(b"")
     assert cli.main(quick) == 1
     assert "no examples in it" in capsys.readouterr().err

@@ -322,6 +322,7 @@ def test_a_malformed_line_is_named_and_left_out_on_request(line: Any, message: s
         ("data.jsonl", "", "no examples in it"),
         ("data.csv", "", "no examples in it"),
         ("data.csv", "q,answer\n1,2\n", "has no field 'question'; the fields there are: q, answer"),
+        ("data.json", f"[\n{GOOD},\n{GOOD}]", r"data\.json: it begins with '\[', as one list of all examples does"),
         ("data.csv", "question,answer\n1,2,3\n", "line 2: 3 fields, but the first line names 2"),
         ("data.parquet", "no parquet", "is no whole Parquet file"),
         ("data.jsonl.gz", "no gzip", "cannot be read"),

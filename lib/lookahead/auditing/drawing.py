@@ -18,7 +18,7 @@ NAMES = {
     "teacher": "with the teacher",
 }
 AXES = {"token": "token of the answer, from 0", "part": "part of the answer", "field": "field of the answer"}
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 300, 46, 40, 34
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 300, 56, 40, 34
 
 
 def told(places: Sequence[Place]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from lookahead.errors import LookaheadError
 from lookahead.evaluation.statistics import proportion
 from lookahead.kinds import Count, Range, fit
 from lookahead.tasks import OwnData
-from lookahead.tasks.own_data.reading import read_table
+from lookahead.tasks.own_data.reading import read_table, refuse_one_answer
 from lookahead.tasks.own_data.tokens import BETWEEN
 
 FEWEST_PROMPTS = 500
@@ -98,6 +98,7 @@ def audit(
     }  # fmt: skip
     task = OwnData(**options)
     facts = read_table(str(file), prompt_field, task.answer_fields, tokenizer, longest, skip_bad, task.checksum).facts
+    refuse_one_answer(facts, file)
     held, left_out = None, 0
     if test_file is not None:
         held, left_out = own_examples(task, test_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -18,18 +19,19 @@ STYLE = """
   --nothing: #767676; --prompt: #8f5a9e; --other: #8a7000; --teacher: #c35500 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e2de; --ground: #191a1c; --faint: #45474b; --pale: #25272a;
   --nothing: #a0a0a0; --prompt: #c795d6; --other: #d5b93c; --teacher: #ff9448 } }
-body { font: 17px/1.55 Georgia, serif; max-width: 46rem; margin: 0 auto; padding: 1.5rem 1rem 3rem;
+body { font: 17px/1.55 Georgia, serif; max-width: 52rem; margin: 0 auto; padding: 1.5rem 1rem 3rem;
   color: var(--ink); background: var(--ground) }
 h1 { font-size: 1.55rem; line-height: 1.3; margin: .2rem 0 1rem; overflow-wrap: anywhere }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
 p { margin: .6rem 0; overflow-wrap: anywhere }
-.asked { color: var(--nothing); margin: 0 }
+.asked { color: var(--nothing); margin: 0 0 .4rem }
+code { font-size: .9em }
 .wide { overflow-x: auto; margin: .8rem 0 }
 svg { min-width: 34rem; width: 100%; display: block; background: none !important; fill: var(--ink) }
 .nothing { color: var(--nothing) } .prompt { color: var(--prompt) } .half, .last { color: var(--other) }
 .teacher { color: var(--teacher) }
 table { border-collapse: collapse; font: 14px/1.4 system-ui, sans-serif; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .7rem .25rem 0; text-align: left; border-bottom: 1px solid var(--faint); white-space: nowrap }
+th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid var(--faint); white-space: nowrap }
 tr.decision { background: var(--pale); font-weight: bold }
 pre { font-size: 14px; background: var(--pale); padding: .6rem .8rem; margin: .5rem 0; white-space: pre-wrap;
   overflow-wrap: anywhere; max-height: 14rem; overflow-y: auto }
@@ -48,7 +50,11 @@ def page(audit: Audit) -> str:
         f"<p>{escape(MEANING[audit.verdict.answer])}</p>",
     ]
     if audit.shown:
-        which = "that token" if audit.units.kind == "token" else f"the dearest token of that {audit.units.kind}"
+        which = (
+            "that token (the first is token 0)"
+            if audit.units.kind == "token"
+            else f"the dearest token of that {audit.units.kind}"
+        )
         parts.append(f"<p>Held-out examples, with {which} marked:</p>")
         parts += map(_example, audit.shown)
     if audit.advice:
@@ -77,7 +83,8 @@ def page(audit: Audit) -> str:
 
 
 def _listed(texts: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+    items = (re.sub("`(.+?)`", r"<code>\1</code>", escape(text)) for text in texts)
+    return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
 
 
 def _example(shown: Shown) -> str:

@@ -16,6 +16,8 @@ from lookahead.tables import columns
 from lookahead.tasks.own_data.table import Facts
 
 COIN = math.log(2)
+LONGEST = 120
+"""Letters of a text in a line of the report for a terminal."""
 STATUS = {"no": 0, "cannot tell": 3, "yes": 4}
 """Exit status, for a pipeline; 1 is an error."""
 
@@ -34,7 +36,7 @@ MEANING: dict[Answer, str] = {
 ADVICE = {
     "reversed": (
         "Reverse the answers: train on them from the last token to the first, and turn round what the network says "
-        "(the objective `reversed`; chapter 4 of the book)."
+        "(the objective `reversed`, or in the file where answers differ in length; chapter 4 of the book)."
     ),
     "several tokens at once": (
         "Ask for several tokens at once: multi-token prediction (the objective `multi_token`; chapter 6 of the book)."
@@ -58,7 +60,8 @@ class Shown:
     behind: str
 
     def __str__(self) -> str:
-        return f"{self.prompt} -> {self.before}[{self.token}]{self.behind}"
+        before, behind = _ends(self.before), _ends(self.behind)
+        return f"{_ends(self.prompt)} -> {before}[{self.token}]{behind}"
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,8 @@ class Audit:
                 f"{self.units.label(place.index)}{' <' if place.index == self.decision else ''}",
                 *(f"{getattr(place, name).value:.2f}" for name in told),
                 f"[{place.teacher.low:.2f}, {place.teacher.high:.2f}]",
-                f"{100 * place.prompt_share:.0f} %",
-                f"{100 * place.prefix_share:.0f} %",
+                _percent(place.prompt_share),
+                _percent(place.prefix_share),
                 str(place.examples),
             ]
             for place in self.places
@@ -200,6 +203,16 @@ class Audit:
         from lookahead.auditing.page import page
 
         return page(self)
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share)} %"
+
+
+def _ends(text: str) -> str:
+    """A text in a line, the middle of a long one left out."""
+    line = " ".join(text.splitlines())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 def _intervals(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,6 +129,16 @@ def remarks(facts: Facts) -> list[str]:
     return said
 
 
+def refuse_one_answer(facts: Facts, file: str | Path) -> None:
+    """Refuses a file that has one answer for all.
+
+    Raises:
+        LookaheadError: it has.
+    """
+    if facts.commonest_answer == 1:
+        raise LookaheadError(f"{file}: all {facts.examples} answers are the same, so that there is nothing to learn")
+
+
 def refuse_useless(read: Table, file: str) -> None:
     """Refuses a file that nothing can be learnt from, or measured on.
 
@@ -136,10 +146,7 @@ def refuse_useless(read: Table, file: str) -> None:
         LookaheadError: why.
     """
     counts = read.facts.prompts
-    if read.facts.commonest_answer == 1:
-        raise LookaheadError(
-            f"{file}: all {read.facts.examples} answers are the same, so that there is nothing to learn"
-        )
+    refuse_one_answer(read.facts, file)
     if min(counts.values()) < SMALLEST_HELD_OUT:
         told = ", ".join(f"{count} for {split}" for split, count in counts.items())
         raise LookaheadError(

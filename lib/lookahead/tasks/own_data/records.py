@@ -185,6 +185,11 @@ def _from_json(path: Path, lines: _Lines, fields: tuple[str, ...]) -> Iterator[A
                 continue
             if not line.strip():
                 continue
+            if lines.number == 1 and line.lstrip().startswith("["):
+                raise LookaheadError(
+                    "it begins with '[', as one list of all examples does; JSON Lines has an object on each line, "
+                    "without commas between them (jq -c '.[]' makes one of the other)"
+                )
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
@@ -225,7 +230,10 @@ def _from_csv(path: Path, lines: _Lines, fields: tuple[str, ...], delimiter: str
             if len(row) == len(head):
                 yield _chosen(lines.number, dict(zip(head, row, strict=True)), fields)
             elif row:
-                yield lines.number, Malformed(f"{len(row)} fields, but the first line names {len(head)}")
+                yield (
+                    lines.number,
+                    Malformed(f"{len(row)} field{'s' * (len(row) > 1)}, but the first line names {len(head)}"),
+                )
             while bad:
                 yield bad.pop()
         yield from bad

@@ -36,7 +36,7 @@ class Tokenizer:
     def __init__(self, name: str) -> None:
         self.name = name
         self.whole: Any = None if name in CUTTERS else _from_folder(name)
-        self.cut = CUTTERS[name] if name in CUTTERS else self._pieces
+        self.cut = CUTTERS.get(name, self._pieces)
 
     def _pieces(self, text: str) -> list[str]:
         return self.whole.encode(text, add_special_tokens=False).tokens
