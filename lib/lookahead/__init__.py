@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
     from lookahead.contracts import Loss, Model, Needs, Objective, Task
     from lookahead.errors import CannotContinue, LookaheadError
     from lookahead.evaluation.gradients import gradient_signal
-    from lookahead.evaluation.measures import evaluate, evaluate_on
+    from lookahead.evaluation.measures import evaluate
     from lookahead.evaluation.probes import probe_rungs
     from lookahead.evaluation.statistics import (
         Interval,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
     )
     from lookahead.experiments.seeds import Seeds, stored
     from lookahead.runs.harness import run
+    from lookahead.runs.judging import Judged, evaluate_on
     from lookahead.runs.parquet import read_packed
     from lookahead.runs.result import Result, steps_to_success, trained
     from lookahead.runs.run import Run

@@ -102,13 +102,22 @@ def parser() -> argparse.ArgumentParser:
     one = command("audit", audit, "does next-token training on a file of prompts and answers invite the cheat")
     one.add_argument("file", type=Path, help=".jsonl, .csv or .tsv (also with .gz or .zst), or .parquet")
     one.add_argument("--prompt-field", default="prompt", metavar="FIELD")
-    one.add_argument("--answer-field", default="answer", metavar="FIELD")
+    one.add_argument(
+        "--answer-field", action="append", metavar="FIELD",
+        help="given several times: the fields of the answer in their order, each with a line in the report",
+    )  # fmt: skip
+    one.add_argument(
+        "--parts", type=int, metavar="N", help="look at N equal parts of each answer, not at its tokens"
+    )  # fmt: skip
     one.add_argument("--tokenizer", help="characters (the default), words, bytes, or a folder with a tokenizer.json")
     one.add_argument("--steps", type=int, help="most training steps of each of four small networks (default: 2000)")
     one.add_argument(
         "--model", type=Path, metavar="DIR", help="train nothing: judge this causal language model (transformers)"
     )
     one.add_argument("--separator", metavar="TEXT", help="between prompt and answer, for --model (default: a new line)")
+    one.add_argument(
+        "--jobs", type=int, metavar="N", help="networks trained at once (default: as many as there are cores)"
+    )
     one.add_argument("--skip-bad", type=int, default=0, metavar="N", help="leave out so many malformed lines")
     one.add_argument("--test-file", type=Path, metavar="FILE", help="measure on these examples, not on a part of FILE")
     one.add_argument("--half-hidden", action="store_true", help="a curve with a random half of the answer shown, too")
@@ -266,9 +275,9 @@ def show(options: argparse.Namespace) -> int:
 
 
 def test(options: argparse.Namespace) -> int:
-    from lookahead.runs.judging import judge
+    from lookahead.runs.judging import evaluate_on
 
-    judged = judge(options.run, options.file, options.device)
+    judged = evaluate_on(options.run, options.file, device=options.device)
     say(judged.to_json() if options.json else str(judged))
     return 0
 
@@ -278,14 +287,17 @@ def audit(options: argparse.Namespace) -> int:
 
     pin()
     from lookahead.auditing import audit, audit_checkpoint
+    from lookahead.auditing.together import cores
     from lookahead.files import write_text
     from lookahead.tasks.own_data.table import cache_folder
 
     draw = _figures("lookahead.figures.audits") if options.png is not None else None
-    training = {name: getattr(options, name) for name in ("tokenizer", "steps", "test_file", "half_hidden")}
+    training = {name: getattr(options, name) for name in ("tokenizer", "steps", "test_file", "half_hidden", "jobs")}
     training = {name: value for name, value in training.items() if value not in (None, False)}
-    same: dict[str, Any] = {"skip_bad": options.skip_bad, "log": complain if sys.stderr.isatty() else lambda line: None}
-    fields = options.prompt_field, options.answer_field
+    same: dict[str, Any] = {"parts": options.parts, "skip_bad": options.skip_bad}
+    same |= {"log": complain if sys.stderr.isatty() else lambda line: None}
+    answers = options.answer_field or ["answer"]
+    fields = options.prompt_field, answers[0] if len(answers) == 1 else answers
     if options.model is not None:
         if training:
             given = ", ".join(f"--{name.replace('_', '-')}" for name in training)
@@ -295,6 +307,7 @@ def audit(options: argparse.Namespace) -> int:
     else:
         if options.separator is not None:
             raise LookaheadError("--separator is for --model alone: small networks are told where an answer begins")
+        training.setdefault("jobs", cores())
         found = audit(options.file, *fields, keep=cache_folder().with_name("readers"), **training, **same)
     for path, text in ((options.html, found.html()), (options.svg, found.svg())):
         if path is not None:

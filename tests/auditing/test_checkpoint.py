@@ -124,6 +124,9 @@ class Sure:
     def cut(self, text: str, marks: bool = False) -> list[int]:
         return [self.ids[letter] for letter in text]
 
+    def text(self, ids: list[int]) -> str:
+        return "".join(LETTERS[number] for number in ids)
+
     def check_masking(self, held: Held) -> None: ...
 
     def losses(self, held: Held, sees: str) -> torch.Tensor:
@@ -148,6 +151,20 @@ def test_a_decision_is_found_but_no_order_can_be_tried(tmp_path: Path, monkeypat
     assert found.places[1].last is not None
     assert lookahead.Audit.of(json.loads(found.to_json())) == found
     assert "prompt, last token" in found.svg()
+    assert [one.token for one in found.shown] == [one.behind[0] for one in found.shown]
+    assert f"{found.shown[0]}" in str(found)
+
+
+def test_an_answer_of_several_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "Checkpoint", Sure)
+    records = [{"prompt": f"{n}", "plan": "abc"[n % 3] * (1 + n % 2), "way": "abc"[n % 3]} for n in range(200)]
+    file = write(tmp_path / "fields.jsonl", records)
+    found = lookahead.audit_checkpoint("sure", file, answer_field=["plan", "way"])
+    assert found.units.names == ["plan", "way"]
+    assert found.decision == 0
+    assert "the field 'plan' looks like a decision" in found.verdict.reasons[0]
+    assert {one.behind[-2:] for one in found.shown} <= {"\na", "\nb", "\nc"}
+    assert len(lookahead.audit_checkpoint("sure", file, answer_field="plan", parts=2).places) == 2
 
 
 def test_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

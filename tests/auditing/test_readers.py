@@ -88,7 +88,7 @@ def test_who_goes_by_the_token_before_follows_a_wrong_one(
 
     monkeypatch.setattr(objective, "forward", known)
     reader = Reader("known", objective, task, 0, True, 0.0, torch.zeros(40, 5))
-    led, tried = followed(reader.predict, held(task), 1, None)
+    led, tried = followed(reader.predict, held(task), torch.full((len(held(task)),), 1), None)
     assert tried == 40
     assert led / tried == share
 
@@ -138,7 +138,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(meter, "TEST_EXAMPLES", 64)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = write(tmp_path / "copies.jsonl", copies(900))
-    return ["audit", str(path), "--prompt-field", "question", "--steps", "10"]
+    return ["audit", str(path), "--prompt-field", "question", "--steps", "10", "--jobs", "1"]
 
 
 def test_an_audit_from_end_to_end(quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,6 +271,9 @@ def test_what_nothing_can_be_learnt_from_is_said(quick: list[str], capsys: pytes
     Path(quick[1]).write_bytes(bad("one answer"))
     assert cli.main(quick) == 1
     assert "all 900 answers are the same, so that there is nothing to learn" in capsys.readouterr().err
+    Path(quick[1]).write_bytes(b"\n".join(bad("one answer").splitlines()[:50]))
+    assert cli.main(quick) == 1, "one answer is worse than few"
+    assert "all 50 answers are the same" in capsys.readouterr().err
     Path(quick[1]).write_bytes(b"")
     assert cli.main(quick) == 1
     assert "no examples in it" in capsys.readouterr().err

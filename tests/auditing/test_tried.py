@@ -24,7 +24,9 @@ def test_a_verdict_is_what_the_rules_make_of_the_losses(case: str) -> None:
     assert find_decision(audit.places) == audit.decision
     assert judge(audit.places, audit.decision, audit.follows, audit.orders) == audit.verdict
     again = json.loads(audit.to_json())
-    assert again == {name: CASES[case][name] for name in again}
+    assert {name: again[name] for name in again if name in CASES[case]} == {
+        name: value for name, value in CASES[case].items() if name not in ("data", "size")
+    }
 
 
 @pytest.mark.filterwarnings("ignore:.*(more than one answer|repeat one before them)")

@@ -56,6 +56,18 @@ def graphs(count: int = 4000) -> str:
     return str(path)
 
 
+@cache
+def mixed_graphs(count: int = 1500) -> str:
+    """The path of a file of graphs from G(2,3) to G(2,5) in the published format, drawn from all splits."""
+    lines = []
+    for length in (3, 4, 5):
+        task = PathStar(2, length, 20)
+        for split, share in zip(SPLITS, (8, 1, 1), strict=True):
+            lines += task.text(torch.cat(task.sample(split, torch.arange(count * share // 30)), dim=1))
+    random.Random(0).shuffle(lines)
+    return str(lying("mixed.txt", "\n".join(lines)))
+
+
 def lying(name: str, text: str) -> Path:
     """A file that lies there for as long as the tests run."""
     path = Path(_folder().name) / name

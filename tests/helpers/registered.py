@@ -78,6 +78,10 @@ TASKS["path_star_file"] = (
     Task.named("path_star_file"),
     {"file": own_file.graphs(), "degree": 2, "path_length": 4, "num_nodes": 20},
 )
+TASKS["mixed_lengths_file"] = (
+    Task.named("mixed_lengths_file"),
+    {"file": own_file.mixed_graphs(), "degree": 2, "shortest": 3, "longest": 5, "num_nodes": 20},
+)
 
 for _labels in ("words", "numerals"):
     TASKS[f"written_star in {_labels}"] = (

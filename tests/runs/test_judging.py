@@ -9,7 +9,6 @@ import lookahead
 from lookahead import cli
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate_on
-from lookahead.runs.judging import judge
 from lookahead.tasks import OwnData, PathStar
 from own_file import TINY, graphs, stored, sums, write
 
@@ -29,6 +28,10 @@ def test_it_is_measured_as_evaluate_on_does(store: Path, capsys: pytest.CaptureF
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"G(2,4) teacher_forcing, seed 0 ({result.run.id}), on ")
     assert lines[0].endswith("4000 examples, 4000 of them different")
+    assert str(lookahead.evaluate_on(result, graphs(), device="cpu")).splitlines() == lines
+    assert lookahead.evaluate_on(objective, task, prompts, answers)["loss"] == pytest.approx(wanted["loss"])
+    with pytest.raises(LookaheadError, match=r"measured on tokens: evaluate_on\(objective, task, prompts, answers\)"):
+        lookahead.evaluate_on(objective, task)  # type: ignore[call-overload]
     assert [line.split()[0] for line in lines[2:]] == ["token", "0", "1", "2", "3"]
 
 
@@ -36,7 +39,7 @@ def test_positions_of_long_answers_have_wide_intervals(store: Path, tmp_path: Pa
     """Only the examples whose answer is as long stand behind them, each prompt once."""
     result = lookahead.run(task=OwnData(stored("sums"), prompt_field="question"), device="cpu", **TINY)
     records = sums(3000)[:50]
-    judged = judge(result.run.id, write(tmp_path / "some.jsonl", [*records, *records]), "cpu")
+    judged = lookahead.evaluate_on(result, write(tmp_path / "some.jsonl", [*records, *records]), device="cpu")
     lengths = [len(record["answer"]) + 1 for record in records]
     assert judged.measures["examples"] == 100
     assert judged.counts == [sum(length > place for length in lengths) for place in range(6)]
@@ -44,14 +47,14 @@ def test_positions_of_long_answers_have_wide_intervals(store: Path, tmp_path: Pa
 
 def test_what_cannot_be_judged(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(LookaheadError, match="a run is named by its id, such as 9bcb11b61904"):
-        judge("direction", graphs())
+        lookahead.evaluate_on("direction", graphs())
     assert cli.main(["test", "0123", graphs()]) == 1
     assert "no run 0123 was done here" in capsys.readouterr().err
     result = lookahead.run(task=PathStar(2, 3, 20), device="cpu", **TINY)
     with pytest.raises(LookaheadError, match=r"holds G\(2,4\), the question after the edges; asked for is G\(2,3\)"):
-        judge(result.run.id, graphs())
+        lookahead.evaluate_on(result.run, graphs())
     for other in ("1", "2"):
         (store / "runs" / f"ab{other}").mkdir()
         (store / "runs" / f"ab{other}" / "result.json").touch()
     with pytest.raises(LookaheadError, match="several runs begin with ab: ab1, ab2"):
-        judge("ab", graphs())
+        lookahead.evaluate_on("ab", graphs())

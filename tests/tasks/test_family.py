@@ -16,7 +16,7 @@ from registered import TASKS
 FAMILY = {
     preset: (kind, options)
     for preset, (kind, options) in TASKS.items()
-    if kind.name not in ("path_star", "path_star_file", "own_data", "written_star")
+    if kind.name not in ("path_star", "path_star_file", "mixed_lengths_file", "own_data", "written_star")
 }
 """Each in a file of its own, with `sample_one`, `solve` and `cheat` beside it."""
 

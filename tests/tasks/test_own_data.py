@@ -107,6 +107,22 @@ def test_a_tokenizer_from_a_folder(tmp_path: Path, file: Path) -> None:
     assert task.checksum.startswith(OwnData(str(file), **FIELDS).checksum + "-")
 
 
+def test_text_in_the_pieces_of_a_tokenizer_comes_back(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    whole = tokenizers.Tokenizer(tokenizers.models.BPE())
+    whole.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    whole.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300, show_progress=False, initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    )
+    records = [{"prompt": f"größe {i} von {i * i}", "answer": f"{i} ü {i % 7}"} for i in range(400)]
+    whole.train_from_iterator([record["prompt"] for record in records], trainer)
+    whole.save(str(tmp_path / "tokenizer.json"))
+    task = OwnData(str(write(tmp_path / "words.jsonl", records)), tokenizer=str(tmp_path))
+    there = {(record["prompt"], record["answer"]) for record in records}
+    assert set(examples(task, "train", counts(task)["train"])) < there
+
+
 def test_words_that_differ_in_blanks_alone_are_one_prompt(tmp_path: Path) -> None:
     records = [{"prompt": f"a{'  ' * (i % 2)} {i // 2}", "answer": str(i % 3)} for i in range(1000)]
     path = str(write(tmp_path / "blanks.jsonl", records))
@@ -306,6 +322,7 @@ def test_a_malformed_line_is_named_and_left_out_on_request(line: Any, message: s
         ("data.jsonl", "", "no examples in it"),
         ("data.csv", "", "no examples in it"),
         ("data.csv", "q,answer\n1,2\n", "has no field 'question'; the fields there are: q, answer"),
+        ("data.json", f"[\n{GOOD},\n{GOOD}]", r"data\.json: it begins with '\[', as one list of all examples does"),
         ("data.csv", "question,answer\n1,2,3\n", "line 2: 3 fields, but the first line names 2"),
         ("data.parquet", "no parquet", "is no whole Parquet file"),
         ("data.jsonl.gz", "no gzip", "cannot be read"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookahead.auditing.findings import FEWEST, Order, Verdict, find_decision, judge, mean, places, totals
-from lookahead.auditing.meter import TEST_EXAMPLES, WITH_TEACHER
+from lookahead.auditing.findings import FEWEST, Order, Units, Verdict, find_decision, judge, mean, places, totals
+from lookahead.auditing.meter import SHOWN, TEST_EXAMPLES, WITH_TEACHER
+from lookahead.auditing.parts import NOWHERE, Parted, Parts, shares, tokens
 from lookahead.auditing.readers import Held, followed
-from lookahead.auditing.report import Audit
+from lookahead.auditing.report import Audit, Shown
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.statistics import proportion
 from lookahead.kinds import Count, fit
@@ -23,6 +25,7 @@ from lookahead.machine import device_of, resolve_device
 from lookahead.tasks.own_data.reading import each_example
 from lookahead.tasks.own_data.records import Malformed
 from lookahead.tasks.own_data.table import Facts
+from lookahead.tasks.own_data.tokens import BETWEEN
 
 ROWS = 4
 """Examples that are read at once: the logits of a large vocabulary take room."""
@@ -36,8 +39,9 @@ def audit_checkpoint(
     folder: str | Path,
     file: str | Path,
     prompt_field: str = "prompt",
-    answer_field: str = "answer",
+    answer_field: str | Sequence[str] = "answer",
     *,
+    parts: int | None = None,
     separator: str = "\n",
     skip_bad: int = 0,
     examples: int = TEST_EXAMPLES,
@@ -56,7 +60,8 @@ def audit_checkpoint(
 
     Args:
         folder: as `save_pretrained` of transformers leaves it, with a `tokenizer.json`. Nothing is downloaded.
-        file, prompt_field, answer_field, skip_bad: as of `audit`.
+        file, prompt_field, answer_field, parts, skip_bad: as of `audit`. Between the fields of an answer that has
+            several stands a new line, which counts to the later one.
         separator: text between prompt and answer, as the model knows it.
         examples: at most so many, chosen at random.
         device: "auto", "cpu" or "cuda".
@@ -68,43 +73,72 @@ def audit_checkpoint(
     """
     model = Checkpoint(folder, device)
     examples = fit("examples", examples, Count)
-    prompts, answers, facts = _read(model, file, (prompt_field, answer_field), separator, skip_bad, examples)
-    if len(answers) < FEWEST:
-        few = Verdict("cannot tell", [f"Cannot tell: {len(answers)} examples are too few; it takes {FEWEST}."], [])
-        return Audit(str(file), facts, few, len(answers), [], None, None, [], model=str(folder))
+    names = [answer_field] if isinstance(answer_field, str) else list(answer_field)
+    parts = fit("parts", parts, Parted)
+    pairs, facts = _read(model, file, (prompt_field, *names), separator, skip_bad, examples)
+    if len(pairs) < FEWEST:
+        few = Verdict("cannot tell", [f"Cannot tell: {len(pairs)} examples are too few; it takes {FEWEST}."], [])
+        return Audit(str(file), facts, few, len(pairs), [], None, None, [], model=str(folder))
+    prompts, answers = [prompt for prompt, _ in pairs], [list(chain(*answer)) for _, answer in pairs]
     held = Held(padded(prompts), padded(answers, at_end=True))
     mask = held.answers != NOTHING
+    if parts is not None:
+        cut = shares(mask, parts)
+    elif len(names) == 1:
+        cut = tokens(mask)
+    else:
+        of = [[number for number, ids in enumerate(answer) for _ in ids] for _, answer in pairs]
+        cut = Parts(Units("field", names), padded(of, at_end=True).where(mask, NOWHERE))
     model.check_masking(held)
     losses = {}
     for sees in ("all", "last", "prompt"):
         log(f"{folder}: sees {sees} of the answer before a token")
         losses[sees] = model.losses(held, sees)
-    found = places(_by_count(held.answers), losses["prompt"], losses["all"], last=losses["last"])
+    nothing = cut.sums(_by_count(held.answers))
+    found = places(nothing, cut.sums(losses["prompt"]), cut.sums(losses["all"]), last=cut.sums(losses["last"]))
     decision = find_decision(found)
-    follows = None
+    follows, shown = None, []
     if decision is not None:
-        led, tried = followed(model.predict, held, decision, mask)
+        at = cut.dearest(losses["all"], decision)
+        led, tried = followed(model.predict, held, at, mask)
         follows = proportion(led / tried, tried) if tried >= FEWEST else None
+        for row in range(SHOWN):
+            answer, place = answers[row], int(at[row])
+            pieces = prompts[row], answer[:place], answer[place : place + 1], answer[place + 1 :]
+            shown.append(Shown(*map(model.text, pieces)))
     whole = totals(losses["all"])
-    cost = None if decision is None else mean(losses["all"][:, decision])
+    cost = None if decision is None else mean(cut.sums(losses["all"])[:, decision])
     orders = [Order(WITH_TEACHER, mean(whole), mean(torch.zeros_like(whole)), cost, 0, True)]
-    verdict = judge(found, decision, follows, orders)
-    return Audit(str(file), facts, verdict, len(answers), found, decision, follows, orders, model=str(folder))
+    verdict = judge(found, decision, follows, orders, cut.units)
+    return Audit(
+        str(file), facts, verdict, len(answers), found, decision, follows, orders,
+        model=str(folder), units=cut.units, shown=shown,
+    )  # fmt: skip
 
 
 def _read(
-    model: Checkpoint, file: str | Path, fields: tuple[str, str], separator: str, skip_bad: int, count: int
-) -> tuple[list[list[int]], list[list[int]], Facts]:
-    """Tokens of at most so many examples, chosen at random (reservoir sampling; Vitter, 1985), and the file's facts."""
-    chosen: list[tuple[list[int], list[int]]] = []
+    model: Checkpoint, file: str | Path, fields: tuple[str, ...], separator: str, skip_bad: int, count: int
+) -> tuple[list[tuple[list[int], list[list[int]]]], Facts]:
+    """At most so many examples, chosen at random (reservoir sampling; Vitter, 1985), and the file's facts.
+
+    Returns:
+        the tokens of each prompt and of each field of its answer; the facts.
+    """
+    chosen: list[tuple[list[int], list[list[int]]]] = []
     drawn, seen = random.Random(0), 0
 
     def take(prompt: Sequence[str], answer: Sequence[str]) -> None:
         nonlocal seen
         place = drawn.randrange(seen + 1)
         if seen < count or place < count:
-            pair = model.cut("".join(prompt) + separator, marks=True), model.cut("".join(answer))
-            length = len(pair[0]) + len(pair[1])
+            texts = [""]
+            for character in answer:
+                if character == BETWEEN:
+                    texts.append("\n")
+                else:
+                    texts[-1] += character
+            pair = model.cut("".join(prompt) + separator, marks=True), [model.cut(text) for text in texts]
+            length = len(pair[0]) + sum(map(len, pair[1]))
             if model.longest is not None and length > model.longest:
                 raise Malformed(f"prompt and answer have {length} tokens; the model reads {model.longest}")
             if seen < count:
@@ -116,8 +150,7 @@ def _read(
     skipped, first = each_example(file, fields, "characters", sys.maxsize, skip_bad, take)
     if not chosen:
         raise LookaheadError(f"{file}: no examples in it")
-    prompts, answers = [list(part) for part in zip(*chosen, strict=True)]
-    return prompts, answers, Facts(seen, skipped, first, prompts={"test": len({tuple(prompt) for prompt in prompts})})
+    return chosen, Facts(seen, skipped, first, prompts={"test": len({tuple(prompt) for prompt, _ in chosen})})
 
 
 class Checkpoint:
@@ -159,6 +192,10 @@ class Checkpoint:
             marks: with what the tokenizer puts around a text, such as a mark for its beginning.
         """
         return self.tokenizer.encode(text, add_special_tokens=marks).ids
+
+    def text(self, ids: list[int]) -> str:
+        """The text of some ids, marks included."""
+        return self.tokenizer.decode(ids, skip_special_tokens=False)
 
     def check_masking(self, held: Held) -> None:
         """Refuses a model that sees what its attention is kept from.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -29,6 +29,35 @@ FOLLOWS = 0.5
 Answer = Literal["yes", "no", "cannot tell"]
 
 
+@dataclass(frozen=True)
+class Units:
+    """What the places of the answers are: tokens, counted from 0; equal shares of each answer; or its fields."""
+
+    kind: Literal["token", "part", "field"] = "token"
+    names: list[str] = field(default_factory=list)
+    """Of the shares or fields."""
+
+    def label(self, index: int) -> str:
+        """What a place is called in a table or a picture."""
+        return self.names[index] if self.names else str(index)
+
+    def called(self, index: int) -> str:
+        """What a place is called in a sentence."""
+        if self.kind == "field":
+            return f"the field {self.names[index]!r}"
+        return f"token {index}" if self.kind == "token" else f"part {self.names[index]} of {len(self.names)}"
+
+    def several(self, indices: list[int]) -> str:
+        """Several of them, in a sentence, with a verb."""
+        if len(indices) == 1:
+            return f"{self.called(indices[0])} costs"
+        first = str(indices[0]) if self.kind == "token" else self.called(indices[0])
+        return f"{len(indices)} {self.kind}s, from {first} on, cost"
+
+
+TOKENS = Units()
+
+
 def mean(losses: Tensor) -> Interval:
     """The mean of some numbers with its 95 % interval (normal); NaN does not count, and none give NaN."""
     found = losses[~losses.isnan()].double()
@@ -41,7 +70,7 @@ def mean(losses: Tensor) -> Interval:
 
 @dataclass(frozen=True)
 class Place:
-    """One token of the answers; losses in nats, each with its 95 % interval."""
+    """One token of the answers, or one part of them; losses in nats, each with its 95 % interval."""
 
     index: int
     examples: int
@@ -93,7 +122,7 @@ class Order:
 def places(
     nothing: Tensor, prompt: Tensor, teacher: Tensor, half: Tensor | None = None, last: Tensor | None = None
 ) -> list[Place]:
-    """Every token of the answers, from losses [N, A]."""
+    """Every token or part of the answers, from losses [N, A]."""
     return [
         Place(
             index=i,
@@ -167,14 +196,17 @@ class Verdict:
     """The orders that learn the decision."""
 
 
-def judge(found: list[Place], decision: int | None, follows: Interval | None, orders: list[Order]) -> Verdict:
+def judge(
+    found: list[Place], decision: int | None, follows: Interval | None, orders: list[Order], units: Units = TOKENS
+) -> Verdict:
     """The verdict.
 
     Args:
-        found: every token of the answers.
+        found: every token or part of the answers.
         decision: the index of the one that `find_decision` found.
         follows: how often the reader goes on from a wrong token there; None where it could not be tried.
         orders: how else the answers were read; the first is token by token with a teacher.
+        units: what the places are.
     """
     teacher = orders[0]
     nothing = sum(place.nothing.value * place.examples for place in found if place.examples) / found[0].examples
@@ -194,12 +226,11 @@ def judge(found: list[Place], decision: int | None, follows: Interval | None, or
             )
         costs = f"With the teacher an answer costs {teacher.total.value:.2f} nats, without any prompt {nothing:.2f}."
         if still := unsettled(found):
-            named = f"token {still[0]} costs" if len(still) == 1 else f"{len(still)} tokens, from {still[0]} on, cost"
             return Verdict(
                 "cannot tell",
                 [
-                    f"Cannot tell: {named} more than {OPEN} nats with the teacher, and what comes behind is not much "
-                    "cheaper so far.",
+                    f"Cannot tell: {units.several(still)} more than {OPEN} nats with the teacher, and what comes "
+                    "behind is not much cheaper so far.",
                     "It may be noise. Or it is learnt from more examples, and then a decision may show.",
                     costs,
                     *late,
@@ -209,23 +240,24 @@ def judge(found: list[Place], decision: int | None, follows: Interval | None, or
         return Verdict(
             "no",
             [
-                "No: no token was found that stays hard with the teacher while the tokens behind it become trivial.",
+                f"No: no {units.kind} was found that stays hard with the teacher while the {units.kind}s behind it "
+                "become trivial.",
                 costs,
                 *late,
             ],
             [],
         )
-    place = found[decision]
+    place, called = found[decision], units.called(decision)
     cost = place.teacher.value
     seen = (
-        f"Token {decision} costs {_nats(place.teacher)} with the teacher; what comes behind it is then nearly free, "
-        "though the prompt alone does not tell it as well."
+        f"{called[0].upper()}{called[1:]} costs {_nats(place.teacher)} with the teacher; what comes behind it is "
+        "then nearly free, though the prompt alone does not tell it as well."
     )
     if follows is None or follows.low <= FOLLOWS:
         said = "could not be tried" if follows is None else f"was followed in {_percent(follows)} only"
         return Verdict(
             "cannot tell",
-            [f"Cannot tell: token {decision} looks like a decision, but a wrong token there {said}.", seen, *late],
+            [f"Cannot tell: {called} looks like a decision, but a wrong token there {said}.", seen, *late],
             [],
         )
     led = f"Put on another token there, the reader goes on from that one in {_percent(follows)} of the examples."
@@ -239,7 +271,7 @@ def judge(found: list[Place], decision: int | None, follows: Interval | None, or
         return Verdict(
             "cannot tell",
             [
-                f"Cannot tell: token {decision} looks like a decision that the teacher hides, but {why}",
+                f"Cannot tell: {called} looks like a decision that the teacher hides, but {why}",
                 seen,
                 led,
                 *late,
@@ -250,7 +282,7 @@ def judge(found: list[Place], decision: int | None, follows: Interval | None, or
     return Verdict(
         "yes",
         [
-            f"Yes: planning supervision is probably lost at token {decision}.",
+            f"Yes: planning supervision is probably lost at {called}.",
             seen,
             led,
             f"The prompt does tell the answer: it costs less {helps}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,22 @@ from lookahead.auditing.findings import (
     places,
     totals,
 )
+from lookahead.auditing.parts import Parted, Parts, fields, shares, tokens
 from lookahead.auditing.readers import Backwards, Held, Reader, Way, followed, train_reader, without_prompt
-from lookahead.auditing.report import Audit
+from lookahead.auditing.report import Audit, Shown
+from lookahead.auditing.together import train_together
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.statistics import proportion
 from lookahead.kinds import Count, fit
 from lookahead.tasks import OwnData
-from lookahead.tasks.own_data.reading import read_table
+from lookahead.tasks.own_data.reading import read_table, refuse_one_answer
+from lookahead.tasks.own_data.tokens import BETWEEN
 
 FEWEST_PROMPTS = 500
 """Different prompts to train on, below which nothing can be told."""
 TEST_EXAMPLES = 1000
+SHOWN = 3
+"""Of them so many are shown as text, with the decision marked."""
 AHEAD = 4
 """Tokens that a reader predicts at once, where it predicts several."""
 WITH_TEACHER, ALONE, REVERSED, SEVERAL, HALF = (
@@ -45,8 +50,9 @@ WITH_TEACHER, ALONE, REVERSED, SEVERAL, HALF = (
 def audit(
     file: str | Path,
     prompt_field: str = "prompt",
-    answer_field: str = "answer",
+    answer_field: str | Sequence[str] = "answer",
     *,
+    parts: int | None = None,
     tokenizer: str = "characters",
     longest: int = 1024,
     skip_bad: int = 0,
@@ -54,6 +60,7 @@ def audit(
     half_hidden: bool = False,
     steps: int = 2000,
     seed: int = 0,
+    jobs: int = 1,
     keep: str | Path | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> Audit:
@@ -65,13 +72,18 @@ def audit(
     supervision, if another order learns what it is.
 
     Args:
-        file, prompt_field, answer_field, tokenizer, longest, skip_bad: as of `OwnData`.
+        file, prompt_field, answer_field, tokenizer, longest, skip_bad: as of `OwnData`. Of an answer with several
+            fields the report has a line for each field, not for each token.
+        parts: so many equal shares of each answer are looked at in place of tokens: for answers of different length,
+            where what is decided stands at about the same share of each.
         test_file: examples to measure on, with the same fields, in place of a tenth of the file's; those whose prompts
             are trained on are left out, and counted.
         half_hidden: whether a fifth network learns with every second of the teacher's tokens hidden, at random: for the
             picture, where it lies between the other two. The verdict does not look at it.
         steps: most training steps of each network.
         seed: of the networks.
+        jobs: networks that are trained at once, each in a process of its own, with one thread. A script that asks for
+            more than one needs `if __name__ == "__main__":`, as always with processes.
         keep: a folder that keeps each network when it is trained, so that the same call, interrupted, goes on there.
         log: is told how far it is.
 
@@ -79,12 +91,14 @@ def audit(
         LookaheadError: as `OwnData`.
     """
     steps, keep = fit("steps", steps, Count), None if keep is None else Path(keep).expanduser()
+    jobs, parts = fit("jobs", jobs, Count), fit("parts", parts, Parted)
     options: dict[str, Any] = {
         "file": str(file), "prompt_field": prompt_field, "answer_field": answer_field, "tokenizer": tokenizer,
         "longest": longest, "skip_bad": skip_bad, "seed": seed,
     }  # fmt: skip
     task = OwnData(**options)
-    facts = read_table(str(file), prompt_field, answer_field, tokenizer, longest, skip_bad, task.checksum).facts
+    facts = read_table(str(file), prompt_field, task.answer_fields, tokenizer, longest, skip_bad, task.checksum).facts
+    refuse_one_answer(facts, file)
     held, left_out = None, 0
     if test_file is not None:
         held, left_out = own_examples(task, test_file)
@@ -105,27 +119,54 @@ def audit(
     ]
     if half_hidden:
         ways.append(Way(HALF, {"name": "corrupted", "how": "mask", "rate": 0.5}, task))
-    readers = {way.name: train_reader(way, held, steps, seed, log, keep) for way in ways}
+    with train_together(ways, steps, seed, keep, jobs, log) as folder:
+        told = log if folder == keep else lambda line: None
+        readers = {way.name: train_reader(way, held, steps, seed, told, folder) for way in ways}
+    cut = parts_of(task, held, parts)
     teacher, half = readers[WITH_TEACHER], readers.get(HALF)
     found = places(
-        without_prompt(task, held), readers[ALONE].losses, teacher.losses, None if half is None else half.losses
+        *(cut.sums(one) for one in (without_prompt(task, held), readers[ALONE].losses, teacher.losses)),
+        half=None if half is None else cut.sums(half.losses),
     )
     decision = find_decision(found)
-    follows = None
+    follows, shown = None, []
     if decision is not None:
-        led, tried = followed(teacher.predict, held, decision, task.taught(held.answers), task.end)
+        at = cut.dearest(teacher.losses, decision)
+        led, tried = followed(teacher.predict, held, at, task.taught(held.answers), task.end)
         follows = proportion(led / tried, tried) if tried >= FEWEST else None
-    orders = [_order(reader, teacher, decision) for name, reader in readers.items() if name != HALF]
+        shown = [_shown(task, held, row, int(at[row])) for row in range(SHOWN)]
+    orders = [_order(reader, teacher, decision, cut) for name, reader in readers.items() if name != HALF]
     return replace(
         begun,
-        verdict=judge(found, decision, follows, orders),
+        verdict=judge(found, decision, follows, orders, cut.units),
         examples=len(held),
         places=found,
         decision=decision,
         follows=follows,
         orders=orders,
         seconds=sum(reader.seconds for reader in readers.values()),
+        units=cut.units,
+        shown=shown,
     )
+
+
+def parts_of(task: OwnData, held: Held, count: int | None) -> Parts:
+    """The tokens of test answers; so many equal shares of each; or the fields, where they have several."""
+    mask = task.taught(held.answers)
+    mask = torch.ones_like(held.answers, dtype=torch.bool) if mask is None else mask
+    if count is not None:
+        return shares(mask, count)
+    if len(task.answer_fields) == 1:
+        return tokens(mask)
+    return fields(mask, held.answers == task.vocabulary.index(BETWEEN), list(task.answer_fields))
+
+
+def _shown(task: OwnData, held: Held, row: int, at: int) -> Shown:
+    """A test example as text, cut at a token of its answer."""
+    answer = held.answers[row]
+    pieces = answer[:at], answer[at : at + 1], answer[at + 1 :]
+    prompt, before, token, behind = (task.text(piece[None])[0] for piece in (held.prompts[row], *pieces))
+    return Shown(prompt, before, token, behind)
 
 
 def few_prompts(train: int, test: int) -> Verdict:
@@ -155,8 +196,8 @@ def own_examples(task: OwnData, file: str | Path) -> tuple[Held, int]:
     return Held(prompts[chosen], answers[chosen]), int((~fresh).sum())
 
 
-def _order(reader: Reader, teacher: Reader, decision: int | None) -> Order:
+def _order(reader: Reader, teacher: Reader, decision: int | None, cut: Parts) -> Order:
     """What a reader's order costs, beside the teacher's."""
     own = totals(reader.losses)
-    cost = None if decision is None else mean(reader.losses[:, decision])
+    cost = None if decision is None else mean(cut.sums(reader.losses)[:, decision])
     return Order(reader.name, mean(own), mean(totals(teacher.losses) - own), cost, reader.steps, reader.finished)

@@ -113,19 +113,27 @@ def train_reader(
         log: is told how far it is.
         keep: a folder that keeps it, and gives it back when it is asked for again.
     """
+    objective, found = trained_network(way, steps, seed, log, keep)
+    losses = token_losses(objective, way.task, held.prompts, turned(way.task, held.answers, held.answers))
+    return Reader(way.name, objective, way.task, **found, losses=losses)
+
+
+def trained_network(
+    way: Way, steps: int, seed: int, log: Callable[[str], None], keep: Path | None
+) -> tuple[Objective, dict[str, Any]]:
+    """The network of `train_reader`, and what is told of its training: steps, finished, seconds."""
     objective = build(way.method, way.task, seed)
     file = None if keep is None else keep / f"{_key(way, objective, steps, seed)}.safetensors"
     found = None if file is None else _read(file, objective)
-    if found is None:
-        begun = time.process_time()
-        done, finished = _train(way, objective, steps, seed, log)
-        found = {"steps": done, "finished": finished, "seconds": round(time.process_time() - begun, 1)}
-        if file is not None:
-            save(file, state_tensors(objective), found)
-    else:
+    if found is not None:
         log(f"{way.name}: trained before")
-    losses = token_losses(objective, way.task, held.prompts, turned(way.task, held.answers, held.answers))
-    return Reader(way.name, objective, way.task, **found, losses=losses)
+        return objective, found
+    begun = time.process_time()
+    done, finished = _train(way, objective, steps, seed, log)
+    found = {"steps": done, "finished": finished, "seconds": round(time.process_time() - begun, 1)}
+    if file is not None:
+        save(file, state_tensors(objective), found)
+    return objective, found
 
 
 def _train(way: Way, objective: Objective, steps: int, seed: int, log: Callable[[str], None]) -> tuple[int, bool]:
@@ -227,17 +235,17 @@ def without_prompt(task: OwnData, held: Held, seen: int = 20_000) -> Tensor:
 
 @torch.no_grad()
 def followed(
-    predict: Callable[[Tensor, Tensor], Tensor], held: Held, place: int, mask: Tensor | None, end: int | None = None
+    predict: Callable[[Tensor, Tensor], Tensor], held: Held, places: Tensor, mask: Tensor | None, end: int | None = None
 ) -> tuple[int, int]:
     """The wrong-prefix test: how often a reader that is put on another token goes on from that one.
 
-    The token at `place` is exchanged for one that stands there in other examples: one that occurs in the prompt if
-    there is any. The reader follows it if what it says next is then not what is right after the true token.
+    The token at its place is exchanged for one that stands at its own place in another example: one that occurs in the
+    prompt if there is any. The reader follows it if what it says next is then not what is right after the true token.
 
     Args:
         predict: prompts and answers to what the reader says at every token, [N, A].
         held: the examples.
-        place: the index of an answer token that is not the last.
+        places: the index of an answer token in each example, [N].
         mask: which answer tokens are there, [N, A]; all if None.
         end: a token that is never taken for another, as it ends an answer.
 
@@ -246,17 +254,21 @@ def followed(
     """
     prompts, answers = held.prompts, held.answers
     there = torch.ones_like(answers, dtype=torch.bool) if mask is None else mask
-    before = predict(prompts, answers)
+
+    def at(values: Tensor, offset: int = 0) -> Tensor:
+        return values.gather(1, (places[:, None] + offset).clamp(max=values.shape[1] - 1))[:, 0]
+
+    before, true, taught = predict(prompts, answers), at(answers), at(there)
     shifts = range(1, min(64, len(held)))
-    others = torch.stack([answers[:, place].roll(shift) for shift in shifts], dim=1)  # [N, K]
-    usable = torch.stack([there[:, place].roll(shift) for shift in shifts], dim=1) & (others != answers[:, place, None])
+    others = torch.stack([true.roll(shift) for shift in shifts], dim=1)  # [N, K]
+    usable = torch.stack([taught.roll(shift) for shift in shifts], dim=1) & (others != true[:, None])
     if end is not None:
         usable &= others != end
     in_prompt = (others[:, :, None] == prompts[:, None]).any(dim=2) & usable
     chosen = torch.where(in_prompt, 2, usable.long()).argmax(dim=1)  # the first in the prompt, else the first usable
-    wrong = answers.clone()
-    wrong[:, place] = torch.where(usable.any(dim=1), others.gather(1, chosen[:, None])[:, 0], answers[:, place])
-    after = predict(prompts, wrong)
-    counted = usable.any(dim=1) & (before[:, place + 1] == answers[:, place + 1]) & there[:, place + 1]
-    changed = after[:, place + 1] != answers[:, place + 1]
+    other = torch.where(usable.any(dim=1), others.gather(1, chosen[:, None])[:, 0], true)
+    after = predict(prompts, answers.scatter(1, places[:, None], other[:, None]))
+    behind = at(there, 1) & (places + 1 < answers.shape[1])
+    counted = usable.any(dim=1) & (at(before, 1) == at(answers, 1)) & behind
+    changed = at(after, 1) != at(answers, 1)
     return int((changed & counted).sum()), int(counted.sum())

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from lookahead.auditing.drawing import told
+from lookahead.auditing.drawing import AXES, told
 from lookahead.auditing.meter import ALONE, REVERSED, SEVERAL, WITH_TEACHER
 from lookahead.auditing.report import Audit
 from lookahead.evaluation.statistics import Interval
@@ -32,18 +32,19 @@ ORDERS = {
 COLUMNS = 3
 
 
-def draw_audit(audit: Audit, labels: Sequence[str] | None = None) -> Any:
+def draw_audit(audit: Audit, labels: Sequence[str] | None = None, legend: str = "outside upper left") -> Any:
     """Held-out loss of every answer token, a line a reader, with 95 % intervals; the decision is shaded. The figure.
 
     Args:
-        labels: what the tokens are called, one for each; their numbers if not given.
+        labels: what the tokens are called, one for each; their numbers, or the names of the parts, if not given.
+        legend: where it stands.
     """
     fig, ax = figure(2.9)
     _tokens(ax, audit)
-    if labels is not None:
-        ax.set_xticks(range(len(labels)), labels)
-    ax.set(xlabel="token of the answer", ylabel=named("loss"))
-    _legend(fig, ax)
+    if shown := labels or audit.units.names:
+        ax.set_xticks(range(len(shown)), shown)
+    ax.set(xlabel="token of the answer" if labels is not None else AXES[audit.units.kind], ylabel=named("loss"))
+    _legend(fig, ax, legend)
     return fig
 
 
@@ -54,7 +55,7 @@ def write_audit(path: Path, audit: Audit) -> None:
         LookaheadError: another kind of file.
     """
     use_style()
-    fig = draw_audit(audit)
+    fig = draw_audit(audit, legend="outside lower left")  # the verdict stands above
     fig.suptitle(audit.verdict.reasons[0], x=0.01, ha="left", fontsize=11, parse_math=False, wrap=True)
     save(fig, path)
 

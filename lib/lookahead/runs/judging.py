@@ -6,13 +6,18 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+from torch import Tensor
+
+from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError, shown
-from lookahead.evaluation.measures import Measures, evaluate_on
+from lookahead.evaluation import measures as measuring
+from lookahead.evaluation.measures import Measures
 from lookahead.evaluation.statistics import Interval, proportion
 from lookahead.machine import resolve_device
 from lookahead.runs.result import Result, read_result_of, store_folder, trained
+from lookahead.runs.run import Run
 from lookahead.runs.sealed import without_nan
 from lookahead.tables import columns
 
@@ -75,24 +80,55 @@ def _cells(share: Interval) -> list[str]:
     return [f"{share.value:.3f}", f"[{share.low:.3f}, {share.high:.3f}]"]
 
 
-def judge(run_id: str, path: str | Path, device: str = "auto") -> Judged:
-    """Measures the network of a run that was done here on the examples of a file.
+@overload
+def evaluate_on(of: Result | Run | str, given: str | Path, *, device: str = "auto") -> Judged: ...
+
+
+@overload
+def evaluate_on(
+    of: Objective, given: Task, prompts: Tensor, answers: Tensor, batch_size: int | None = None
+) -> Measures: ...
+
+
+def evaluate_on(
+    of: Any,
+    given: Any,
+    prompts: Tensor | None = None,
+    answers: Tensor | None = None,
+    batch_size: int | None = None,
+    *,
+    device: str = "auto",
+) -> Any:
+    """Measures a trained network on given examples.
+
+        print(lookahead.evaluate_on(result, "other.jsonl"))  # a run that was done here, on a file
+        lookahead.evaluate_on(objective, task, prompts, answers)  # a network in memory, on tokens
 
     Args:
-        run_id: its id, or the beginning of it.
-        path: a file that the run's task reads: path-star graphs in the published format, or prompts and answers.
-        device: "auto", "cpu" or "cuda".
+        of: a run, its result, or its id (or the beginning of it); or an objective.
+        given: a file that the run's task reads: path-star graphs in the published format, or prompts and answers; or
+            the task of the tokens that follow.
+        prompts, answers: tokens [B, P] and [B, A] for an objective.
+        batch_size: as of `evaluate`, for an objective.
+        device: "auto", "cpu" or "cuda", for a run.
+
+    Returns:
+        what a run makes of a file, as `Judged`, with intervals; or the measures of an objective.
 
     Raises:
-        LookaheadError: no such run, or several; no weights; what is wrong with the file.
+        LookaheadError: no such run, or several; no weights; what is wrong with the file or the examples.
     """
-    result = find_result(run_id)
+    if isinstance(of, Objective):
+        if prompts is None or answers is None:
+            raise LookaheadError("an objective is measured on tokens: evaluate_on(objective, task, prompts, answers)")
+        return measuring.evaluate_on(of, given, prompts, answers, batch_size)
+    result = find_result(of.run.id if isinstance(of, Result) else of.id if isinstance(of, Run) else of)
     task, objective = trained(result.run)
-    prompts, answers = task.read_examples(path)
-    measures = evaluate_on(objective.to(resolve_device(device)), task, prompts, answers)
+    prompts, answers = task.read_examples(given)
+    measures = measuring.evaluate_on(objective.to(resolve_device(device)), task, prompts, answers)
     mask, first = task.taught(answers), _first_of_each(prompts)
     counts = [len(first)] * task.answer_length if mask is None else mask[first].sum(dim=0).tolist()
-    return Judged(result, str(path), measures, [max(1, count) for count in counts])
+    return Judged(result, str(given), measures, [max(1, count) for count in counts])
 
 
 def _first_of_each(prompts: Any) -> list[int]:
@@ -106,7 +142,7 @@ def find_result(run_id: str) -> Result:
     Raises:
         LookaheadError: none, or several.
     """
-    if not re.fullmatch("[0-9a-f]{1,12}", run_id):
+    if not isinstance(run_id, str) or not re.fullmatch("[0-9a-f]{1,12}", run_id):
         raise LookaheadError(
             f"a run is named by its id, such as 9bcb11b61904, or the beginning of it; not {shown(run_id)}"
         )

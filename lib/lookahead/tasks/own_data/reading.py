@@ -21,7 +21,7 @@ from lookahead.errors import LookaheadError
 from lookahead.tasks.own_data import records, table, tokens
 from lookahead.tasks.own_data.records import Malformed, checksum
 from lookahead.tasks.own_data.table import Collector, Facts, Table
-from lookahead.tasks.own_data.tokens import LARGEST_VOCABULARY, Growing, Tokenizer
+from lookahead.tasks.own_data.tokens import BETWEEN, LARGEST_VOCABULARY, Growing, Tokenizer
 
 MARKS = ("<end>", "<pad>", "<answer>")
 """Ids behind the file's own tokens: what ends an answer, what fills up a prompt, what a prompt ends with."""
@@ -55,7 +55,13 @@ def content(file: str, tokenizer: str) -> str:
 
 @functools.lru_cache(maxsize=8)
 def read_table(
-    file: str, prompt_field: str, answer_field: str, tokenizer: str, longest: int, skip_bad: int, expected: str
+    file: str,
+    prompt_field: str,
+    answer_fields: tuple[str, ...],
+    tokenizer: str,
+    longest: int,
+    skip_bad: int,
+    expected: str,
 ) -> Table:
     """The examples of a file; from the cache where they were read before.
 
@@ -64,8 +70,8 @@ def read_table(
     """
     if Path(file).expanduser().exists():
         refuse_changed(file, content(file, tokenizer), expected)
-    key = [expected, prompt_field, answer_field, tokenizer, longest, skip_bad]
-    fields = (prompt_field, answer_field)
+    key = [expected, prompt_field, answer_fields, tokenizer, longest, skip_bad]
+    fields = (prompt_field, *answer_fields)
     return kept_table(file, key, [records, tokens], lambda: _fresh_table(file, fields, tokenizer, longest, skip_bad))
 
 
@@ -123,6 +129,16 @@ def remarks(facts: Facts) -> list[str]:
     return said
 
 
+def refuse_one_answer(facts: Facts, file: str | Path) -> None:
+    """Refuses a file that has one answer for all.
+
+    Raises:
+        LookaheadError: it has.
+    """
+    if facts.commonest_answer == 1:
+        raise LookaheadError(f"{file}: all {facts.examples} answers are the same, so that there is nothing to learn")
+
+
 def refuse_useless(read: Table, file: str) -> None:
     """Refuses a file that nothing can be learnt from, or measured on.
 
@@ -130,10 +146,7 @@ def refuse_useless(read: Table, file: str) -> None:
         LookaheadError: why.
     """
     counts = read.facts.prompts
-    if read.facts.commonest_answer == 1:
-        raise LookaheadError(
-            f"{file}: all {read.facts.examples} answers are the same, so that there is nothing to learn"
-        )
+    refuse_one_answer(read.facts, file)
     if min(counts.values()) < SMALLEST_HELD_OUT:
         told = ", ".join(f"{count} for {split}" for split, count in counts.items())
         raise LookaheadError(
@@ -144,13 +157,16 @@ def refuse_useless(read: Table, file: str) -> None:
 
 def each_example(
     file: str | Path,
-    fields: tuple[str, str],
+    fields: tuple[str, ...],
     tokenizer: str,
     longest: int,
     skip_bad: int,
     take: Callable[[Sequence[str], Sequence[str]], None],
 ) -> tuple[int, str]:
     """Gives the tokens of every example to `take`, which may raise `Malformed`.
+
+    Args:
+        fields: that of the prompt, then those of the answer, between whose tokens stands `BETWEEN`.
 
     Returns:
         how many lines were left out, and what was wrong with the first.
@@ -160,10 +176,14 @@ def each_example(
         try:
             if isinstance(found[0], Malformed):
                 raise found[0]
-            prompt, answer = (cutter.cut(text) for text in found)  # type: ignore[arg-type]
-            for name, part in (("prompt", prompt), ("answer", answer)):
+            prompt, *parts = (cutter.cut(text) for text in found)  # type: ignore[arg-type]
+            named = ["answer"] if len(parts) == 1 else [f"answer's field {field!r}" for field in fields[1:]]
+            for name, part in zip(("prompt", *named), (prompt, *parts), strict=True):
                 if not part:
                     raise Malformed(f"the {name} is empty")
+            answer = parts[0]
+            for part in parts[1:]:
+                answer = [*answer, BETWEEN, *part]
             if len(prompt) + len(answer) > longest:
                 raise Malformed(f"prompt and answer have {len(prompt) + len(answer)} tokens; `longest` is {longest}")
             take(prompt, answer)
@@ -172,7 +192,7 @@ def each_example(
     return left_out.count, left_out.first
 
 
-def _fresh_table(file: str, fields: tuple[str, str], tokenizer: str, longest: int, skip_bad: int) -> Table:
+def _fresh_table(file: str, fields: tuple[str, ...], tokenizer: str, longest: int, skip_bad: int) -> Table:
     """Reads a file line by line; tokens are held in one or two bytes each."""
     growing = Growing()
     columns = Collector(), Collector()

@@ -185,6 +185,11 @@ def _from_json(path: Path, lines: _Lines, fields: tuple[str, ...]) -> Iterator[A
                 continue
             if not line.strip():
                 continue
+            if lines.number == 1 and line.lstrip().startswith("["):
+                raise LookaheadError(
+                    "it begins with '[', as one list of all examples does; JSON Lines has an object on each line, "
+                    "without commas between them (jq -c '.[]' makes one of the other)"
+                )
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
@@ -225,7 +230,10 @@ def _from_csv(path: Path, lines: _Lines, fields: tuple[str, ...], delimiter: str
             if len(row) == len(head):
                 yield _chosen(lines.number, dict(zip(head, row, strict=True)), fields)
             elif row:
-                yield lines.number, Malformed(f"{len(row)} fields, but the first line names {len(head)}")
+                yield (
+                    lines.number,
+                    Malformed(f"{len(row)} field{'s' * (len(row) > 1)}, but the first line names {len(head)}"),
+                )
             while bad:
                 yield bad.pop()
         yield from bad
@@ -241,10 +249,14 @@ def _from_parquet(path: Path, fields: tuple[str, ...]) -> Iterator[Any]:
         with parquet.ParquetFile(path) as file:
             _refuse_missing(path, file.schema_arrow.names, fields)
             number = 0
-            for batch in file.iter_batches(2**14, columns=list(dict.fromkeys(fields))):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield _chosen(number, record, fields)
+            hidden = None if os.stat(path).st_size >= LONG_FILE else True  # None: unless nobody watches
+            rows = file.metadata.num_rows
+            with tqdm(total=rows, unit=" rows", desc=f"reading {path.name}", disable=hidden, leave=False) as bar:
+                for batch in file.iter_batches(2**14, columns=list(dict.fromkeys(fields))):
+                    for record in batch.to_pylist():
+                        number += 1
+                        yield _chosen(number, record, fields)
+                    bar.update(len(batch))
     except pyarrow.ArrowException as error:
         raise LookaheadError(f"{path} is no whole Parquet file ({error})") from error
 

@@ -50,7 +50,8 @@ class OwnData(FileTask, name="own_data"):
     Args:
         file: `.jsonl`, `.csv` or `.tsv`, each also as `.gz` or `.zst`; or `.parquet`. A relative path is one from the
             working directory. It is a part of a run's id as it is given, and so is the content.
-        prompt_field, answer_field: their names. Text, or whole numbers.
+        prompt_field, answer_field: their names. Text, or whole numbers. An answer may have several fields, such as
+            `["plan", "result"]`: they stand behind each other, the mark `<next field>` between them.
         tokenizer: "characters", "words" (split at blanks), "bytes", or a folder with a `tokenizer.json`.
         decision_at: the index in the answer of the token that needs the lookahead, if it is known.
         longest: most tokens of a prompt and its answer together.
@@ -66,7 +67,7 @@ class OwnData(FileTask, name="own_data"):
 
     file: str
     prompt_field: str = "prompt"
-    answer_field: str = "answer"
+    answer_field: str | Sequence[str] = "answer"
     tokenizer: str = "characters"
     decision_at: Annotated[int, Range(least=0)] | None = None
     longest: Count = 1024
@@ -74,16 +75,28 @@ class OwnData(FileTask, name="own_data"):
     checksum: str = ""
     seed: Seed = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.answer_field, str):
+            object.__setattr__(self, "answer_field", tuple(self.answer_field))
+        if not self.answer_fields or len(set(self.answer_fields)) < len(self.answer_fields):
+            raise LookaheadError(f"answer_field is a field or several different ones, not {shown(self.answer_field)}")
+
     @classmethod
     def content(cls, file: str, tokenizer: str = "characters", **options: Any) -> str:
         """As `FileTask.content`; the tokenizer decides what is read."""
         return content(file, tokenizer)
 
+    @property
+    def answer_fields(self) -> tuple[str, ...]:
+        """The names of the fields that the answer has, one or several."""
+        return (self.answer_field,) if isinstance(self.answer_field, str) else tuple(self.answer_field)
+
     @functools.cached_property
     def table(self) -> Table:
         """The file's examples; read when they are first asked for."""
         read = read_table(
-            self.file, self.prompt_field, self.answer_field, self.tokenizer, self.longest, self.skip_bad, self.checksum
+            self.file, self.prompt_field, self.answer_fields, self.tokenizer, self.longest, self.skip_bad, self.checksum
         )
         refuse_useless(read, self.file)
         shortest = int(read.answers.lengths.min())
@@ -210,7 +223,7 @@ class OwnData(FileTask, name="own_data"):
             for column, one in zip(columns, found, strict=True):
                 column.add(one)
 
-        each_example(path, (self.prompt_field, self.answer_field), self.tokenizer, self.longest, self.skip_bad, take)
+        each_example(path, (self.prompt_field, *self.answer_fields), self.tokenizer, self.longest, self.skip_bad, take)
         same = np.arange(len(self.vocabulary))
         prompts, answers = (column.tokens(same) for column in columns)
         if not len(prompts.lengths):

@@ -18,6 +18,8 @@ CUTTERS: dict[str, Callable[[str], list[str]]] = {
 }
 """How a text is cut, by the tokenizer's name. A byte stands as the character with its number."""
 LARGEST_VOCABULARY = 2**17
+BETWEEN = "<next field>"
+"""The token between the fields of an answer that has several. No text is cut into it."""
 
 
 class Tokenizer:
@@ -33,12 +35,29 @@ class Tokenizer:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.cut = CUTTERS[name] if name in CUTTERS else _from_folder(name)
+        self.whole: Any = None if name in CUTTERS else _from_folder(name)
+        self.cut = CUTTERS.get(name, self._pieces)
+
+    def _pieces(self, text: str) -> list[str]:
+        return self.whole.encode(text, add_special_tokens=False).tokens
 
     def join(self, tokens: Iterable[str]) -> str:
-        """The text of some tokens."""
+        """The text of some tokens; each field of an answer in a line of its own."""
+        lines = [list[str]()]
+        for token in tokens:
+            if token == BETWEEN:
+                lines.append([])
+            else:
+                lines[-1].append(token)
+        return "\n".join(map(self._line, lines))
+
+    def _line(self, tokens: list[str]) -> str:
         if self.name == "bytes":
             return bytes(ord(token) for token in tokens).decode(errors="replace")
+        if self.whole is not None and self.whole.decoder is not None:
+            ids = [self.whole.token_to_id(token) for token in tokens]
+            if ids and None not in ids:
+                return self.whole.decode(ids, skip_special_tokens=False)
         return (" " if self.name == "words" else "").join(tokens)
 
     @property
@@ -50,7 +69,7 @@ class Tokenizer:
 
 
 @functools.lru_cache(maxsize=4)
-def _from_folder(name: str) -> Callable[[str], list[str]]:
+def _from_folder(name: str) -> Any:
     file = Path(name).expanduser() / "tokenizer.json"
     if not file.is_file():
         raise LookaheadError(
@@ -61,10 +80,9 @@ def _from_folder(name: str) -> Callable[[str], list[str]]:
     except ImportError as error:
         raise LookaheadError(f"a tokenizer from a folder needs the package tokenizers ({error})") from error
     try:
-        whole: Any = tokenizers.Tokenizer.from_file(str(file))
+        return tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the package raises plain ones
         raise LookaheadError(f"{file} is no tokenizer ({error})") from error
-    return lambda text: whole.encode(text, add_special_tokens=False).tokens
 
 
 class Growing(dict[str, int]):
