@@ -293,7 +293,7 @@ def audit(options: argparse.Namespace) -> int:
 
     draw = _figures("lookahead.figures.audits") if options.png is not None else None
     training = {name: getattr(options, name) for name in ("tokenizer", "steps", "test_file", "half_hidden", "jobs")}
-    training = {name: value for name, value in training.items() if value not in (None, False)}
+    training = {name: value for name, value in training.items() if value is not None and value is not False}
     same: dict[str, Any] = {"parts": options.parts, "skip_bad": options.skip_bad}
     same |= {"log": complain if sys.stderr.isatty() else lambda line: None}
     answers = options.answer_field or ["answer"]

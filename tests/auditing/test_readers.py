@@ -128,6 +128,9 @@ def test_an_audit_of_what_is_too_little_says_so(tmp_path: Path, capsys: pytest.C
     assert "the fields there are: question, answer" in capsys.readouterr().err
     with pytest.raises(LookaheadError, match="steps must be at least 1"):
         lookahead.audit(path, "question", steps=0)
+    for option in ("steps", "jobs"):
+        assert cli.main(["audit", path, "--prompt-field", "question", f"--{option}", "0"]) == 1
+        assert f"{option} must be at least 1, not 0" in capsys.readouterr().err
 
 
 @pytest.fixture
