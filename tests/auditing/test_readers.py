@@ -18,6 +18,7 @@ from lookahead.auditing.readers import (
     build,
     followed,
     token_losses,
+    told_behind,
     train_reader,
     without_prompt,
 )
@@ -91,6 +92,18 @@ def test_who_goes_by_the_token_before_follows_a_wrong_one(
     led, tried = followed(reader.predict, held(task), torch.full((len(held(task)),), 1), None)
     assert tried == 40
     assert led / tried == share
+    assert followed(reader.predict, held(task), torch.full((40,), 0), None, ahead=2) == (0, 40), "token 0 tells nothing"
+
+
+@pytest.mark.parametrize(("comma", "ahead"), [(0, 1), (1, 2), (3, 4)])
+def test_what_is_the_same_in_all_answers_is_passed_over(comma: int, ahead: int) -> None:
+    """A decision, then commas, then what it tells: the commas are judged by nobody."""
+    prompt, teacher = torch.zeros(5, 7), torch.zeros(5, 7)
+    prompt[:, 1] = teacher[:, 1] = 0.7
+    prompt[:, 2 + comma] = 0.7
+    assert told_behind(torch.ones(5, dtype=torch.long), prompt, teacher) == ahead
+    prompt[:, 2 + comma] = torch.nan
+    assert told_behind(torch.ones(5, dtype=torch.long), prompt, teacher) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*examples repeat one before them")

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lookahead.auditing.findings import FEWEST, Order, Units, Verdict, find_decision, judge, mean, places, totals
 from lookahead.auditing.meter import SHOWN, TEST_EXAMPLES, WITH_TEACHER
 from lookahead.auditing.parts import NOWHERE, Parted, Parts, shares, tokens
-from lookahead.auditing.readers import Held, followed
+from lookahead.auditing.readers import Held, followed, told_behind
 from lookahead.auditing.report import Audit, Shown
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.statistics import proportion
@@ -100,7 +100,8 @@ def audit_checkpoint(
     follows, shown = None, []
     if decision is not None:
         at = cut.dearest(losses["all"], decision)
-        led, tried = followed(model.predict, held, at, mask)
+        ahead = told_behind(at, losses["prompt"], losses["all"])
+        led, tried = followed(model.predict, held, at, mask, ahead=ahead)
         follows = proportion(led / tried, tried) if tried >= FEWEST else None
         for row in range(SHOWN):
             answer, place = answers[row], int(at[row])

@@ -21,7 +21,7 @@ from lookahead.auditing.findings import (
     totals,
 )
 from lookahead.auditing.parts import Parted, Parts, fields, shares, tokens
-from lookahead.auditing.readers import Backwards, Held, Reader, Way, followed, train_reader, without_prompt
+from lookahead.auditing.readers import Backwards, Held, Reader, Way, followed, told_behind, train_reader, without_prompt
 from lookahead.auditing.report import Audit, Shown
 from lookahead.auditing.together import train_together
 from lookahead.errors import LookaheadError
@@ -132,7 +132,8 @@ def audit(
     follows, shown = None, []
     if decision is not None:
         at = cut.dearest(teacher.losses, decision)
-        led, tried = followed(teacher.predict, held, at, task.taught(held.answers), task.end)
+        ahead = told_behind(at, readers[ALONE].losses, teacher.losses)
+        led, tried = followed(teacher.predict, held, at, task.taught(held.answers), task.end, ahead)
         follows = proportion(led / tried, tried) if tried >= FEWEST else None
         shown = [_shown(task, held, row, int(at[row])) for row in range(SHOWN)]
     orders = [_order(reader, teacher, decision, cut) for name, reader in readers.items() if name != HALF]

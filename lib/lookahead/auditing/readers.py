@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import lookahead.objectives  # noqa: F401 (registers what it holds)
+from lookahead.auditing.findings import NEXT, OPEN
 from lookahead.contracts import RESERVED_TOKENS, Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.models import Transformer
@@ -234,13 +235,41 @@ def without_prompt(task: OwnData, held: Held, seen: int = 20_000) -> Tensor:
 
 
 @torch.no_grad()
+def told_behind(places: Tensor, prompt: Tensor, teacher: Tensor) -> int:
+    """How far behind some tokens the first one is that they tell: open from the prompt alone, and not with the teacher.
+
+    Between the two may be tokens that are the same in all answers, such as a comma; no reader would change them.
+
+    Args:
+        places: the index of an answer token in each example, [N].
+        prompt, teacher: what each token costs from the prompt alone and with the teacher, [N, A].
+
+    Returns:
+        1 for the next token, which it also is if there is none.
+    """
+    gains = prompt - teacher
+    for ahead in range(1, NEXT + 1):
+        there = places + ahead < gains.shape[1]
+        at = gains.gather(1, (places + ahead).clamp(max=gains.shape[1] - 1)[:, None])[:, 0]
+        found = at[there & ~at.isnan()]
+        if len(found) and found.mean() > OPEN / 2:
+            return ahead
+    return 1
+
+
 def followed(
-    predict: Callable[[Tensor, Tensor], Tensor], held: Held, places: Tensor, mask: Tensor | None, end: int | None = None
+    predict: Callable[[Tensor, Tensor], Tensor],
+    held: Held,
+    places: Tensor,
+    mask: Tensor | None,
+    end: int | None = None,
+    ahead: int = 1,
 ) -> tuple[int, int]:
     """The wrong-prefix test: how often a reader that is put on another token goes on from that one.
 
     The token at its place is exchanged for one that stands at its own place in another example: one that occurs in the
-    prompt if there is any. The reader follows it if what it says next is then not what is right after the true token.
+    prompt if there is any. The reader follows it if what it says `ahead` tokens later is then not what is right after
+    the true token.
 
     Args:
         predict: prompts and answers to what the reader says at every token, [N, A].
@@ -248,9 +277,10 @@ def followed(
         places: the index of an answer token in each example, [N].
         mask: which answer tokens are there, [N, A]; all if None.
         end: a token that is never taken for another, as it ends an answer.
+        ahead: of `told_behind`.
 
     Returns:
-        how many followed, of how many: those that were right about the next token behind the true one.
+        how many followed, of how many: those that were right about that later token behind the true one.
     """
     prompts, answers = held.prompts, held.answers
     there = torch.ones_like(answers, dtype=torch.bool) if mask is None else mask
@@ -268,7 +298,7 @@ def followed(
     chosen = torch.where(in_prompt, 2, usable.long()).argmax(dim=1)  # the first in the prompt, else the first usable
     other = torch.where(usable.any(dim=1), others.gather(1, chosen[:, None])[:, 0], true)
     after = predict(prompts, answers.scatter(1, places[:, None], other[:, None]))
-    behind = at(there, 1) & (places + 1 < answers.shape[1])
-    counted = usable.any(dim=1) & (at(before, 1) == at(answers, 1)) & behind
-    changed = at(after, 1) != at(answers, 1)
+    behind = at(there, ahead) & (places + ahead < answers.shape[1])
+    counted = usable.any(dim=1) & (at(before, ahead) == at(answers, ahead)) & behind
+    changed = at(after, ahead) != at(answers, ahead)
     return int((changed & counted).sum()), int(counted.sum())
