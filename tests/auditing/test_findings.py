@@ -58,6 +58,15 @@ def test_no_decision(prompt: Tensor, teacher: Tensor) -> None:
     assert find_decision(places(NOTHING, prompt, teacher)) is None
 
 
+def test_commas_do_not_make_what_follows_trivial() -> None:
+    """A choice, four tokens that are the same in every answer, and a token that is as hard."""
+    nothing, hard = losses(3.0, 0.0, 0.0, 0.0, 0.0, 3.0), losses(1.8, 0.0, 0.0, 0.0, 0.0, 1.6)
+    found = places(nothing, hard, hard)
+    assert find_decision(found) is None
+    assert unsettled(found) == [0]
+    assert find_decision(places(nothing, hard, losses(1.8, 0.0, 0.0, 0.0, 0.0, 0.02))) == 0
+
+
 def test_too_few_examples_show_no_decision() -> None:
     some = (NOTHING[:30], BLIND[:30], CHEAT[:30])
     assert find_decision(places(*some)) is None
@@ -83,6 +92,14 @@ def test_a_choice_that_no_order_learns_cannot_be_told() -> None:
 def test_a_wrong_token_that_is_not_followed_cannot_be_told(follows: Interval | None) -> None:
     remedy = orders(CHEAT, reversed=losses(0.0, 0.02, 0.0, 0.0))
     assert judge(places(NOTHING, BLIND, CHEAT), 1, follows, remedy).answer == "cannot tell"
+
+
+def test_an_order_that_learns_it_is_named_even_where_nothing_can_be_told() -> None:
+    found = places(NOTHING, BLIND, CHEAT)
+    given = orders(CHEAT, reversed=losses(0.0, 0.0, 0.0, 0.0))
+    verdict = judge(found, 1, proportion(0.02, N), given)
+    assert verdict.answer == "cannot tell"
+    assert any("costs less reversed by 0.7" in reason for reason in verdict.reasons)
 
 
 def test_no_where_it_is_learnt_and_cannot_tell_where_it_is_not() -> None:

@@ -142,8 +142,12 @@ def _open(place: Place) -> bool:
 
 
 def _behind(found: list[Place], place: Place) -> list[Place]:
-    """The next tokens behind one, of which there are enough examples."""
-    return [one for one in found[place.index + 1 : place.index + 1 + NEXT] if one.examples >= FEWEST]
+    """Of the next tokens behind one those that have to be told, and of which there are enough examples.
+
+    A comma that stands in every answer costs nothing even without a prompt, and would hide what the others cost.
+    """
+    behind = found[place.index + 1 : place.index + 1 + NEXT]
+    return [one for one in behind if one.examples >= FEWEST and one.nothing.value > OPEN]
 
 
 def _trivial(behind: list[Place], place: Place) -> bool:
@@ -253,18 +257,20 @@ def judge(
         f"{called[0].upper()}{called[1:]} costs {_nats(place.teacher)} with the teacher; what comes behind it is "
         "then nearly free, though the prompt alone does not tell it as well."
     )
+    remedies = [order for order in orders[1:] if order.learns(cost)]
+    helps = "; ".join(f"{order.name} by {_nats(order.less)}" for order in remedies)
     if follows is None or follows.low <= FOLLOWS:
         said = "could not be tried" if follows is None else f"was followed in {_percent(follows)} only"
+        better = [f"The prompt does tell the answer: it costs less {helps}. That is worth a try."] if remedies else []
         return Verdict(
             "cannot tell",
-            [f"Cannot tell: {called} looks like a decision, but a wrong token there {said}.", seen, *late],
+            [f"Cannot tell: {called} looks like a decision, but a wrong token there {said}.", seen, *better, *late],
             [],
         )
-    led = f"Put on another token there, the reader goes on from that one in {_percent(follows)} of the examples."
-    remedies = [order for order in orders[1:] if order.learns(cost)]
+    led = f"Put on another token there, the network goes on from that one in {_percent(follows)} of the examples."
     if not remedies:
         why = (
-            "no order learnt it. Either the prompt does not tell it at all, or it is too hard for a small reader."
+            "no order learnt it. Either the prompt does not tell it at all, or it is too hard for a small network."
             if len(orders) > 1
             else "no other order was tried. An audit that trains its own networks on the file tries some."
         )
@@ -278,7 +284,6 @@ def judge(
             ],
             [],
         )
-    helps = "; ".join(f"{order.name} by {_nats(order.less)}" for order in remedies)
     return Verdict(
         "yes",
         [
