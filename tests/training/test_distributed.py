@@ -12,6 +12,7 @@ import lookahead
 import several
 from lookahead.errors import LookaheadError
 from lookahead.experiments import find_experiment, run_experiment
+from lookahead.objectives import TeacherForcing
 from lookahead.runs import together
 from lookahead.runs.harness import run_all
 from lookahead.runs.run import Run
@@ -28,7 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder where two processes have left what they trained, before one of them failed."""
     folder = tmp_path_factory.mktemp("several")
     with pytest.raises(LookaheadError, match="the second process has had enough"):
-        launch(several.train_cases, 2, CPU, folder)
+        launch(several.train_cases, 2, CPU, folder, start_method="fork")
     return folder
 
 
@@ -91,13 +92,17 @@ def test_what_is_stored_starts_no_process(tiny_run: Callable[..., Run]) -> None:
 
 
 @pytest.mark.usefixtures("store", "no_launch")
-def test_what_cannot_be_shared_is_told(tiny_run: Callable[..., Run]) -> None:
+def test_what_cannot_be_shared_is_told(tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LookaheadError, match="9 processes cannot share a batch of 8"):
         lookahead.run(tiny_run(), processes=9)
     with pytest.raises(LookaheadError, match="a CUDA graph holds the step of one process"):
         lookahead.run(tiny_run(), processes=2, engine="captured")
     with pytest.raises(LookaheadError, match="probe and follow are called in another process: functions of a module"):
         lookahead.run(tiny_run(), processes=2, follow=lambda run, row: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(TeacherForcing, "__module__", "<run_path>")
+        with pytest.raises(LookaheadError, match="another process cannot find the objective 'teacher_forcing': define"):
+            lookahead.run(tiny_run(), processes=2)
     with pytest.raises(LookaheadError, match="2 processes train one run together, not 2 runs"):
         run_all([tiny_run(seed=0), tiny_run(seed=1)], processes=2)
     with pytest.raises(LookaheadError, match="processes"):

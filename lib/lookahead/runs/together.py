@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +14,7 @@ import torch
 from lookahead.errors import LookaheadError
 from lookahead.runs.harness import current_result, run_all
 from lookahead.runs.result import Result, read_result
-from lookahead.runs.run import Run
+from lookahead.runs.run import KINDS, Run
 from lookahead.training.distributed import SharedStep, Team, check_shared, launch
 
 
@@ -39,16 +41,37 @@ def run_together(configs: Sequence[Run], processes: int, device: torch.device, h
             f"probe and follow are called in another process: functions of a module can be sent there, no others "
             f"({error})"
         ) from error
-    failed = launch(take_part, processes, device, config.to_json(), how)
+    failed = launch(take_part, processes, device, config.to_json(), modules_of(config), how)
     return read_result(config) if failed is None else failed
 
 
-def take_part(team: Team, config: str, how: dict[str, Any]) -> Exception | None:
+def modules_of(config: Run) -> list[str]:
+    """The modules of a run's task, model and objective, for another process to import; a script brings its own.
+
+    Raises:
+        LookaheadError: one cannot be imported by its name.
+    """
+    modules: list[str] = []
+    for what, base in KINDS.items():
+        kind = base.named(getattr(config, what)["name"])
+        if kind.__module__ == "__main__":
+            continue
+        if kind.__module__ not in sys.modules:  # as of a file that was run by its path
+            raise LookaheadError(
+                f"another process cannot find the {what} {kind.name!r}: define it in a module that can be imported"
+            )
+        modules.append(kind.__module__)
+    return modules
+
+
+def take_part(team: Team, config: str, modules: Sequence[str], how: dict[str, Any]) -> Exception | None:
     """What one of the processes does: the first of them all that one alone would do, the others its steps.
 
     Returns:
         the LookaheadError that ended the run; None where its result is stored.
     """
+    for module in modules:
+        importlib.import_module(module)
     run = Run.from_json(config)
     if team.rank == 0:
         with team.leading():

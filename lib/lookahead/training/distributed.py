@@ -1,9 +1,9 @@
-"""One run trained by several processes of one machine, a GPU each, on a CPU for tests: all hold the whole network.
+"""One run trained by several processes of one machine, a GPU each; for tests they share a CPU.
 
-Lightning Fabric starts and connects them (its `DDPStrategy`). Each computes its rows of the same batch; their gradients
-are added, weighted as the parts of a batch that was split, and each takes the same step. So the gradient is that of the
-whole batch, and the run goes where it would go in one process, but for rounding. Process 0 alone runs the training
-loop, evaluates and writes; the others take the steps that it announces.
+Lightning Fabric starts and connects them (its `DDPStrategy`). All hold the whole network. Each computes its rows of the
+same batch; their gradients are added, weighted as the parts of a batch that was split, and each takes the same step. So
+the gradient is that of the whole batch, and the run goes where it would go in one process, but for rounding. Process 0
+alone runs the training loop, evaluates and writes; the others take the steps that it announces.
 
 The gradients are added when the backward pass is done, not during it as DDP's wrapper does: until then no process has
 waited for another, so one whose GPU runs out of memory splits its own rows and begins its part of the step again.
@@ -25,7 +25,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed, nn
@@ -37,6 +37,9 @@ from lookahead.training.checkpoints import load_state, split_names
 from lookahead.training.settings import Settings
 from lookahead.training.sitting import STOP_SIGNALS, Interrupted, Sitting
 from lookahead.training.step import Engine, Step
+
+for _name in ("distributed", "rank_zero"):  # here, as every process imports it before Fabric tells of each
+    logging.getLogger(f"lightning_fabric.utilities.{_name}").setLevel(logging.WARNING)
 
 NO_MORE = -1
 """Announced in place of a step."""
@@ -61,7 +64,7 @@ class Team:
         self.rank: int = fabric.global_rank
         self.size: int = fabric.world_size
         self.device: torch.device = fabric.device
-        self.side = distributed.new_group(backend="gloo", timeout=EVER)
+        self.side: Any = distributed.new_group(backend="gloo", timeout=EVER)
         """For words about the training, on the CPU: to pass them on the GPU would be to wait for it."""
 
     def rows(self, batch: int) -> slice:
@@ -179,7 +182,9 @@ def check_shared(settings: Settings, processes: int, engine: Engine) -> None:
 # -- starting them -------------------------------------------------------------------------------------------------
 
 
-def launch(work: Work, processes: int, device: torch.device, *arguments: Any) -> Any:
+def launch(
+    work: Work, processes: int, device: torch.device, *arguments: Any, start_method: Literal["spawn", "fork"] = "spawn"
+) -> Any:
     """Starts processes that all do `work(team, *arguments)`, and waits for them.
 
     A stop signal is passed on to process 0, which ends as a training in one process does. What fails in one ends all.
@@ -187,6 +192,7 @@ def launch(work: Work, processes: int, device: torch.device, *arguments: Any) ->
     Args:
         device: "cpu", or "cuda": as many GPUs as processes.
         arguments: what can be sent to a process (see `pickle`).
+        start_method: of `multiprocessing`. "fork" imports nothing anew, and is for a program without threads or GPUs.
 
     Returns:
         what `work` gives in process 0.
@@ -195,7 +201,7 @@ def launch(work: Work, processes: int, device: torch.device, *arguments: Any) ->
         LookaheadError: no package lightning-fabric, fewer GPUs, or a process that was killed.
         Exception: the first that ended a process, as it was; `Interrupted` after a stop signal.
     """
-    fabric = connect(processes, device)
+    fabric = connect(processes, device, start_method)
     with tempfile.TemporaryDirectory(prefix="lookahead-") as name, Caller(Path(name)) as caller, own_port():
         try:
             found = fabric.launch(_begin, name, work, arguments)
@@ -213,7 +219,7 @@ def launch(work: Work, processes: int, device: torch.device, *arguments: Any) ->
         return found
 
 
-def connect(processes: int, device: torch.device) -> Any:
+def connect(processes: int, device: torch.device, start_method: Literal["spawn", "fork"] = "spawn") -> Any:
     """Lightning Fabric for so many processes on this machine.
 
     Raises:
@@ -225,15 +231,14 @@ def connect(processes: int, device: torch.device) -> Any:
         )
     try:
         from lightning_fabric import Fabric
-        from lightning_fabric.plugins.environments import LightningEnvironment
-        from lightning_fabric.strategies import DDPStrategy
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+        from lightning_fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
         raise LookaheadError(
             f"training by several processes needs the package lightning-fabric: pip install 'lightning-fabric>=2.5,<3' "
             f"({error})"
         ) from error
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    strategy = DDPStrategy(start_method="spawn", timeout=PATIENCE)
+    strategy = DDPStrategy(start_method=start_method, timeout=PATIENCE)
     try:
         return Fabric(accelerator=device.type, devices=processes, strategy=strategy, plugins=[LightningEnvironment()])
     except RuntimeError as error:  # as in a notebook
@@ -277,7 +282,6 @@ def _begin(fabric: Any, name: str, work: Work, arguments: tuple[Any, ...]) -> An
     second signal would not wait for the end of a step.
     """
     folder, leads = Path(name), fabric.global_rank == 0
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     with contextlib.suppress(OSError):  # it leads a session already
         os.setsid()
     for number in STOP_SIGNALS:
