@@ -206,14 +206,13 @@ def launch(
         try:
             found = fabric.launch(_begin, name, work, arguments)
         except Exception as error:
-            if (first := first_failure(Path(name))) is not None:
+            killed = getattr(error, "signal_name", None)  # what the others say then is only that one is missing
+            if not killed and (first := first_failure(Path(name))) is not None:
                 raise first from error
             if caller.interrupted:
-                raise Interrupted("stopped before the training began") from error
-            raise LookaheadError(
-                f"training by {processes} processes ended: {str(error).strip()}. A script that trains so does it under "
-                'if __name__ == "__main__"'
-            ) from error
+                raise Interrupted("stopped before its end") from error
+            hint = "" if killed else '. A script that trains so does it under if __name__ == "__main__"'
+            raise LookaheadError(f"training by {processes} processes ended: {str(error).strip()}{hint}") from error
         if (first := first_failure(Path(name))) is not None:
             raise first
         return found
