@@ -72,6 +72,9 @@ def parser() -> argparse.ArgumentParser:
         help="how a step is computed: eager (as written), compiled, captured (a CUDA graph), auto (captured on a GPU)",
     )  # fmt: skip
     one.add_argument("--stack", type=int, default=1, metavar="S", help="train S seeds as one program, for a GPU")
+    one.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="train each run by N processes together, a GPU each"
+    )
     one.add_argument("--time-limit", type=duration, metavar="TIME", help="stop before this: 90 (seconds), 9m, 2h")
     one.add_argument("--retry", action="store_true", help="those that failed before, too")
     one.add_argument("--weights", action="store_true", help="those that are done without weights here, too")
@@ -220,6 +223,7 @@ def run(options: argparse.Namespace) -> int:
         weights=options.weights,
         packing=not options.no_pack,
         stack=options.stack,
+        processes=options.processes,
         follow=follow,
         log=lambda line: tqdm.write(printable(line), file=sys.stdout),
     )

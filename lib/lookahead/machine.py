@@ -130,6 +130,7 @@ def manifest(
         "commit": made_by,
         "uncommitted_changes": dirty,
         **({} if kernels is None else {"kernels": kernels}),
+        **_several(),
     }
 
 
@@ -138,12 +139,26 @@ def arithmetic(device: torch.device) -> dict[str, Any]:
     import torch
 
     if device.type == "cuda":
-        return {"device": device_name(device), "torch": torch.__version__}
+        return {"device": device_name(device), "torch": torch.__version__, **_several()}
     return {
         "threads": torch.get_num_threads(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
+        **_several(),
     }
+
+
+def processes() -> int:
+    """How many processes train one run together, this one among them (see `training.distributed`)."""
+    import torch
+
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if together else 1
+
+
+def _several() -> dict[str, int]:
+    """`processes`, where they are several."""
+    return {"processes": processes()} if processes() > 1 else {}
 
 
 def device_name(device: torch.device) -> str:

@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
@@ -195,6 +195,108 @@ def test_a_run_is_trained_stored_and_read_again(
     assert lookahead.evaluate(objective, task, "test", 128)["loss"] == pytest.approx(result.measures["loss"], rel=1e-3)
 
 
+# -- low-rank changes --------------------------------------------------------------------------------------------
+
+
+def lora(kind: str, rank: int = 4, **options: Any) -> dict[str, Any]:
+    """A model with low-rank changes, by its fields in a run."""
+    return {"name": "pretrained", "source": checkpoints.stored(kind), "lora": rank, **options}
+
+
+@each_kind
+def test_low_rank_changes_begin_at_nothing_and_alone_are_trained(kind: str) -> None:
+    model, plain = loaded(kind, lora=4), loaded(kind)
+    torch.testing.assert_close(model.unembed(model(tokens())), plain.unembed(plain(tokens())), atol=0, rtol=0)
+    trained = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
+    products = [(16, 48), (16, 16), (16, 64), (64, 16)]  # of attention in and out, of the MLP in and out
+    factors = [shape for inside, outside in products for shape in ((4, inside), (outside, 4))]
+    assert sorted(trained.values()) == sorted(factors * 2)
+    assert all("lora_A" in name or "lora_B" in name for name in trained)
+
+
+@each_kind
+def test_a_low_rank_change_is_twice_the_product_of_its_factors(kind: str) -> None:
+    """Beside a model to whose weights that product was added."""
+    model, plain = loaded(kind, lora=4), loaded(kind)
+    factors = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    theirs = dict(plain.named_parameters())
+    with torch.no_grad():
+        for name, above in factors.items():
+            if "lora_B" in name:
+                above.normal_()
+                change = 2 * above @ factors[name.replace("lora_B", "lora_A")]  # [out, in]; GPT-2 has [in, out]
+                theirs[name.replace("lora_B.default.", "")].add_(change.T if kind == "gpt2" else change)
+    logits = plain.unembed(plain(tokens()))
+    torch.testing.assert_close(model.unembed(model(tokens())), logits, atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(model.attention_maps(tokens()), plain.attention_maps(tokens()), atol=1e-10, rtol=1e-10)
+    hidden, cache = model.decode(tokens()[:, :9])
+    hidden, _ = model.decode(tokens()[:, 9:], cache)
+    torch.testing.assert_close(model.unembed(hidden), logits[:, 9:], atol=1e-10, rtol=1e-10)
+
+
+@each_kind
+def test_checkpointing_changes_no_gradient_of_low_rank_changes(kind: str) -> None:
+    """Nothing that the blocks read wants a gradient then."""
+    gradients = []
+    for checkpointing in (False, True):
+        model = loaded(kind, lora=4, checkpointing=checkpointing)
+        model.unembed(model(tokens())).square().sum().backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert len(gradients[0]) == 16
+    torch.testing.assert_close(*gradients, atol=1e-10, rtol=1e-8)
+
+
+@pytest.mark.parametrize(("kind", "method"), list(zip(cycle(KINDS), FITTING.values(), strict=False)), ids=FITTING)
+def test_every_objective_teaches_low_rank_changes_and_what_it_adds(kind: str, method: dict[str, Any]) -> None:
+    """What belongs to the model that was loaded stays; what an objective adds learns whole."""
+    task, objective = Run(task=TASK, model=lora(kind), objective=method).build()
+    judged = hasattr(objective, "judge")
+    loaded_names = {f"model.{name}" for name, _ in objective.model.named_parameters() if "lora_" not in name}
+    prompts, answers = task.sample("train", torch.arange(6))
+    noise, progress = objective.noise(("a test",), torch.arange(6)), torch.tensor(0.5)
+    loss = objective(prompts, answers, noise=noise, progress=progress)
+    if loss.total != 0:  # rewards give nothing where no answer is right
+        loss.total.backward()
+        got = {name for name, p in objective.named_parameters() if p.grad is not None}
+        assert judged or sum("lora_" in name for name in got) == 16
+        assert not got & loaded_names
+    assert objective.answer(prompts).shape == answers.shape
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "optimizer", "objective"),
+    [("gpt2", "float32", "muon", "teacher_forcing"), ("gpt_neox", "bfloat16", "adamw", FITTING["multi_token"])],
+    ids=["gpt2", "gpt_neox"],
+)
+def test_a_run_with_low_rank_changes_is_trained_interrupted_stored_and_read_again(
+    kind: str, precision: str, optimizer: str, objective: Any, store: Path, tiny_run: Callable[..., Run]
+) -> None:
+    run = tiny_run(
+        task=TASK, model=lora(kind, checkpointing=True), precision=precision, optimizer=optimizer, objective=objective,
+        steps=8, evaluate_every=4, learning_rate=1e-2,
+    )  # fmt: skip
+    _, before = run.build()
+
+    def stops(run: Run, row: dict[str, Any]) -> None:
+        if row["step"] == 4:
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        lookahead.run(run, follow=stops)
+    result = lookahead.run(run)
+    losses = [row["training_loss"] for row in result.curve[1:]]
+    assert losses[1] < losses[0]
+    assert result.current
+    _, after = lookahead.trained(run)
+    task = run.build_task()
+    assert lookahead.evaluate(after, task, "test", 128)["loss"] == pytest.approx(result.measures["loss"], rel=1e-3)
+    then, now = dict(before.named_parameters()), dict(after.named_parameters())
+    changed = {name for name in now if not torch.equal(now[name], then[name])}
+    assert changed == {name for name, p in before.named_parameters() if p.requires_grad}
+    assert all("lora_" in name for name in changed if name.startswith("model."))
+    assert any(not name.startswith("model.") for name in changed) == (objective != "teacher_forcing")
+
+
 # -- what cannot be --------------------------------------------------------------------------------------------
 
 
@@ -254,23 +356,3 @@ def test_without_peft_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(LookaheadError, match="lora=4 needs the package peft: pip install peft, or take lora=0"):
         loaded("gpt2", lora=4)
-
-
-@each_kind
-def test_low_rank_changes_alone_are_trained(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a stand-in for peft that adds what peft would: two factors beside each of the products it is asked for."""
-    asked: dict[str, Any] = {}
-
-    def inject(options: dict[str, Any], module: torch.nn.Module) -> None:
-        asked.update(options)
-        for name, part in list(module.named_modules()):
-            if name.rpartition(".")[2] in options["target_modules"]:
-                part.register_parameter("lora_A", torch.nn.Parameter(torch.zeros(options["r"], 16)))
-
-    fake = SimpleNamespace(LoraConfig=dict, inject_adapter_in_model=inject)
-    monkeypatch.setitem(sys.modules, "peft", fake)
-    model = loaded(kind, lora=4)
-    trained = [name for name, p in model.named_parameters() if p.requires_grad]
-    assert len(trained) == 4 * 2, "four products in each of two blocks"
-    assert all("lora_A" in name for name in trained)
-    assert (asked["r"], asked["lora_alpha"], asked["fan_in_fan_out"]) == (4, 8, kind == "gpt2")

@@ -79,6 +79,7 @@ def run_experiment(
     weights: bool = False,
     packing: bool = True,
     stack: int = 1,
+    processes: int = 1,
     follow: Follow | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
@@ -95,6 +96,7 @@ def run_experiment(
         weights: those that are done, too, where their weights are not in the store.
         packing: into the store's file of the experiment.
         stack: how many runs that differ in seed and rates alone are trained as one.
+        processes: how many train each run together, as in `lookahead.run`; not with `stack`.
         follow: as in `lookahead.run`.
         log: gets a line about everything that happens.
 
@@ -107,12 +109,14 @@ def run_experiment(
     resolve_engine(engine, resolve_device(device))
     time_limit = fit("time_limit", time_limit, Positive | None)
     stack = fit("stack", stack, Count)
+    if fit("processes", processes, Count) > 1 and stack > 1:
+        raise LookaheadError("several runs as one program, or several processes for one run: take stack or processes")
     name = packed_name(experiment, profile)
     if (kept := set_aside_if_corrupt(name)) is not None:
         log(f"{packed_path(name)} is corrupt: set aside as {kept}; what is stored nowhere else is done again")
     packed = packed_anywhere()
     grid = grid_state(experiment, profile, only, packed)
-    how = {"device": device, "engine": engine, "probe": experiment.probe, "follow": follow}
+    how = {"device": device, "engine": engine, "probe": experiment.probe, "follow": follow, "processes": processes}
     with Runner(experiment.name, grid, how, time_limit, retry, weights, log, begun) as runner:
         wanted = runner.plan()
         if wanted:
@@ -150,7 +154,7 @@ class Runner:
     """One call of `run_experiment`: plans, does and tells.
 
     Args:
-        how: what all runs share: device, engine, probe, follow.
+        how: what all runs share: device, engine, probe, follow, processes.
         time_limit: in seconds.
         since: when they begin to count, on the clock of `time.monotonic`.
     """

@@ -50,7 +50,8 @@ class Pretrained(Model, name="pretrained"):
     their deviation. Dropout is off. Seeds of a run differ in the data, in the new rows and in what an objective adds.
 
     A batch that a GPU has no memory for is computed in parts, their gradients summed, with every model; checkpointing
-    makes room for more. Bfloat16 is `precision` of a run, with every model, too.
+    makes room for more, and several GPUs compute it faster (`processes` of `lookahead.run`). Bfloat16 is `precision` of
+    a run, with every model, too.
 
     Args:
         vocab_size: V, ids that it reads and predicts.
@@ -58,7 +59,8 @@ class Pretrained(Model, name="pretrained"):
         source: its name on the hub, or a folder.
         revision: which of the hub's checkpoints.
         checkpointing: computes the inside of each block anew in the backward pass instead of keeping it.
-        lora: the rank of the low-rank changes that alone are trained (Hu et al., 2022), by the package peft; 0: all is.
+        lora: the rank of the low-rank changes to the blocks' matrices, by the package peft (Hu et al., 2022). They
+            alone are trained then, beside what an objective adds: embeddings stay, the new rows among them. 0: all is.
 
     Raises:
         LookaheadError: as `hub.from_hub`; another kind of model, one with fewer positions than `longest`, no peft.

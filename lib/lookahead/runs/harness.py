@@ -62,6 +62,7 @@ def run(
     deadline: float | None = None,
     engine: Engine = "auto",
     follow: Follow | None = None,
+    processes: int = 1,
     **fields: Any,
 ) -> Result:
     """Trains, evaluates and stores one run. What is stored and current is not done again.
@@ -81,6 +82,8 @@ def run(
         deadline: on the clock of `time.monotonic`; raises `OutOfTime` before, and the same call goes on from there.
         engine: how a step is computed: as it is written ("eager"), "compiled", or "captured" in a CUDA graph.
         follow: called as the training goes, such as a `TensorBoard`. If it fails the training stops, with a checkpoint.
+        processes: how many train it together on this machine, a GPU each; see `training.distributed`. With several,
+            `probe` and `follow` are functions of a module, and are called in the first of them.
 
     Raises:
         LookaheadError: bad configuration, or a stored file that is corrupt or another run's.
@@ -101,6 +104,7 @@ def run(
         deadline=deadline,
         engine=engine,
         follow=follow,
+        processes=processes,
         wait=True,
     )
     if isinstance(outcome, Exception):
@@ -119,7 +123,9 @@ def run_all(
     deadline: float | None = None,
     engine: Engine = "auto",
     follow: Follow | None = None,
+    processes: int = 1,
     wait: bool = False,
+    make_step: Callable[..., Step] = Step,
 ) -> list[Result | Exception]:
     """As `run`, for runs that differ in their seed alone, trained as one where their model can be stacked.
 
@@ -130,7 +136,9 @@ def run_all(
         configs: the runs.
         probe: as in `run`; of several runs it measures one after the other, on the CPU.
         checkpoint_every: in steps; if None once a minute.
+        processes: as in `run`; of one run alone.
         wait: for runs that another process is doing, until the deadline.
+        make_step: as in `training.loop.train`.
 
     Returns:
         for each run its result, or the LookaheadError that ended it: `Busy` where another process is doing it.
@@ -147,14 +155,20 @@ def run_all(
     resume, deadline = fit("resume", resume, Resume), fit("deadline", deadline, float | None)
     where, outcomes = resolve_device(device), dict[str, Any]()
     check_alike(configs)
+    if fit("processes", processes, Count) > 1:
+        from lookahead.runs.together import run_together
+
+        how = {"probe": probe, "again": again, "checkpoint_every": checkpoint_every, "resume": resume}
+        how |= {"deadline": deadline, "engine": engine, "follow": follow, "wait": wait}
+        return [run_together(configs, processes, where, how)]
     with contextlib.ExitStack() as locks:
         to_do: list[Run] = []
         for config in {config.id: config for config in configs}.values():
             try:
-                outcomes[config.id] = None if again else _stored(config)
+                outcomes[config.id] = None if again else current_result(config)
                 if outcomes[config.id] is None:
                     locks.enter_context(locked_to_write(run_folder(config.id) / ".lock", _patience(wait, deadline)))
-                    outcomes[config.id] = None if again else _stored(config)  # another process may have done it
+                    outcomes[config.id] = None if again else current_result(config)  # another process may have done it
                 if outcomes[config.id] is None:
                     to_do.append(config)
             except Timeout:
@@ -201,6 +215,7 @@ def run_all(
                 deadline=deadline,
                 measures_after=examples.TEST_EXAMPLES / examples.VALIDATION_EXAMPLES,
                 engine=engine,
+                make_step=make_step,
             )
     for one, outcome in zip(prepared, trained, strict=True):
         if isinstance(outcome, Exception):
@@ -252,7 +267,7 @@ def _patience(wait: bool, deadline: float | None) -> float:
     return 0 if not wait else -1 if deadline is None else max(0, deadline - time.monotonic())
 
 
-def _stored(config: Run) -> Result | None:
+def current_result(config: Run) -> Result | None:
     """The result that is stored, if it is current and its weights are here, too."""
     stored = read_result(config)
     if stored is None or not stored.current or not has_weights(config.id):

@@ -39,6 +39,7 @@ def train(
     deadline: float | None = None,
     measures_after: float = 0.0,
     engine: Engine = "auto",
+    make_step: Callable[..., Step] = Step,
 ) -> list[Trained | Exception]:
     """Trains members that differ in their seed alone, as one where their model can be stacked.
 
@@ -53,6 +54,7 @@ def train(
         deadline: on the clock of `time.monotonic`; stops before, with a checkpoint, if it would come too late.
         measures_after: how many times as long as one `measure` the caller needs before the deadline.
         engine: how a step is computed (see `training.step`); its results differ by rounding only.
+        make_step: makes the step of a member that is trained alone, from what `Step` takes.
 
     Returns:
         for each member what it left, or the LookaheadError that ended it: `NonFiniteLoss`, or a checkpoint that cannot
@@ -78,7 +80,8 @@ def train(
         for key in sorted(groups):
             if sitting.steps and sitting.late():
                 raise sitting.stopped("stopped between two groups of members; the same call goes on from there")
-            group = Group(groups[key], torch.device(device), measure, finished, measured, outcomes, sitting, engine)
+            where = torch.device(device)
+            group = Group(groups[key], where, measure, finished, measured, outcomes, sitting, engine, make_step)
             group.train(label)
     return outcomes
 
@@ -100,6 +103,7 @@ class Group:
         outcomes: list[Any],
         sitting: Sitting,
         engine: Engine,
+        make_step: Callable[..., Step],
     ) -> None:
         self.rows, self.outcomes = entrants, outcomes
         self.measure, self.finished, self.measured = measure, finished, measured
@@ -108,7 +112,7 @@ class Group:
         self.settings = members[0].settings
         if len(members) == 1:
             one = members[0]
-            self.take: Step = Step(one.objective.to(device), one.task, one.settings, one.seed, engine)
+            self.take = make_step(one.objective.to(device), one.task, one.settings, one.seed, engine)
         else:
             objectives, tasks, seeds = zip(*((m.objective, m.task, m.seed) for m in members), strict=True)
             self.take = StackedStep(objectives, tasks, self.settings, seeds, device, engine)

@@ -87,7 +87,15 @@ class Step:
                 self.split(error)
 
     def update(self, indices: Tensor, places: Tensor, progress: Tensor) -> Tensor:
-        """One step on the training examples `indices` [B], their places in the training [B]; gives the loss.
+        """One step on the training examples `indices` [B], their places in the training [B]; gives the loss."""
+        loss = self.gradient(indices, places, progress, len(indices))
+        if self.settings.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.trained, self.settings.clip)
+        self.optimizers.step()
+        return loss
+
+    def gradient(self, indices: Tensor, places: Tensor, progress: Tensor, batch: int) -> Tensor:
+        """Adds these examples' share of the gradient of a batch of so many; gives their share of its loss.
 
         The gradient of a batch in parts is the sum of theirs, since a loss is a mean over examples.
         """
@@ -97,12 +105,9 @@ class Step:
             noise = self.objective.noise(("training", self.seed), where)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
                 total = self.teach(self.objective, prompts, answers, noise, progress).total
-            share = total * (len(part) / len(indices)) if self.parts > 1 else total
+            share = total * (len(part) / batch) if len(part) < batch else total
             share.backward()
             loss = loss + share.detach()
-        if self.settings.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.trained, self.settings.clip)
-        self.optimizers.step()
         return loss
 
     def clear(self) -> None:
