@@ -88,7 +88,8 @@ def export(folder: Path) -> dict[str, Any]:
         steps = results[run.id].manifest["steps"]  # it may have stopped early
         task, objective = run.build()
         assert isinstance(task, PathStar)
-        sizes = f"{task.degree}x{task.path_length}"
+        what = about(task)
+        sizes = f"{what['degree']}x{what['path_length']}"
         name = f"{sizes}-{method_of(run)}-{steps}.safetensors"
         path = folder / "models" / name
         about_it = {"run": run.id, "steps": str(steps)}
@@ -99,7 +100,7 @@ def export(folder: Path) -> dict[str, Any]:
         data = path.read_bytes()
         load_state(objective, {name: tensor.float() for name, tensor in load(data).items()})
         known = {option: run.model[option] for option in ("heads", "layers")}  # type: ignore[index]
-        graph = graphs.setdefault(sizes, {"task": about(task), **known, "models": {}})
+        graph = graphs.setdefault(sizes, {"task": what, **known, "models": {}})
         method = graph["models"].setdefault(method_of(run), {"method": method_of(run), "checkpoints": []})
         method["checkpoints"].append(
             {"steps": steps, "run": run.id, "file": name, "bytes": len(data), **measured(objective, task)}

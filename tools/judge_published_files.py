@@ -19,7 +19,7 @@ from lookahead.errors import LookaheadError
 from lookahead.experiments import find_experiment
 from lookahead.files import write_text
 from lookahead.machine import processor
-from lookahead.runs.judging import judge
+from lookahead.runs.judging import evaluate_on
 from lookahead.runs.result import read_result
 from lookahead.tasks.path_star import count_graphs, share_drawn
 
@@ -56,7 +56,7 @@ def networks(path: Path, size: dict[str, int]) -> list[dict[str, Any]]:
     for run in find_experiment("published-files").runs("census"):
         mine = size.items() <= dict(run.task).items()  # type: ignore[arg-type,call-overload]
         if mine and (result := read_result(run)) is not None:
-            judged = judge(run.id, path)
+            judged = evaluate_on(run, path)
             found.append(
                 {
                     "run": run.id,
