@@ -33,7 +33,7 @@ def draw_stages(chains: Sequence[Sequence[Result]], measure: str, pointed: str |
             methods.setdefault(color, {})[named(name)] = line
             begun += result.manifest["steps"]
         if (first := chain[0].run.config["objective"]["name"]) == pointed:
-            text, end = f"first {named(first)}", (begun, chain[-1].series(measure)[1][-1])
+            text, end = named(first), (begun, chain[-1].series(measure)[1][-1])
             ax.annotate(text, end, xytext=(0, -14), textcoords="offset points", ha="right", va="top", fontsize=9.5)
         sign(fig, chain)
     accuracy_axis(ax)
