@@ -67,7 +67,7 @@ export function drawAnswer(star, method, found, shown, force, forced) {
     const [x1, y1] = places.get(star.start);
     const [x2, y2] = places.get(arm[0]);
     const side = Math.sign(y2 - y1); // above the upper arms, below the lower ones, above one that goes straight on
-    const away = side > 0 ? 16 : side < 0 ? -9 : -7;
+    const away = side > 0 ? 16 : side < 0 ? -9 : -11;
     return note([(x1 + x2) / 2 - (side ? 12 : 0), (y1 + y2) / 2 + away], percent(found.shares[row][0]));
   });
   const firsts = new Map(star.arms.map((arm, row) => [arm[0], row]));
