@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from lookahead.auditing.readers import (
     Reader,
     Way,
     build,
+    examples_per_step,
     followed,
     token_losses,
     told_behind,
@@ -93,6 +95,11 @@ def test_who_goes_by_the_token_before_follows_a_wrong_one(
     assert tried == 40
     assert led / tried == share
     assert followed(reader.predict, held(task), torch.full((40,), 0), None, ahead=2) == (0, 40), "token 0 tells nothing"
+
+
+@pytest.mark.parametrize(("tokens", "rows"), [(24, 64), (64, 64), (200, 20), (5000, 8)])
+def test_of_long_examples_fewer_are_read_per_step(tokens: int, rows: int) -> None:
+    assert examples_per_step(SimpleNamespace(prompt_length=tokens - 4, answer_length=4)) == rows  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("comma", "ahead"), [(0, 1), (1, 2), (3, 4)])

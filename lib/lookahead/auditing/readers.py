@@ -26,7 +26,8 @@ from lookahead.training.settings import Settings
 from lookahead.training.step import Step
 
 MODEL = {"layers": 3, "width": 64, "heads": 4}
-BATCH = 64
+BATCH, LONG, FEWEST_PER_STEP = 64, 64, 8
+"""Examples per training step; tokens of an example from which on they are fewer; and how few at least."""
 LEARNING: dict[str, Any] = {"optimizer": "muon", "learning_rate": 1e-3}
 """With AdamW the small readers wait long on a plateau before they learn a look-up."""
 EVERY = 100
@@ -137,9 +138,14 @@ def trained_network(
     return objective, found
 
 
+def examples_per_step(task: Task) -> int:
+    """BATCH, and fewer of long examples, so that a training step of them costs no more than one of LONG tokens."""
+    return max(FEWEST_PER_STEP, min(BATCH, BATCH * LONG // (task.prompt_length + task.answer_length)))
+
+
 def _train(way: Way, objective: Objective, steps: int, seed: int, log: Callable[[str], None]) -> tuple[int, bool]:
     """Trains an objective in place; gives the steps behind its weights, and whether its loss had stopped falling."""
-    settings = Settings(steps=steps, batch_size=BATCH, **LEARNING)
+    settings = Settings(steps=steps, batch_size=examples_per_step(way.task), **LEARNING)
     step = Step(objective, way.task, settings, seed, engine="eager")
     looked_at = torch.arange(min(VALIDATION_EXAMPLES, int(way.task.facts.prompts["validation"])))
     prompts, answers = way.task.sample("validation", looked_at)
@@ -165,7 +171,8 @@ def _key(way: Way, objective: Objective, steps: int, seed: int) -> str:
     """What tells a trained reader from others: its data, how it was trained, and the code that did it."""
     task = way.task
     first = torch.arange(min(ROWS, len(task.table.parts["train"])))
-    settings = [task.checksum, task.vocabulary, way.method, MODEL, BATCH, LEARNING, EVERY, PATIENCE, GAIN]
+    settings = [task.checksum, task.vocabulary, way.method, MODEL, examples_per_step(task), LEARNING, EVERY]
+    settings += [PATIENCE, GAIN]
     settings += [
         VALIDATION_EXAMPLES,
         steps,
