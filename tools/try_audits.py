@@ -19,6 +19,7 @@ SEVERAL_SIZES = {
     3_000: ("path-star", "addition", "story"),
     1_000: ("path-star", "addition", "story"),
     30_000: ("path-star",),
+    100_000: ("path-star",),
 }
 """Examples in a file, beside MAIN -> the data sets that are audited with so many."""
 

@@ -141,4 +141,5 @@ def test_the_first_failure_is_told_as_it_was(tmp_path: Path) -> None:
     write_failure(tmp_path, 1, odd)
     assert str(first_failure(tmp_path)) == "connection closed"
     (tmp_path / "0.failure").unlink()
-    assert str(first_failure(tmp_path)).startswith("RuntimeError: <function")
+    assert isinstance(found := first_failure(tmp_path), RuntimeError)
+    assert str(found).startswith("<function")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import pickle
 import sys
 from collections.abc import Sequence
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ def run_together(configs: Sequence[Run], processes: int, device: torch.device, h
     if not how["again"] and (found := current_result(config)) is not None:
         return found
     try:
-        pickle.dumps(how)
+        ForkingPickler.dumps(how)
     except Exception as error:
         raise LookaheadError(
             f"probe and follow are called in another process: functions of a module can be sent there, no others "

@@ -15,10 +15,11 @@ evaluation and results read all weights in one process. So each GPU needs room f
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
-import pickle
 import signal
+import sys
 import tempfile
 import time
 import warnings
@@ -32,7 +33,7 @@ from torch import Tensor, distributed, nn
 
 from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
-from lookahead.files import replacing, write_text
+from lookahead.files import write_text
 from lookahead.training.checkpoints import load_state, split_names
 from lookahead.training.settings import Settings
 from lookahead.training.sitting import STOP_SIGNALS, Interrupted, Sitting
@@ -191,7 +192,7 @@ def launch(
 
     Args:
         device: "cpu", or "cuda": as many GPUs as processes.
-        arguments: what can be sent to a process (see `pickle`).
+        arguments: what can be sent to a process.
         start_method: of `multiprocessing`. "fork" imports nothing anew, and is for a program without threads or GPUs.
 
     Returns:
@@ -304,23 +305,27 @@ def _begin(fabric: Any, name: str, work: Work, arguments: tuple[Any, ...]) -> An
 
 def write_failure(folder: Path, rank: int, error: BaseException) -> None:
     """Writes what ended a process, and when."""
-    try:
-        written = pickle.dumps((time.monotonic_ns(), type(error), error.args, vars(error)))
-        pickle.loads(written)
-    except Exception:  # what it holds cannot be sent
-        told = f"{type(error).__name__}: {error}"
-        written = pickle.dumps((time.monotonic_ns(), LookaheadError, (told,), {}))
-    with replacing(folder / f"{rank}.failure") as temporary:
-        temporary.write_bytes(written)
+    kind = type(error)
+    told = {
+        "when": time.monotonic_ns(),
+        "module": kind.__module__,
+        "kind": kind.__qualname__,
+        "told": list(error.args),
+        "more": vars(error),
+    }
+    write_text(folder / f"{rank}.failure", json.dumps(told, default=str))
 
 
 def first_failure(folder: Path) -> BaseException | None:
     """What ended the first process that was ended by something: the others may have failed for want of it."""
-    found = [pickle.loads(path.read_bytes()) for path in folder.glob("*.failure")]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.failure")]
     if not found:
         return None
-    _, kind, arguments, more = min(found, key=lambda one: one[0])
-    error = kind.__new__(kind, *arguments)  # as it was, whatever its constructor takes
-    error.args = arguments
-    vars(error).update(more)
+    first = min(found, key=lambda one: one["when"])
+    kind = getattr(sys.modules.get(first["module"]), first["kind"], None)
+    if not (isinstance(kind, type) and issubclass(kind, BaseException)):  # one that is not known here
+        return LookaheadError(f"{first['kind']}: {', '.join(map(str, first['told']))}")
+    error = kind.__new__(kind, *first["told"])  # as it was, whatever its constructor takes
+    error.args = tuple(first["told"])
+    vars(error).update(first["more"])
     return error
