@@ -423,7 +423,7 @@ def test_another_kind_of_graph_can_be_taken(reader: Reader) -> None:
     assert reader.path(FORCED)[-1] == goal
     assert len(right) == len(reader.path(REVERSED)) == 4
     assert page.locator("#play-game .play-buttons").first.get_by_role("button").count() == 3
-    assert "1/3" in page.locator("#play-game .play-shares").inner_text()
+    assert "1/3" in (page.locator("#play-game .play-shares").text_content() or "")
     assert page.evaluate(PROBLEMS) == []
     kinds.select_option("2 arms of 4 nodes")
     page.wait_for_function("() => document.querySelectorAll('.play-question [data-label]').length === 7")

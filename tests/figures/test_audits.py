@@ -53,7 +53,7 @@ def test_panels_for_several_audits_and_sizes() -> None:
         f"{name}:\nyes" for name in ("stars", "copies", "sums", "trees")
     ]
     fig = audits.draw_sizes({"stars": {1000: audit(), 10_000: audit()}, "sums": {1000: audit()}})
-    assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["1,000\nyes", "10,000\nyes"]
+    assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["1\nyes", "10\nyes"]
     plt.close("all")
 
 

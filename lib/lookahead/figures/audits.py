@@ -100,8 +100,9 @@ def draw_sizes(audits: Mapping[str, Mapping[int, Audit]]) -> Any:
         for place, name in enumerate(ORDERS):
             costs = [sizes[size].orders[place].total for size in counts]
             _line(ax, counts, costs, name, ORDERS[name])
-        ax.set(title=title, xscale="log", xlabel="examples, and the verdict")
-        ax.set_xticks(counts, [f"{count:,}\n{sizes[count].verdict.answer}" for count in counts], fontsize=9)
+        ax.set(title=title, xscale="log", xlabel="thousand examples, verdict")
+        said = [sizes[count].verdict.answer.replace(" ", "\n") for count in counts]
+        ax.set_xticks(counts, [f"{count / 1000:g}\n{one}" for count, one in zip(counts, said, strict=True)], fontsize=9)
         ax.minorticks_off()
         ax.margins(x=0.12)
         ax.set_ylim(bottom=0)
