@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from lookahead import Run, stored
+from lookahead.auditing.known_truth import DATA_SETS
+from lookahead.chapter.benchmarks import report
 from lookahead.contracts import Task
 from lookahead.objectives import Teacherless
 from registered import of_the_library
@@ -75,3 +77,19 @@ def test_the_tasks_it_lists_are_the_registered_ones() -> None:
 def test_every_link_to_a_file_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (Path(__file__).parents[1] / target).exists(), target
+
+
+def test_what_it_tells_of_the_cheat_meter_is_what_was_audited() -> None:
+    """Of data sets of known truth, at 10,000 examples."""
+    given = {(one["data"], one["size"]): one["verdict"]["answer"] for one in report("audits")["audits"]}
+    said = {data: answer for (data, size), answer in given.items() if size == 10_000}
+    invite = {name for name in said if DATA_SETS[name].verdict == "yes"}
+    assert said.keys() == DATA_SETS.keys()
+    assert len(said) == 9
+    assert (len(invite), [name for name, answer in said.items() if answer == "yes"]) == (3, ["path-star"])
+    assert {said[name] for name in invite - {"path-star"}} == {"cannot tell"}
+    assert all(answer != "yes" for (data, _), answer in given.items() if data not in invite)
+    assert min(size for (data, size), answer in given.items() if (data, answer) == ("path-star", "yes")) == 3_000
+    text = " ".join(README.split())
+    for told in ("on nine data sets of 10,000 examples", "There was no false alarm", "from 3,000 examples on"):
+        assert told in text

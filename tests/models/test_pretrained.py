@@ -14,7 +14,7 @@ from torch import Tensor
 
 import checkpoints
 import lookahead
-from lookahead.contracts import Model
+from lookahead.contracts import Model, Objective
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.probes import residual_stream
 from lookahead.models.pretrained import Pretrained
@@ -180,6 +180,16 @@ def test_every_objective_teaches_it_and_answers(kind: str, method: dict[str, Any
     assert torch.equal(given, objective.answer(prompts))
 
 
+def read_again(run: Run, result: Any) -> Objective:
+    """What is stored of a run that has learnt something: it gives the loss that the result tells."""
+    losses = [row["training_loss"] for row in result.curve[1:]]
+    assert losses[1] < losses[0]
+    assert result.current
+    task, objective = run.build_task(), lookahead.trained(run)[1]
+    assert lookahead.evaluate(objective, task, "test", 128)["loss"] == pytest.approx(result.measures["loss"], rel=1e-3)
+    return objective
+
+
 @pytest.mark.parametrize(("kind", "precision"), [("gpt2", "float32"), ("gpt_neox", "bfloat16")])
 def test_a_run_is_trained_stored_and_read_again(
     kind: str, precision: str, store: Path, tiny_run: Callable[..., Run]
@@ -187,12 +197,7 @@ def test_a_run_is_trained_stored_and_read_again(
     model = {"name": "pretrained", "source": checkpoints.stored(kind), "checkpointing": True}
     run = tiny_run(task=TASK, model=model, precision=precision, steps=8, evaluate_every=4, learning_rate=1e-2)
     result = lookahead.run(run)
-    losses = [row["training_loss"] for row in result.curve[1:]]
-    assert losses[1] < losses[0]
-    assert result.current
-    _, objective = lookahead.trained(run)
-    task = run.build_task()
-    assert lookahead.evaluate(objective, task, "test", 128)["loss"] == pytest.approx(result.measures["loss"], rel=1e-3)
+    read_again(run, result)
 
 
 # -- low-rank changes --------------------------------------------------------------------------------------------
@@ -284,12 +289,7 @@ def test_a_run_with_low_rank_changes_is_trained_interrupted_stored_and_read_agai
     with pytest.raises(RuntimeError, match="stop"):
         lookahead.run(run, follow=stops)
     result = lookahead.run(run)
-    losses = [row["training_loss"] for row in result.curve[1:]]
-    assert losses[1] < losses[0]
-    assert result.current
-    _, after = lookahead.trained(run)
-    task = run.build_task()
-    assert lookahead.evaluate(after, task, "test", 128)["loss"] == pytest.approx(result.measures["loss"], rel=1e-3)
+    after = read_again(run, result)
     then, now = dict(before.named_parameters()), dict(after.named_parameters())
     changed = {name for name in now if not torch.equal(now[name], then[name])}
     assert changed == {name for name, p in before.named_parameters() if p.requires_grad}

@@ -53,7 +53,7 @@ def page(audit: Audit) -> str:
         which = (
             "that token (the first is token 0)"
             if audit.units.kind == "token"
-            else f"the dearest token of that {audit.units.kind}"
+            else f"the most expensive token of that {audit.units.kind}"
         )
         parts.append(f"<p>Held-out examples, with {which} marked:</p>")
         parts += map(_example, audit.shown)

@@ -55,11 +55,8 @@ def _train_apart(
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                way = waiting.pop(0)
-                way = dataclasses.replace(
-                    way, task=dataclasses.replace(way.task)
-                )  # without the examples: it reads them
-                process = context.Process(target=_train_one, args=(way, steps, seed, folder, said), daemon=True)
+                given = unread(waiting.pop(0)), steps, seed, folder, said
+                process = context.Process(target=_train_one, args=given, daemon=True)
                 process.start()
                 running.append(process)
             with contextlib.suppress(queue.Empty):

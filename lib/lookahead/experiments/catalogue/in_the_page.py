@@ -25,7 +25,7 @@ MOMENTS: dict[tuple[int, int], list[tuple[Any, tuple[int, ...]]]] = {
 }
 """Degree and path length -> the methods, and after how many training steps each is shown; some stop before.
 
-Three arms with several tokens at once are missing: within 2,800 training steps that network followed no arm.
+Three arms with several tokens at once are missing: the one network that was tried followed no arm.
 """
 
 EXPERIMENTS = (
