@@ -292,9 +292,11 @@ def audit(options: argparse.Namespace) -> int:
     pin()
     from lookahead.auditing import audit, audit_checkpoint
     from lookahead.auditing.together import cores
-    from lookahead.files import write_text
+    from lookahead.files import require_writable, write_text
     from lookahead.tasks.own_data.table import cache_folder
 
+    for path in filter(None, (options.html, options.svg, options.png)):
+        require_writable(path)  # before minutes are spent
     draw = _figures("lookahead.figures.audits") if options.png is not None else None
     training = {name: getattr(options, name) for name in ("tokenizer", "steps", "test_file", "half_hidden", "jobs")}
     training = {name: value for name, value in training.items() if value is not None and value is not False}

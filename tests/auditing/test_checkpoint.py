@@ -173,7 +173,7 @@ def test_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert cli.main([*call, "--html", str(tmp_path / "report.html")]) == 3
     out = capsys.readouterr().out
     assert "was judged as it is, on 60 examples" in out
-    assert "the reader has hardly learnt these answers" in out
+    assert "even with a teacher, little of these answers was learnt" in out
     assert "prompt, last token" in (tmp_path / "report.html").read_text()
     assert cli.main([*call, "--separator", "+", "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["model"] == folder

@@ -95,7 +95,7 @@ def test_an_answer_of_several_fields(tokenizer: str, tmp_path: Path, store: Path
     named = Run(task={"name": "own_data", "file": path, "prompt_field": "question", "answer_field": ["plan", "result"],
                       "tokenizer": tokenizer})  # fmt: skip
     assert Run(task=task).id == named.id == Run.from_json(named.to_json()).id
-    assert torch.equal(task.read_examples(path)[1], task.padded(torch.arange(900))[1])
+    assert torch.equal(task.read_examples(path)[1], task.at(torch.arange(900))[1])
     with pytest.raises(LookaheadError, match="a field or several different ones"):
         OwnData(path, "question", ["plan", "plan"])
     write(tmp_path / "empty.jsonl", [{"question": "a", "plan": "", "result": "a"}])

@@ -179,6 +179,17 @@ def test_an_audit_from_end_to_end(quick: list[str], tmp_path: Path, capsys: pyte
     assert len([line for line in lines if line.startswith("half of the teacher's")]) == 0, "it is no order"
 
 
+def test_what_could_not_be_written_is_said_before_anything_is_trained(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter, "audit", lambda *_, **__: pytest.fail("it was begun"))
+    monkeypatch.setattr("lookahead.auditing.audit", lambda *_, **__: pytest.fail("it was begun"))
+    (tmp_path / "file").touch()
+    for option in ("--html", "--svg", "--png"):
+        assert cli.main([*quick, option, str(tmp_path / "file" / "report")]) == 1
+        assert "report could not be written" in capsys.readouterr().err
+
+
 def test_an_interrupted_audit_goes_on(
     quick: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

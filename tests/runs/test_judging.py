@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import lookahead
 from lookahead import cli
 from lookahead.errors import LookaheadError
 from lookahead.evaluation import evaluate_on
-from lookahead.tasks import OwnData, PathStar
-from own_file import TINY, graphs, stored, sums, write
+from lookahead.tasks import MixedLengthsFile, OwnData, PathStar, PathStarFile
+from own_file import TINY, graphs, mixed_graphs, stored, sums, write
 
 
 def test_it_is_measured_as_evaluate_on_does(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,6 +44,35 @@ def test_positions_of_long_answers_have_wide_intervals(store: Path, tmp_path: Pa
     lengths = [len(record["answer"]) + 1 for record in records]
     assert judged.measures["examples"] == 100
     assert judged.counts == [sum(length > place for length in lengths) for place in range(6)]
+
+
+def test_what_it_was_trained_on_is_said(store: Path, tmp_path: Path) -> None:
+    """By prompt; graphs whatever the order of their edges. Of a task that draws, nothing is said."""
+    texts, records = (
+        lookahead.run(task=OwnData(stored("sums"), prompt_field="question"), device="cpu", **TINY),
+        sums(3000),
+    )
+    judged = lookahead.evaluate_on(texts, write(tmp_path / "some.jsonl", [*records[:50], records[0]]), device="cpu")
+    task = lookahead.trained(texts.run)[0]
+    assert isinstance(task, OwnData)
+    trained = {tuple(row) for row in task.at(task.table.split_rows("train", torch.device("cpu")))[0].tolist()}
+    asked = {tuple(row) for row in task.read_examples(tmp_path / "some.jsonl")[0].tolist()}
+    assert judged.trained_on == len(asked & trained) > 20
+    assert f"{judged.trained_on} of the different examples are among those it was trained on" in str(judged)
+    assert json.loads(judged.to_json())["trained_on"] == judged.trained_on
+
+    for task in (PathStarFile.of(graphs(), 20), MixedLengthsFile.of(mixed_graphs(), 20)):
+        result, turned = lookahead.run(task=task, device="cpu", **TINY), []
+        for line in Path(task.file).read_text().splitlines():
+            edges, rest = line.split("/")
+            turned.append("|".join(reversed(edges.split("|"))) + "/" + rest)
+        (tmp_path / "turned.txt").write_text("\n".join(turned))
+        judged = lookahead.evaluate_on(result, tmp_path / "turned.txt", device="cpu")
+        assert judged.trained_on == task.facts.prompts["train"]
+
+    drawn = lookahead.evaluate_on(lookahead.run(task=PathStar(2, 4, 20), device="cpu", **TINY), graphs(), device="cpu")
+    assert drawn.trained_on is None
+    assert "trained on" not in str(drawn)
 
 
 def test_what_cannot_be_judged(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

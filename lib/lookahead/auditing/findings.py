@@ -222,7 +222,7 @@ def judge(
             return Verdict(
                 "cannot tell",
                 [
-                    "Cannot tell: the reader has hardly learnt these answers, even with a teacher.",
+                    "Cannot tell: even with a teacher, little of these answers was learnt.",
                     f"An answer costs it {teacher.total.value:.2f} nats, and {nothing:.2f} without any prompt.",
                     *late,
                 ],

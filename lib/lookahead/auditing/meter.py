@@ -186,11 +186,7 @@ def own_examples(task: OwnData, file: str | Path) -> tuple[Held, int]:
         LookaheadError: what is wrong with the file, or all its prompts are trained on.
     """
     prompts, answers = task.read_examples(file)
-    seen = {bytes(row) for row in prompts.numpy()}
-    trained = set()
-    for rows in task.table.split_rows("train", prompts.device).split(4096):
-        trained |= seen & {bytes(row) for row in task.padded(rows.long())[0].numpy()}
-    fresh = torch.tensor([bytes(row) not in trained for row in prompts.numpy()])
+    fresh = ~task.trained_on(prompts, answers)
     if not fresh.any():
         raise LookaheadError(f"{file}: all its {len(fresh)} prompts are among those that {task.file} gives to train on")
     chosen: Tensor = fresh.nonzero()[:TEST_EXAMPLES, 0]

@@ -43,8 +43,8 @@ ROWS = 256
 class Backwards(OwnData):
     """The same examples, each answer from its last token to its first; `<end>` stays behind."""
 
-    def padded(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        prompts, answers = super().padded(rows)
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        prompts, answers = super().at(rows)
         return prompts, self.turned(answers, answers)
 
     def turned(self, values: Tensor, answers: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from lookahead.runs.result import Result, read_result_of, store_folder, trained
 from lookahead.runs.run import Run
 from lookahead.runs.sealed import without_nan
 from lookahead.tables import columns
+from lookahead.tasks.own_data.file_task import FileTask
 
 SHOWN = {
     "autoregressive_token_accuracy": "without a teacher",
@@ -36,6 +37,9 @@ class Judged:
     file: str
     measures: Measures
     """As of `evaluate_on`."""
+    trained_on: int | None
+    """How many of the different examples stand in the part of a file that the run trained on; None where its task draws
+    examples, of which it holds too many to list."""
     counts: list[int]
     """How many different examples stand behind each answer position: those whose answer is as long."""
 
@@ -51,6 +55,7 @@ class Judged:
             "file": self.file,
             "measures": without_nan(self.measures),
             "different_examples": self.counts[0],
+            "trained_on": self.trained_on,
             "autoregressive_accuracy": asdict(self.interval("autoregressive_accuracy")),
             "by_position": [
                 {name: asdict(self.interval(name, place)) for name in SHOWN} for place in range(len(self.counts))
@@ -70,6 +75,11 @@ class Judged:
             [
                 f"{run.build_task().title} {run.objective['name']}, seed {run.seed} ({run.id}), on {self.file}: "  # type: ignore[index]
                 f"{self.measures['examples']} examples, {self.counts[0]} of them different",
+                *(
+                    [f"{self.trained_on} of the different examples are among those it was trained on: remembered?"]
+                    if self.trained_on
+                    else []
+                ),
                 f"whole answers right without a teacher: {whole}; with a teacher: {forced}",
                 columns(head, rows),
             ]
@@ -128,7 +138,8 @@ def evaluate_on(
     measures = measuring.evaluate_on(objective.to(resolve_device(device)), task, prompts, answers)
     mask, first = task.taught(answers), _first_of_each(prompts)
     counts = [len(first)] * task.answer_length if mask is None else mask[first].sum(dim=0).tolist()
-    return Judged(result, str(given), measures, [max(1, count) for count in counts])
+    known = int(task.trained_on(prompts[first], answers[first]).sum()) if isinstance(task, FileTask) else None
+    return Judged(result, str(given), measures, known, [max(1, count) for count in counts])
 
 
 def _first_of_each(prompts: Any) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import warnings
 from array import array
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from lookahead.tasks.own_data.reading import refuse_changed, refuse_useless, rem
 from lookahead.tasks.own_data.records import checksum
 from lookahead.tasks.own_data.table import Table, Tokens
 from lookahead.tasks.path_star import text
+from lookahead.tasks.path_star.from_file import digest, identity
 from lookahead.tasks.path_star.text import ROWS
 
 
@@ -90,11 +90,7 @@ class MixedLengthsFile(FileTask, MixedLengths, name="mixed_lengths_file"):
             for some in rows.nonzero()[:, 0].split(ROWS):
                 asked = self.as_star(star, prompts[some])
                 splits[some.numpy()] = [SPLITS.index(split) for split in star.split_of(asked)]
-                edges = torch.stack(star.edges(asked), dim=2)
-                codes = np.sort((edges[:, :, 0] * self.num_nodes + edges[:, :, 1]).numpy(), axis=1)
-                for row, one in zip(some.tolist(), np.concatenate([codes, answers[some].numpy()], axis=1), strict=True):
-                    digest = hashlib.blake2b(one.tobytes(), digest_size=8).digest()
-                    hashes[row] = int.from_bytes(digest, "little")
+                hashes[some.numpy()] = [digest(one) for one in identity(star, asked, answers[some])]
         read = Table.of(self._flat(prompts), self._flat(answers), splits, hashes, hashes, {}, {})
         refuse_useless(read, self.file)
         for line in remarks(read.facts):
@@ -108,11 +104,24 @@ class MixedLengthsFile(FileTask, MixedLengths, name="mixed_lengths_file"):
 
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Examples `indices` [B] of a split: prompts [B, P], answers [B, A], int64; see `OwnData.sample`."""
-        rows = self.table.draw(("mixed_lengths_file", self.checksum, self.seed), split, indices)
+        return self.at(self.table.draw(("mixed_lengths_file", self.checksum, self.seed), split, indices))
+
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Prompts [B, P] and answers [B, A] of some rows of the table, [B]."""
         return (
             self.table.prompts.rows(rows, self.prompt_length, self.filling, at_end=False),
             self.table.answers.rows(rows, self.answer_length, self.filling, at_end=True),
         )
+
+    def identity(self, prompts: Tensor, answers: Tensor) -> list[bytes]:
+        """The edges, whatever their order, and the path."""
+        found = [b""] * len(answers)
+        for star, rows in self.by_length(answers):
+            chosen = rows.nonzero()[:, 0]
+            same = identity(star, self.as_star(star, prompts[chosen]), answers[chosen])
+            for row, one in zip(chosen.tolist(), same, strict=True):
+                found[row] = one
+        return found
 
     def read_examples(self, path: str | Path) -> tuple[Tensor, Tensor]:
         """The graphs of a file in the published format, of this task's degree and lengths: prompts, answers.

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from lookahead.contracts import Task
 from lookahead.kinds import settle
 from lookahead.tasks.own_data.records import checksum
 from lookahead.tasks.own_data.table import Facts, Table
+
+ROWS = 4096
+"""Examples compared at a time."""
 
 
 class FileTask(Task):
@@ -59,3 +65,24 @@ class FileTask(Task):
     def test_size(self) -> float:
         """Different prompts in the test split; of what a task holds for the same, one counts."""
         return self.facts.prompts["test"]
+
+    def identity(self, prompts: Tensor, answers: Tensor) -> list[bytes]:
+        """What is equal where examples count as the same one, for each of B; here the prompt."""
+        return [row.tobytes() for row in prompts.numpy()]
+
+    def trained_on(self, prompts: Tensor, answers: Tensor) -> Tensor:
+        """Which of some examples stand in the part of the file that is for training, [B], bool.
+
+        Args:
+            prompts: [B, P].
+            answers: [B, A].
+        """
+        asked = self.identity(prompts, answers)
+        different, found = set(asked), set[bytes]()
+        for rows in self.table.split_rows("train", torch.device("cpu")).split(ROWS):
+            found |= different.intersection(self.identity(*self.at(rows.long())))
+        return torch.tensor([one in found for one in asked])
+
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Prompts [B, P] and answers [B, A] of some rows of the table, [B]."""
+        raise NotImplementedError

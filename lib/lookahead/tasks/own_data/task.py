@@ -173,9 +173,9 @@ class OwnData(FileTask, name="own_data"):
         Held-out examples do not depend on the seed, and begin again when all have come. Training examples come in
         another order in each epoch.
         """
-        return self.padded(self.table.draw(("own_data", self.checksum, self.seed), split, indices))
+        return self.at(self.table.draw(("own_data", self.checksum, self.seed), split, indices))
 
-    def padded(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Prompts [B, P] and answers [B, A] of some rows of the table, [B]."""
         return padded(self.table, rows)
 

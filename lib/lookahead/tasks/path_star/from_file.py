@@ -77,16 +77,35 @@ class PathStarFile(FileTask, PathStar, name="path_star_file"):
 
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Examples `indices` [B] of a split: prompts [B, P], answers [B, A], int64; see `OwnData.sample`."""
-        rows = self.table.draw(("path_star_file", self.checksum, self.seed), split, indices)
+        return self.at(self.table.draw(("path_star_file", self.checksum, self.seed), split, indices))
+
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Prompts [B, P] and answers [B, A] of some rows of the table, [B]."""
         edges = self.table.prompts.rows(rows, 2 * self.num_edges, filling=0, at_end=True).T  # [2 d (l - 1), B]
         answers = self.table.answers.rows(rows, self.answer_length, filling=0, at_end=True)
         prompts = self.prompt_tokens(edges[::2], edges[1::2], answers.T)
         return prompts.T.contiguous(), answers
 
+    def identity(self, prompts: Tensor, answers: Tensor) -> list[bytes]:
+        """The edges, whatever their order, and the path."""
+        return identity(self, prompts, answers)
+
     @classmethod
     def sample_each(cls, tasks: Sequence[PathStar], split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         """As `Task.sample_each`; nothing is drawn for all members at once."""
         return Task.sample_each(tasks, split, indices)
+
+
+def identity(task: PathStar, prompts: Tensor, answers: Tensor) -> list[bytes]:
+    """The edges of each graph, whatever their order, and the path."""
+    begins, ends = task.edges(prompts)
+    codes = (begins * task.num_nodes + ends).sort(dim=1).values
+    return [row.tobytes() for row in torch.cat([codes, answers], dim=1).numpy()]
+
+
+def digest(one: bytes) -> int:
+    """A hash of 64 bits."""
+    return int.from_bytes(hashlib.blake2b(one, digest_size=8).digest(), "little")
 
 
 @functools.lru_cache(maxsize=4)
@@ -104,9 +123,7 @@ def _table(file: str, degree: int, path_length: int, num_nodes: int, question_fi
         splits += [SPLITS.index(split) for split in task.split_of(some)]
         listed = torch.stack(task.edges(some), dim=2)  # [b, d (l - 1), 2]
         edges.append(listed.flatten(1).to(torch.int16).numpy())
-        codes = np.sort(listed[:, :, 0].numpy() * num_nodes + listed[:, :, 1].numpy(), axis=1)
-        for row in np.concatenate([codes, paths.numpy()], axis=1):
-            hashes.append(int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "little"))
+        hashes += map(digest, identity(task, some, paths))
     graphs = np.array(hashes, np.uint64)
     starts = np.arange(len(graphs) + 1)
     read = Table.of(
