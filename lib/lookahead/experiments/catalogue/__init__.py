@@ -13,6 +13,7 @@ from lookahead.experiments.catalogue import (
     optimisers,
     several_tokens,
     slips,
+    the_map,
     tournament,
     waiting,
 )
@@ -26,6 +27,7 @@ CHAPTERS = (
     tournament,
     lasting,
     waiting,
+    the_map,
     slips,
     optimisers,
     in_the_page,
