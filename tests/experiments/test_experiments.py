@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "159672320b3dcacceda4bf2875f6852e57d684237906485a6c9d0fd3b99ab1e7"
+IDS = "98afa2af30b209974b12baca45017afbffdf97613708f1997980dbde4066e2a0"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
