@@ -1,6 +1,7 @@
 """Sums, products, siblings, sudoku, countdown: what an example is, what is held out, what the decoys are."""
 
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from lookahead.contracts import SPLITS
 from lookahead.errors import LookaheadError
-from lookahead.tasks import Addition, Countdown, Multiplication, Siblings, Sudoku
+from lookahead.tasks import Addition, Countdown, Drills, Multiplication, Siblings, Sudoku
 
 SUMS = [Addition(2), Addition(5, first="least"), Addition(16), Addition(3, seed=2)]
 PRODUCTS = [Multiplication(2, 2), Multiplication(4, 2, first="least"), Multiplication(3, 3), Multiplication(2, 4)]
@@ -123,6 +124,28 @@ def test_from_the_least_significant_digit_on_there_is_no_decision(task: Any) -> 
 def test_what_cannot_be_is_refused(make: Any, message: str) -> None:
     with pytest.raises(LookaheadError, match=message):
         make()
+
+
+def test_drills_are_of_four_kinds_and_no_pairs_are_in_two_splits() -> None:
+    """The examples of its docstring, and each kind a quarter."""
+    task = Drills(2, 3, 10)
+    lines = [line.strip() for line in Drills.__doc__.splitlines() if "=" in line and "|" in line]  # type: ignore[union-attr]
+    told = [line.split()[0] for line in lines]
+    assert [line.split("/")[1][0] for line in told] == ["0", "1", "2", "3"]
+    words = {word: token for token, word in enumerate([*map(str, range(10)), "|", "/", "="])}
+    rows = [[words[token] for token in re.findall(r"\d|[|/=]", line)] for line in told]
+    prompts, answers = torch.tensor(rows).split([task.prompt_length, task.answer_length], dim=1)
+    task.check_examples(prompts, answers)
+
+    asked = [line.split("/") for line in whole(task, "train", 4000)]
+    for kind in "0123":
+        share = sum(question[0] == kind for _, question in asked) / 4000
+        assert abs(share - 0.25) < 5 * (0.25 * 0.75 / 4000) ** 0.5
+    small = Drills(2, 3, 7)
+    pairs = [{line.split("/")[0] for line in whole(small, split, 20_000)} for split in SPLITS]
+    assert not pairs[0] & pairs[1]
+    assert not pairs[0] & pairs[2]
+    assert not pairs[1] & pairs[2]
 
 
 # -- siblings --------------------------------------------------------------------------------------------------

@@ -1,0 +1,215 @@
+"""Drills: look-ups, copying and sorting in the tokens of path-star, to be learnt before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NoReturn
+
+import torch
+from torch import Tensor
+
+from lookahead.contracts import Split, Task
+from lookahead.errors import LookaheadError
+from lookahead.kinds import Seed, settle
+from lookahead.random import distinct, integers
+from lookahead.tasks.path_star import PathStar
+from lookahead.tasks.path_star.text import MARKS
+from lookahead.tasks.rendering import refuse_wrong, rendered
+from lookahead.tasks.splits import classes, hashed
+
+VALUES, KEYS, COPY, SORT = KINDS = range(4)
+
+
+@dataclass(frozen=True)
+class Drills(Task, name="drills"):
+    """What a network may have been taught before it meets path-star: a mixture of four plain tasks.
+
+    Prompts and answers are as long as those of G(degree, path_length) and have the same tokens, so that a network goes
+    on with that graph as it is. But where a graph has edges there are pairs of a key and a value, which form no paths,
+    and where it has start and goal there are the kind of the task and a label:
+
+        7,2|4,0|2,9|9,1/0,4=0,9,1        0: the values from the pair with the key 4 on
+        7,2|4,0|2,9|9,1/1,9=2,9,7        1: the keys from the pair with the value 9 on; after the last comes the first
+        7,2|4,0|2,9|9,1/2,4=7,4,2        2: the first keys, copied
+        7,2|4,0|2,9|9,1/3,4=2,4,7        3: the smallest keys, in rising order
+
+    Each kind is a quarter of the examples. Nothing has to be planned: no token of an answer needs those to come.
+
+    Keys differ from one another, and so do values; a label may be both, since pairs are drawn with no regard to that.
+    Prompts are held out by their pairs, whatever is asked of them: the class of pairs is (first key + hash of the
+    others as offsets from it) mod N.
+
+    Args:
+        degree, path_length, num_nodes: as of `PathStar`.
+
+    Raises:
+        LookaheadError: as of `PathStar`.
+    """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "drills for G(2,4)": {"degree": 2, "path_length": 4, "num_nodes": 10}
+    }
+
+    degree: int
+    path_length: int
+    num_nodes: int
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        settle(self)
+        PathStar(self.degree, self.path_length, self.num_nodes)
+
+    @property
+    def star(self) -> PathStar:
+        """The task of the same tokens and lengths."""
+        return PathStar(self.degree, self.path_length, self.num_nodes, self.seed)
+
+    @property
+    def title(self) -> str:
+        return f"drills for {self.star.title}"
+
+    @property
+    def pairs(self) -> int:
+        """Pairs in a prompt, as many as the graph has edges."""
+        return self.degree * (self.path_length - 1)
+
+    @property
+    def prompt_length(self) -> int:
+        return self.star.prompt_length
+
+    @property
+    def answer_length(self) -> int:
+        return self.path_length
+
+    @property
+    def vocab_size(self) -> int:
+        return self.star.vocab_size
+
+    @property
+    def labels(self) -> int:
+        return self.num_nodes
+
+    @property
+    def last_prompt_token(self) -> int:
+        return self.star.last_prompt_token
+
+    @property
+    def decision_known(self) -> bool:
+        """No: there is none."""
+        return False
+
+    @property
+    def decision(self) -> NoReturn:
+        raise LookaheadError(f"{self.title} have no decision: no token of an answer needs those to come")
+
+    @property
+    def chance_accuracy(self) -> float:
+        """Of the commonest answer, the smallest labels: right where all of them are keys that are to be sorted, and
+        in as few of the other answers as any."""
+        n, length = self.num_nodes, self.path_length
+        sorts = math.comb(n - length, self.pairs - length) / math.comb(n, self.pairs)
+        return (sorts + (len(KINDS) - 1) / math.perm(n, length)) / len(KINDS)
+
+    @property
+    def test_size(self) -> float:
+        """Different prompts in the test split."""
+        n, pairs = self.num_nodes, self.pairs
+        drawn = math.perm(n - 1, pairs - 1) * math.perm(n, pairs) * len(KINDS) * pairs
+        return float(classes("test", n)[1] * drawn)
+
+    def draws(self, split: Split, indices: Tensor) -> Tensor:
+        """What examples are made of, [K, B]: class, Lehmer codes of the other keys and of the values, kind, place."""
+        n, pairs = self.num_nodes, self.pairs
+        key = ("drills", self.degree, self.path_length, n, self.seed, split)
+        free = [*(n - k for k in range(1, pairs)), *(n - k for k in range(pairs))]
+        return integers(key, indices, [classes(split, n)[1], *free, len(KINDS), pairs])
+
+    def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
+        n, pairs = self.num_nodes, self.pairs
+        draws = self.draws(split, indices)
+        others = distinct(draws[1:pairs].short()).long() + 1
+        values = distinct(draws[pairs : 2 * pairs].short()).long()
+        first = (classes(split, n)[0] + draws[0] - hashed([*others, *values], "drills")) % n
+        keys = (first + torch.cat([torch.zeros_like(others[:1]), others])) % n
+        values = (first + values) % n
+        kind, place = draws[-2], draws[-1]
+        answers = self.asked(keys.T, values.T, kind, place)
+        named = torch.where(kind == KEYS, values.gather(0, place[None])[0], keys.gather(0, place[None])[0])
+        prompts = self.star.prompt_tokens(keys, values, torch.cat([kind[None], named[None]]))
+        return prompts.T.contiguous(), answers
+
+    def asked(self, keys: Tensor, values: Tensor, kind: Tensor, place: Tensor) -> Tensor:
+        """The answers [B, A] to a kind [B] of task, asked of the pair at a place [B] of all pairs [B, E]."""
+        length = self.path_length
+        steps = torch.arange(length, device=keys.device)
+        onwards = (place[:, None] + steps) % self.pairs
+        answers = [values.gather(1, onwards), keys.gather(1, onwards), keys, keys.sort(dim=1).values]
+        every = torch.stack([one[:, :length] for one in answers])  # [kinds, B, A]
+        return every.gather(0, kind[None, :, None].expand(1, -1, length))[0]
+
+    def check_examples(self, prompts: Tensor, answers: Tensor) -> None:
+        super().check_examples(prompts, answers)
+        keys, values = self.star.edges(prompts)
+        kind, named = self.star.question(prompts).unbind(dim=1)
+        bounded = kind.clamp(max=KINDS[-1])
+        among = torch.where((bounded == KEYS)[:, None], values, keys) == named[:, None]
+        expected = self.asked(keys, values, bounded, among.byte().argmax(dim=1))
+        tokens = self.star.prompt_tokens(keys.T, values.T, torch.stack([kind, named])).T
+        good = (tokens == prompts).all(dim=1) & (answers == expected).all(dim=1) & among.any(dim=1) & (kind == bounded)
+        for part in (keys, values):
+            ordered = part.sort(dim=1).values
+            good &= (ordered[:, 1:] != ordered[:, :-1]).all(dim=1) & (ordered[:, -1] < self.num_nodes)
+        refuse_wrong(self, good, prompts, answers)
+
+    def correct(self, prompts: Tensor, answers: Tensor, given: Tensor) -> Tensor:
+        """Whether the whole answer is right, [B]."""
+        return (answers == given).all(dim=1)
+
+    def decoys(self, prompts: Tensor, answers: Tensor) -> None:
+        """None: there is nothing to decide."""
+
+    def text(self, tokens: Tensor) -> list[str]:
+        """Rows of tokens [B, T] as they are shown above."""
+        return rendered(tokens, [*map(str, range(self.num_nodes)), *MARKS], self.labels)
+
+
+def sample_one(task: Drills, split: Split, index: int) -> tuple[list[int], list[int]]:
+    """Prompt and answer of one example, as `Drills.sample` gives them."""
+    rank, *codes, kind, place = task.draws(split, torch.tensor([index]))[:, 0].tolist()
+
+    def picked(labels: list[int], codes: Sequence[int]) -> list[int]:
+        return [labels.pop(code) for code in codes]
+
+    n, pairs = task.num_nodes, task.pairs
+    others = picked(list(range(1, n)), codes[: pairs - 1])
+    offsets = picked(list(range(n)), codes[pairs - 1 :])
+    salted = int(hashed([torch.tensor([one]) for one in (*others, *offsets)], "drills"))
+    first = (classes(split, n)[0] + rank - salted) % n
+    keys, values = ([(first + offset) % n for offset in some] for some in ([0, *others], offsets))
+    prompt = [token for pair in zip(keys, values, strict=True) for token in (*pair, n)]
+    prompt[-1] = n + MARKS.index("/")
+    named = values[place] if kind == KEYS else keys[place]
+    prompt += [kind, named, task.last_prompt_token]
+    return prompt, solve(task, prompt)
+
+
+def solve(task: Drills, prompt: Sequence[int]) -> list[int]:
+    """Do what the kind says."""
+    keys, values = list(prompt[: 3 * task.pairs : 3]), list(prompt[1 : 3 * task.pairs : 3])
+    kind, named = prompt[-3:-1]
+    if kind == VALUES:
+        at = keys.index(named)
+        found = values[at:] + values[:at]
+    elif kind == KEYS:
+        at = values.index(named)
+        found = keys[at:] + keys[:at]
+    else:
+        found = keys if kind == COPY else sorted(keys)
+    return found[: task.path_length]
+
+
+def cheat(task: Drills, prompt: Sequence[int]) -> list[int]:
+    """The commonest answer, whatever is asked."""
+    return list(range(task.path_length))
