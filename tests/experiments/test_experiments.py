@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "98afa2af30b209974b12baca45017afbffdf97613708f1997980dbde4066e2a0"
+IDS = "153d115ea97670428012f3e8561fd55afb7b86c6231b07b79c9507d75dc33ce0"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

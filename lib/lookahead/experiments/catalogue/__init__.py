@@ -11,6 +11,7 @@ from lookahead.experiments.catalogue import (
     lasting,
     not_the_architecture,
     optimisers,
+    pretraining,
     several_tokens,
     slips,
     the_map,
@@ -32,6 +33,7 @@ CHAPTERS = (
     optimisers,
     in_the_page,
     family,
+    pretraining,
 )
 EXPERIMENTS = {experiment.name: experiment for chapter in CHAPTERS for experiment in chapter.EXPERIMENTS}
 
