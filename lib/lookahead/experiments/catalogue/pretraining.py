@@ -6,8 +6,8 @@ Predictions, written down before any of these runs.
 - **With a teacher** a pretrained network follows arms within 100 training steps, and its first step is right in half of
   the graphs after 4,000, as without pretraining: it can look up a parent, but nothing asks it to begin at the goal.
 - **Reversed** it learns the task within 100 training steps.
-- **Several tokens** it learns within half of the training steps that it needs from scratch: the heads have to learn what
-  to look up, and no longer how.
+- **Several tokens** it learns within half of the training steps that it needs from scratch: the heads have to learn
+  what to look up, and no longer how.
 - **Teacherless** it does no better than from scratch, for its states are blind, and it was never asked without a
   teacher.
 """
