@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "153d115ea97670428012f3e8561fd55afb7b86c6231b07b79c9507d75dc33ce0"
+IDS = "3f9c97047c85ab6f979a35e7e10474ff36c5fae3ccc60cfa1ba3842888ff8408"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

@@ -19,7 +19,9 @@ from lookahead.tasks.path_star.text import MARKS
 from lookahead.tasks.rendering import refuse_wrong, rendered
 from lookahead.tasks.splits import classes, hashed
 
-VALUES, KEYS, COPY, SORT = KINDS = range(4)
+VALUES, KEYS, COPY, SORT = range(4)
+KINDS = ("values", "keys", "copies", "sorted")
+"""What is asked for, by the number that a prompt says."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,15 @@ class Drills(Task, name="drills"):
         every = torch.stack([one[:, :length] for one in answers])  # [kinds, B, A]
         return every.gather(0, kind[None, :, None].expand(1, -1, length))[0]
 
+    def kind_of(self, prompts: Tensor) -> Tensor:
+        """The number of the kind of each example, [B]."""
+        return self.star.question(prompts)[:, 0]
+
     def check_examples(self, prompts: Tensor, answers: Tensor) -> None:
         super().check_examples(prompts, answers)
         keys, values = self.star.edges(prompts)
         kind, named = self.star.question(prompts).unbind(dim=1)
-        bounded = kind.clamp(max=KINDS[-1])
+        bounded = kind.clamp(max=SORT)
         among = torch.where((bounded == KEYS)[:, None], values, keys) == named[:, None]
         expected = self.asked(keys, values, bounded, among.byte().argmax(dim=1))
         tokens = self.star.prompt_tokens(keys.T, values.T, torch.stack([kind, named])).T

@@ -16,9 +16,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
+from lookahead.contracts import Objective, Task
+from lookahead.errors import LookaheadError
+from lookahead.evaluation.measures import Measures, evaluate_on
 from lookahead.experiments.catalogue.several_tokens import FIELDS, heads
 from lookahead.experiments.catalogue.shared import path_star
 from lookahead.experiments.experiment import Experiment
+from lookahead.machine import device_of
+from lookahead.tasks.drills import KINDS, Drills
 
 PRETRAINED: dict[str, Any] = {**FIELDS, "warmup": 500}
 
@@ -26,7 +33,7 @@ PRETRAINED: dict[str, Any] = {**FIELDS, "warmup": 500}
 def drills(path_length: int, num_nodes: int) -> dict[str, Any]:
     """The pretraining for two arms of that length."""
     task = {"name": "drills", "degree": 2, "path_length": path_length, "num_nodes": num_nodes}
-    return {"task": task, "objective": "teacher_forcing", "steps": 3000, "stop_at": None}
+    return {"task": task, "objective": "teacher_forcing", "steps": 3000, "evaluate_every": 100, "stop_at": None}
 
 
 def cells(path_length: int, num_nodes: int) -> list[dict[str, Any]]:
@@ -36,6 +43,20 @@ def cells(path_length: int, num_nodes: int) -> list[dict[str, Any]]:
     return [{"task": task, "objective": way, **more} for more in ({"start_from": before}, {}) for way in ways]
 
 
+def by_kind(objective: Objective, task: Task) -> Measures:
+    """The share of whole answers that are right, of each kind of drill."""
+    if not isinstance(task, Drills):
+        raise LookaheadError(f"only drills are of several kinds, not {task.title}")
+    prompts, answers = task.sample("validation", torch.arange(PROBED, device=device_of(objective)))
+    found = {}
+    for number, kind in enumerate(KINDS):
+        chosen = task.kind_of(prompts) == number
+        found[kind] = evaluate_on(objective, task, prompts[chosen], answers[chosen])["autoregressive_accuracy"]
+    return found
+
+
+PROBED = 512
+"""Validation examples that are looked at kind by kind."""
 SMALL, PAPER = (4, 10), (5, 50)
 
 EXPERIMENTS = (
@@ -44,6 +65,7 @@ EXPERIMENTS = (
         question="Are look-ups, copying and sorting learnt before path-star?",
         cells=[drills(*SMALL)],
         fields=PRETRAINED,
+        probe=by_kind,
         seeds={"census": 5},
         overrides={"paper": {"cells": [drills(*PAPER)]}},
     ),
