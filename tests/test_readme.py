@@ -46,7 +46,7 @@ def test_the_numbers_it_tells_are_those_of_the_results() -> None:
     forced, turned = (direction.where(objective=way) for way in ("teacher_forcing", "reversed"))
     waiting = waiting.where(path_length=(4, 5), train_examples=None)
     long, short = (waiting.where(objective=way) for way in ("teacher_forcing", "reversed"))
-    steps, count = forced[0].run.steps, ["none", "one", "two", "three"]
+    steps, count = forced[0].run.steps, ["none", "one", "two", "three", "four", "five"]
     assert forced.at_chance().all()
     assert {result.run.steps for result in long} == {100 * steps}
     assert min(100 * steps / result.step_of_success for result in short) == 100  # a hundred times sooner
