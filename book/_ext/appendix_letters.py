@@ -20,8 +20,10 @@ def numbered(env, page):
 def give_letters(app, env):
     """Once Sphinx has numbered sections and figures through all pages."""
     for page, letter in appendices(env).items():
-        env.toc_secnumbers[page] = {"": (letter,)}
-        for link in env.tocs[page].findall(nodes.reference):
+        links = list(env.tocs[page].findall(nodes.reference))
+        # A section without an entry would get the page's.
+        env.toc_secnumbers[page] = {link["anchorname"]: None for link in links} | {"": (letter,)}
+        for link in links:
             if not link["anchorname"]:
                 link["secnumber"] = (letter,)
         for figures in env.toc_fignumbers.get(page, {}).values():

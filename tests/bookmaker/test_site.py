@@ -194,11 +194,12 @@ def test_every_page_has_a_title_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("chapters/")])
 def test_figures_are_numbered_in_their_chapter(name: str) -> None:
-    """A chapter has a number, an appendix a letter; its figures count from 1."""
+    """A chapter has a number, an appendix a letter, and its sections none; its figures count from 1."""
     text = read(name)[0]
     heading = re.search(r'<h1>.*?<span class="section-number">(\w+)\. </span>', text)
     assert heading
     assert heading[1].isalpha() == (Path(name).name >= "89")
+    assert len(re.findall(r'<h\d[^>]*><span class="section-number">', text)) == 1
     numbers = re.findall(r'<span class="caption-number">Fig\. (\S+) </span>', text)
     assert numbers == [f"{heading[1]}.{count}" for count in range(1, len(numbers) + 1)]
     assert len(numbers) == len(re.findall(r'<figure[^>]*id="fig-', text))
