@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "training": BASE,
     "evaluation": BASE,
     "runs": {*BASE, "tables", "tasks", "models", "objectives", "training", "evaluation"},
-    "experiments": {*BASE, "tables", "runs", "training", "evaluation"},
+    "experiments": {*BASE, "tables", "tasks", "runs", "training", "evaluation"},
     "figures": {*BASE, "names", "tasks", "evaluation", "runs", "experiments", "auditing"},
     "chapter": {*BASE, "names", "tables", "runs", "experiments"},
     "auditing": {*BASE, "tables", "tasks", "models", "objectives", "training", "evaluation", "runs"},

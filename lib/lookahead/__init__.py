@@ -38,7 +38,8 @@ if TYPE_CHECKING:  # the one list of public names: type checkers run it, `_modul
     from lookahead.runs.tensorboard import TensorBoard
     from lookahead.runs.watch import watch
     from lookahead.tasks.own_data import OwnData
-    from lookahead.tasks.path_star import PathStar, PathStarFile
+    from lookahead.tasks.path_star import PathStar
+    from lookahead.tasks.path_star_file import PathStarFile
 
 __version__ = "0.1.0"
 

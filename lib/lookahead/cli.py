@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import math
 import os
@@ -292,11 +293,11 @@ def audit(options: argparse.Namespace) -> int:
     pin()
     from lookahead.auditing import audit, audit_checkpoint
     from lookahead.auditing.together import cores
-    from lookahead.files import require_writable, write_text
+    from lookahead.files import write_text
     from lookahead.tasks.own_data.table import cache_folder
 
     for path in filter(None, (options.html, options.svg, options.png)):
-        require_writable(path)  # before minutes are spent
+        _require_writable(path)  # before minutes are spent
     draw = _figures("lookahead.figures.audits") if options.png is not None else None
     training = {name: getattr(options, name) for name in ("tokenizer", "steps", "test_file", "half_hidden", "jobs")}
     training = {name: value for name, value in training.items() if value is not None and value is not False}
@@ -322,6 +323,22 @@ def audit(options: argparse.Namespace) -> int:
         draw.write_audit(options.png, found)
     say(found.to_json() if options.json else str(found))
     return found.status
+
+
+class _OnlyTried(Exception):
+    """Leaves `replacing` before anything is replaced."""
+
+
+def _require_writable(path: Path) -> None:
+    """Refuses now what could not be written later; what stands there is untouched.
+
+    Raises:
+        LookaheadError: it cannot be written.
+    """
+    from lookahead.files import replacing
+
+    with contextlib.suppress(_OnlyTried), replacing(path):
+        raise _OnlyTried
 
 
 def _figures(module: str) -> Any:

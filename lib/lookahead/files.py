@@ -50,20 +50,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-class _OnlyTried(Exception):
-    """Leaves `replacing` before anything is replaced."""
-
-
-def require_writable(path: str | Path) -> None:
-    """Refuses now what could not be written later; what stands there is untouched.
-
-    Raises:
-        LookaheadError: as of `replacing`.
-    """
-    with contextlib.suppress(_OnlyTried), replacing(path):
-        raise _OnlyTried
-
-
 def regular(path: Path) -> Path:
     """The path, unless something else than a file stands there: a pipe, for one, would be waited for.
 

@@ -21,8 +21,8 @@ from lookahead.tasks.own_data.reading import refuse_changed, refuse_useless, rem
 from lookahead.tasks.own_data.records import checksum
 from lookahead.tasks.own_data.table import Table, Tokens
 from lookahead.tasks.path_star import text
-from lookahead.tasks.path_star.from_file import digest, identity
 from lookahead.tasks.path_star.text import ROWS
+from lookahead.tasks.path_star_file import digest, identity
 
 
 @dataclass(frozen=True)
