@@ -32,8 +32,8 @@ class Drills(Task, name="drills"):
     on with that graph as it is. But where a graph has edges there are pairs of a key and a value, which form no paths,
     and where it has start and goal there are the kind of the task and a label:
 
-        7,2|4,0|2,9|9,1/0,4=0,9,1        0: the values from the pair with the key 4 on
-        7,2|4,0|2,9|9,1/1,9=2,9,7        1: the keys from the pair with the value 9 on; after the last comes the first
+        7,2|4,0|2,9|9,1/0,4=4,0,4        0: the key 4 and its value, again and again
+        7,2|4,0|2,9|9,1/1,9=9,2,9        1: the value 9 and its key, likewise
         7,2|4,0|2,9|9,1/2,4=7,4,2        2: the first keys, copied
         7,2|4,0|2,9|9,1/3,4=2,4,7        3: the smallest keys, in rising order
 
@@ -108,11 +108,11 @@ class Drills(Task, name="drills"):
 
     @property
     def chance_accuracy(self) -> float:
-        """Of the commonest answer, the smallest labels: right where all of them are keys that are to be sorted, and
-        in as few of the other answers as any."""
+        """Of the commonest answer, the smallest labels in rising order: where all of them are keys that are to be
+        sorted, and in a few copies."""
         n, length = self.num_nodes, self.path_length
         sorts = math.comb(n - length, self.pairs - length) / math.comb(n, self.pairs)
-        return (sorts + (len(KINDS) - 1) / math.perm(n, length)) / len(KINDS)
+        return (sorts + 1 / math.perm(n, length)) / len(KINDS)
 
     @property
     def test_size(self) -> float:
@@ -137,17 +137,14 @@ class Drills(Task, name="drills"):
         keys = (first + torch.cat([torch.zeros_like(others[:1]), others])) % n
         values = (first + values) % n
         kind, place = draws[-2], draws[-1]
-        answers = self.asked(keys.T, values.T, kind, place)
-        named = torch.where(kind == KEYS, values.gather(0, place[None])[0], keys.gather(0, place[None])[0])
-        prompts = self.star.prompt_tokens(keys, values, torch.cat([kind[None], named[None]]))
-        return prompts.T.contiguous(), answers
+        key, value = (part.gather(0, place[None])[0] for part in (keys, values))
+        prompts = self.star.prompt_tokens(keys, values, torch.stack([kind, torch.where(kind == KEYS, value, key)]))
+        return prompts.T.contiguous(), self.asked(keys.T, kind, key, value)
 
-    def asked(self, keys: Tensor, values: Tensor, kind: Tensor, place: Tensor) -> Tensor:
-        """The answers [B, A] to a kind [B] of task, asked of the pair at a place [B] of all pairs [B, E]."""
-        length = self.path_length
-        steps = torch.arange(length, device=keys.device)
-        onwards = (place[:, None] + steps) % self.pairs
-        answers = [values.gather(1, onwards), keys.gather(1, onwards), keys, keys.sort(dim=1).values]
+    def asked(self, keys: Tensor, kind: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """The answers [B, A] to a kind [B] of task, asked of a key and its value [B] among all keys [B, E]."""
+        pair, length = torch.stack([key, value], dim=1), self.path_length
+        answers = [pair.repeat(1, length), pair.flip(1).repeat(1, length), keys, keys.sort(dim=1).values]
         every = torch.stack([one[:, :length] for one in answers])  # [kinds, B, A]
         return every.gather(0, kind[None, :, None].expand(1, -1, length))[0]
 
@@ -161,7 +158,8 @@ class Drills(Task, name="drills"):
         kind, named = self.star.question(prompts).unbind(dim=1)
         bounded = kind.clamp(max=SORT)
         among = torch.where((bounded == KEYS)[:, None], values, keys) == named[:, None]
-        expected = self.asked(keys, values, bounded, among.byte().argmax(dim=1))
+        key, value = (part.gather(1, among.byte().argmax(dim=1, keepdim=True))[:, 0] for part in (keys, values))
+        expected = self.asked(keys, bounded, key, value)
         tokens = self.star.prompt_tokens(keys.T, values.T, torch.stack([kind, named])).T
         good = (tokens == prompts).all(dim=1) & (answers == expected).all(dim=1) & among.any(dim=1) & (kind == bounded)
         for part in (keys, values):
@@ -206,11 +204,9 @@ def solve(task: Drills, prompt: Sequence[int]) -> list[int]:
     keys, values = list(prompt[: 3 * task.pairs : 3]), list(prompt[1 : 3 * task.pairs : 3])
     kind, named = prompt[-3:-1]
     if kind == VALUES:
-        at = keys.index(named)
-        found = values[at:] + values[:at]
+        found = [named, values[keys.index(named)]] * task.path_length
     elif kind == KEYS:
-        at = values.index(named)
-        found = keys[at:] + keys[:at]
+        found = [named, keys[values.index(named)]] * task.path_length
     else:
         found = keys if kind == COPY else sorted(keys)
     return found[: task.path_length]
