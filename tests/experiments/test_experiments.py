@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "3f9c97047c85ab6f979a35e7e10474ff36c5fae3ccc60cfa1ba3842888ff8408"
+IDS = "652355b3595a336bbc565c758cbbaf5c9b657b1d214b0fbc7c28185ff17aed63"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
