@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "652355b3595a336bbc565c758cbbaf5c9b657b1d214b0fbc7c28185ff17aed63"
+IDS = "1fe25720a3b747550f7bc8881d5792d510e3eb14af8310001a1e69ecbd5d67d8"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
