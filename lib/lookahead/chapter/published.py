@@ -18,15 +18,20 @@ def _all() -> dict[str, dict[str, Any]]:
     return json.loads(PUBLISHED.read_text(encoding="utf-8"))
 
 
-def table(exhibit: str) -> None:
+def table(exhibit: str, rows: str = "") -> None:
     """Shows a quoted table with its source.
 
+    Args:
+        rows: what the names of the rows that are shown begin with.
+
     Raises:
-        LookaheadError: there is none of that name.
+        LookaheadError: there is none of that name, or no such row.
     """
     if exhibit not in _all():
         raise LookaheadError(f"no published table {exhibit!r}; there are {', '.join(_all())}")
     found = _all()[exhibit]
-    rows = [[row, *(f"{x:g}" for x in cells)] for row, cells in found["rows"].items()]
+    shown = [[row, *(f"{x:g}" for x in cells)] for row, cells in found["rows"].items() if row.startswith(rows)]
+    if not shown:
+        raise LookaheadError(f"the table {exhibit!r} has no row {rows!r}; it has {', '.join(found['rows'])}")
     source = f"{found['caption']}. Source: {found['source']}; {found['obtained']}."
-    display(Markdown(markdown(["", *found["columns"]], rows, numbers_from=1) + "\n\n" + source))
+    display(Markdown(markdown(["", *found["columns"]], shown, numbers_from=1) + "\n\n" + source))
