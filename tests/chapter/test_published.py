@@ -29,6 +29,7 @@ def test_some_rows_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
     monkeypatch.setattr(published, "display", shown.append)
     published.table("main", rows="GPT")
-    assert "GPT2-Large, reversed" in shown[0].data and "Mamba" not in shown[0].data
+    assert "GPT2-Large, reversed" in shown[0].data
+    assert "Mamba" not in shown[0].data
     with pytest.raises(LookaheadError, match="no row 'Pythia'; it has GPT-Mini, teacher forcing"):
         published.table("main", rows="Pythia")
