@@ -8,7 +8,7 @@ import torch
 
 from lookahead.contracts import SPLITS, Task
 from lookahead.errors import LookaheadError
-from lookahead.tasks import InWeights, MixedLengths, PathStar, Tree, UndirectedStar
+from lookahead.tasks import InWeights, MixedLengths, PathStar, Tree, UndirectedStar, undirected_star
 
 TREES = [Tree(2, 3, 12), Tree(3, 3, 14), Tree(2, 4, 15), Tree(2, 3, 30, fork=4), Tree(2, 5, 40)]
 
@@ -109,6 +109,27 @@ def test_an_undirected_star_is_a_star_with_edges_turned_around(size: tuple[int, 
         edges, (start, goal), path = edges_of(line)
         assert all(pair in edges or pair[::-1] in edges for pair in itertools.pairwise(path)), row
         assert (path[0], path[-1]) == (start, goal)
+
+
+def test_one_coin_turns_all_edges_of_a_graph_or_none() -> None:
+    task = UndirectedStar(2, 4, 10, coin="graph")
+    indices = torch.arange(200)
+    prompts, answers = task.sample("train", indices)
+    straight, paths = task.star.sample("train", indices)
+    sources, targets = task.star.edges(straight)
+    one, other = task.star.edges(prompts)
+    turned = (one == targets).all(dim=1)
+    assert torch.equal(turned, (other == sources).all(dim=1))
+    assert torch.equal(~turned, (one == sources).all(dim=1) & (other == targets).all(dim=1))
+    assert 60 < turned.sum() < 140
+    assert torch.equal(answers, paths)
+    task.check_examples(prompts, answers)
+    assert torch.equal(task.decoys(prompts, answers), task.star.decoys(straight, paths))
+    for index in range(20):
+        prompt, path = undirected_star.sample_one(task, "train", index)
+        assert (prompt, path) == (prompts[index].tolist(), answers[index].tolist())
+        assert undirected_star.solve(task, prompt) == path
+    assert UndirectedStar(2, 4, 10).title != task.title
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def draw_layouts(
 ) -> Any:
     """What every state reads and is asked for: a panel a method, a column a state, a row an answer token. The figure.
 
-    Grey: the state has read the token. The other marks are those of `plot_asks`.
+    Grey: the state has read the token. Shaded: the state is blind. The other marks are those of `plot_asks`.
 
     Args:
         task: whose first training example the layouts were found with.
@@ -65,10 +65,12 @@ def draw_layouts(
 
 
 def plot_layout(ax: Axes, task: Task, states: Sequence[Asked], color: str) -> None:
-    """What every state reads and is asked for: a column a state, a row an answer token."""
+    """What every state reads and is asked for: a column per state, a row per answer token; blind states are shaded."""
     answer = task.sample("train", torch.arange(1))[1][0].tolist()
     names = [short_name(task, k) for k in range(task.answer_length)]
     for column, state in enumerate(states):
+        if state.blind:
+            ax.axvspan(column - 0.4, column + 0.4, color=FAINT, alpha=0.22, linewidth=0, zorder=0)
         for row, ask in enumerate(state.asks):
             ax.plot(column, row, linestyle="none", color=color, **SMALL[ask])
     reads = [names[answer.index(s.reads)] if s.reads in answer else mark(task, s.reads) for s in states]

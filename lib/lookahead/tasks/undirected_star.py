@@ -6,7 +6,7 @@ import functools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -25,11 +25,16 @@ class UndirectedStar(Task, name="undirected_star"):
 
         2,7|4,7|9,4|9,1/4,2=4,7,2        a G(2, 3): the arms are 4-7-2 and 4-9-1
 
+    Or one coin for all edges of a graph, which are then written either all from the start on or all back to it:
+
+        2,7|7,4|9,4|1,9/4,2=4,7,2        the same graph, back to the start
+
     A graph is held out exactly where `PathStar` holds it out. From the goal, too, a step is now a look-up at either end
     of an edge, and reversing the answer no longer turns every step into a look at one side.
 
     Args:
         degree, path_length, num_nodes: as of `PathStar`.
+        coin: whether a coin is thrown for each "edge" or for each "graph".
 
     Raises:
         LookaheadError: as of `PathStar`, and a graph too small to hold anything out from.
@@ -42,6 +47,7 @@ class UndirectedStar(Task, name="undirected_star"):
     degree: int
     path_length: int
     num_nodes: int
+    coin: Literal["edge", "graph"] = "edge"
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -55,7 +61,7 @@ class UndirectedStar(Task, name="undirected_star"):
 
     @property
     def title(self) -> str:
-        return f"undirected {self.star.title}"
+        return f"{'undirected' if self.coin == 'edge' else 'either-way'} {self.star.title}"
 
     @property
     def prompt_length(self) -> int:
@@ -95,7 +101,8 @@ class UndirectedStar(Task, name="undirected_star"):
     def coins(self, split: Split, indices: Tensor) -> Tensor:
         """Whether each edge is turned around, in the order of the prompt, [E, B], bool."""
         key = ("undirected_star", self.degree, self.path_length, self.num_nodes, self.seed, split)
-        return integers(key, indices, [2] * self.star.num_edges) == 1
+        edges = self.star.num_edges
+        return (integers(key, indices, [2] * (edges if self.coin == "edge" else 1)) == 1).expand(edges, -1)
 
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
         prompts, answers = self.star.sample(split, indices)

@@ -7,8 +7,12 @@ lengths, in-weights path-star) reversed and latent steps back are not defined, f
 "either-end" was thought of when the first network on the undirected star had learnt it with a teacher (0.957 of the
 paths right, at chance before training step 400, then up without a plateau), against the prediction below. Why it may be
 so: to follow an arm there, a head has to look along an edge from either of its ends, and does so at every position; so
-the goal's neighbour is looked up as well, though nobody asks for it. Written down before any run of "either-end": on
-arms of five a teacher is enough, too, and takes longer, for the look from the goal has to go one edge further.
+the goal's neighbour is looked up as well, though nobody asks for it. Written down before any run of "either-end":
+
+- On arms of five a teacher is enough, too, and takes longer, for the look from the goal has to go one edge further.
+- With one coin for all edges of a graph a teacher is enough on arms of four. No edge has to be read from either end
+  there, but the network owns both looks, and has to find out for each graph which one follows. It takes longer than
+  with a coin for each edge.
 
 Reversed addition and multiplication are teacher forcing with the least significant digit first, example by example.
 
@@ -96,6 +100,11 @@ FAMILY = (
 )
 
 
+def undirected(path_length: int, **options: Any) -> dict[str, Any]:
+    """Two arms of that length whose edges are turned around by coins."""
+    return {"name": "undirected_star", "degree": 2, "path_length": path_length, "num_nodes": 10, **options}
+
+
 EXPERIMENTS = (
     Experiment(
         name="family",
@@ -108,8 +117,9 @@ EXPERIMENTS = (
         name="either-end",
         question="Is a teacher enough on longer arms as well, once edges are written from either end?",
         cells=[
-            {"task": {"name": "undirected_star", "degree": 2, "path_length": 5, "num_nodes": 10}, "objective": method}
-            for method in ("teacher_forcing", "reversed")
+            {"task": undirected(5), "objective": "teacher_forcing"},
+            {"task": undirected(4, coin="graph"), "objective": "teacher_forcing"},
+            {"task": undirected(5), "objective": "reversed"},
         ],
         fields={**FIELDS, "steps": 8000},
         seeds={"census": 5},
