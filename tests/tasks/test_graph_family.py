@@ -132,6 +132,15 @@ def test_one_coin_turns_all_edges_of_a_graph_or_none() -> None:
     assert UndirectedStar(2, 4, 10).title != task.title
 
 
+def test_without_a_coin_every_edge_is_written_back_to_the_start() -> None:
+    task = UndirectedStar(2, 4, 10, coin="never")
+    prompts, answers = task.sample("test", torch.arange(50))
+    straight, paths = task.star.sample("test", torch.arange(50))
+    assert torch.equal(torch.stack(task.star.edges(prompts)), torch.stack(task.star.edges(straight)[::-1]))
+    assert torch.equal(answers, paths)
+    task.check_examples(prompts, answers)
+
+
 @pytest.mark.parametrize(
     ("size", "message"),
     [((1, 4, 20), "degree"), ((2, 2, 20), "path_length"), ((2, 4, 6), "num_nodes")],

@@ -19,6 +19,10 @@ from lookahead.tasks.path_star.readable import sample_one as sample_star
 from lookahead.tasks.rendering import refuse_wrong
 
 
+WORDS = {"edge": "undirected", "graph": "either-way", "never": "backward"}
+"""What a graph is called, by the coin."""
+
+
 @dataclass(frozen=True)
 class UndirectedStar(Task, name="undirected_star"):
     """The graphs of `PathStar`, where a coin says for each edge which of its nodes stands first.
@@ -29,12 +33,14 @@ class UndirectedStar(Task, name="undirected_star"):
 
         2,7|7,4|9,4|1,9/4,2=4,7,2        the same graph, back to the start
 
+    Or no coin: then every edge of every graph is written back to the start.
+
     A graph is held out exactly where `PathStar` holds it out. From the goal, too, a step is now a look-up at either end
     of an edge, and reversing the answer no longer turns every step into a look at one side.
 
     Args:
         degree, path_length, num_nodes: as of `PathStar`.
-        coin: whether a coin is thrown for each "edge" or for each "graph".
+        coin: whether a coin is thrown for each "edge", for each "graph", or "never".
 
     Raises:
         LookaheadError: as of `PathStar`, and a graph too small to hold anything out from.
@@ -47,7 +53,7 @@ class UndirectedStar(Task, name="undirected_star"):
     degree: int
     path_length: int
     num_nodes: int
-    coin: Literal["edge", "graph"] = "edge"
+    coin: Literal["edge", "graph", "never"] = "edge"
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -61,7 +67,7 @@ class UndirectedStar(Task, name="undirected_star"):
 
     @property
     def title(self) -> str:
-        return f"{'undirected' if self.coin == 'edge' else 'either-way'} {self.star.title}"
+        return f"{WORDS[self.coin]} {self.star.title}"
 
     @property
     def prompt_length(self) -> int:
@@ -102,6 +108,8 @@ class UndirectedStar(Task, name="undirected_star"):
         """Whether each edge is turned around, in the order of the prompt, [E, B], bool."""
         key = ("undirected_star", self.degree, self.path_length, self.num_nodes, self.seed, split)
         edges = self.star.num_edges
+        if self.coin == "never":
+            return torch.ones(edges, len(indices), dtype=torch.bool, device=indices.device)
         return (integers(key, indices, [2] * (edges if self.coin == "edge" else 1)) == 1).expand(edges, -1)
 
     def sample(self, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
