@@ -18,7 +18,6 @@ from lookahead.tasks.path_star import PathStar
 from lookahead.tasks.path_star.readable import sample_one as sample_star
 from lookahead.tasks.rendering import refuse_wrong
 
-
 WORDS = {"edge": "undirected", "graph": "either-way", "never": "backward"}
 """What a graph is called, by the coin."""
 
