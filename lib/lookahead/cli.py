@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         return one
 
     def which(one: argparse.ArgumentParser, optional: bool = False) -> None:
-        one.add_argument("name", nargs="?" if optional else None, help="of an experiment (lookahead list)")
+        one.add_argument("name", nargs="?" if optional else None, help="name of an experiment (see lookahead list)")
         default = "all of them" if optional else "quick"
         one.add_argument(
             "--profile", default=None if optional else "quick", help=f"quick, census or paper (default: {default})"
@@ -57,14 +57,14 @@ def parser() -> argparse.ArgumentParser:
     def only(one: argparse.ArgumentParser) -> None:
         one.add_argument(
             "--only", action="append", default=[], metavar="KEY",
-            help="runs whose id begins with KEY, whose label contains it, or seed=N; several must all hold",
+            help="only runs whose id begins with KEY or whose label contains it; or seed=N; several must all hold",
         )  # fmt: skip
 
     one = command("list", list_experiments, "the experiments; with a name, its runs")
     which(one, optional=True)
     only(one)
 
-    one = command("run", run, "do what is missing of an experiment, and pack it")
+    one = command("run", run, "run what is missing from an experiment, and collect the results")
     which(one)
     only(one)
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -74,41 +74,41 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     one.add_argument("--stack", type=int, default=1, metavar="S", help="train S seeds as one program, for a GPU")
     one.add_argument(
-        "--processes", type=int, default=1, metavar="N", help="train each run by N processes together, a GPU each"
+        "--processes", type=int, default=1, metavar="N", help="train each run with N processes together, one GPU each"
     )
     one.add_argument("--time-limit", type=duration, metavar="TIME", help="stop before this: 90 (seconds), 9m, 2h")
-    one.add_argument("--retry", action="store_true", help="those that failed before, too")
-    one.add_argument("--weights", action="store_true", help="those that are done without weights here, too")
+    one.add_argument("--retry", action="store_true", help="also those that failed before")
+    one.add_argument("--weights", action="store_true", help="also those that were done here without keeping weights")
     one.add_argument("--no-wait", action="store_true", help="do not wait for runs that others are doing")
-    one.add_argument("--no-pack", action="store_true", help="leave the packing to lookahead pack")
+    one.add_argument("--no-pack", action="store_true", help="leave collecting the results to lookahead pack")
     one.add_argument(
-        "--tensorboard", type=Path, metavar="DIR", help="write what is trained there, for TensorBoard, too"
+        "--tensorboard", type=Path, metavar="DIR", help="also write the training curves there, for TensorBoard"
     )
 
-    one = command("status", status, "how far the experiments are")
+    one = command("status", status, "how much of each experiment is done")
     which(one, optional=True)
     only(one)
-    one.add_argument("--missing", action="store_true", help="the ids of the runs that are not there or stale")
+    one.add_argument("--missing", action="store_true", help="the ids of the runs that are missing or out of date")
 
-    one = command("show", show, "what an experiment has shown: a table, and a figure")
+    one = command("show", show, "show the results of an experiment: a table, and a figure")
     which(one)
     only(one)
     one.add_argument("--figure", type=Path, metavar="FILE", help="learning curves, as .png, .svg or .pdf")
 
-    one = command("test", test, "a stored network judged on the examples of a file")
-    one.add_argument("run", help="the id of a run that was done here, or its beginning (lookahead list NAME)")
+    one = command("test", test, "judge a stored network on the examples of a file")
+    one.add_argument("run", help="the id of a run that was done here, or the first letters of it (lookahead list NAME)")
     one.add_argument(
         "file", type=Path, help="in the format of the run's task: path-star graphs, or prompts and answers"
     )
     one.add_argument("--json", action="store_true", help="all measures, for programs")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
-    one = command("audit", audit, "does next-token training on a file of prompts and answers invite the cheat")
+    one = command("audit", audit, "say whether next-token training on a file of prompts and answers invites the cheat")
     one.add_argument("file", type=Path, help=".jsonl, .csv or .tsv (also with .gz or .zst), or .parquet")
     one.add_argument("--prompt-field", default="prompt", metavar="FIELD")
     one.add_argument(
         "--answer-field", action="append", metavar="FIELD",
-        help="given several times: the fields of the answer in their order, each with a line in the report",
+        help="given several times: the fields of the answer in their order, each with a row in the report",
     )  # fmt: skip
     one.add_argument(
         "--parts", type=int, metavar="N", help="look at N equal parts of each answer, not at its tokens"
@@ -122,18 +122,18 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--jobs", type=int, metavar="N", help="networks trained at once (default: as many as there are cores)"
     )
-    one.add_argument("--skip-bad", type=int, default=0, metavar="N", help="leave out so many malformed lines")
+    one.add_argument("--skip-bad", type=int, default=0, metavar="N", help="leave out up to N malformed lines")
     one.add_argument("--test-file", type=Path, metavar="FILE", help="measure on these examples, not on a part of FILE")
-    one.add_argument("--half-hidden", action="store_true", help="a curve with a random half of the answer shown, too")
+    one.add_argument("--half-hidden", action="store_true", help="also a curve with a random half of the answer shown")
     one.add_argument("--json", action="store_true", help="everything, for programs")
     one.add_argument("--html", type=Path, metavar="FILE", help="the report with its picture, in one file")
     one.add_argument("--svg", type=Path, metavar="FILE", help="the picture")
     one.add_argument("--png", type=Path, metavar="FILE", help="the picture, drawn by matplotlib")
     one.epilog = "Exit status: 0 no, 3 cannot tell, 4 yes, 1 an error."
 
-    one = command("pack", pack, "working results into one file an experiment")
+    one = command("pack", pack, "collect working results into one file per experiment")
     which(one)
-    one.add_argument("files", nargs="*", type=Path, metavar="FILE", help="packed on other machines, to be joined")
+    one.add_argument("files", nargs="*", type=Path, metavar="FILE", help="collected on other machines, to be joined")
 
     one = command("info", info, "the device, torch, and which kernels are used")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")

@@ -35,7 +35,7 @@ way load into another. The first is the dummy `$` of teacherless training (publi
 
 
 class Task(Named):
-    """What is to be learnt: (prompt, answer) pairs, and who is right.
+    """What is to be learnt: (prompt, answer) pairs, and which answers are right.
 
     Example i of a split is a pure function of (task, seed, split, i): the same in any batch, on any
     device. Train, validation and test share no example, whatever the seed. Only what draws examples looks at the

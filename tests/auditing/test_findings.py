@@ -50,7 +50,7 @@ def test_a_decision_is_hard_and_what_follows_is_free() -> None:
         (losses(0.0, 0.0, 0.0, 0.0), losses(0.0, 0.0, 0.0, 0.0)),  # copied
         (losses(3.0, 3.0, 3.0, 3.0), losses(3.0, 3.0, 3.0, 3.0)),  # noise
         (losses(0.7, 0.5, 0.5, 0.5), losses(0.7, 0.5, 0.5, 0.5)),  # hard everywhere
-        (losses(0.0, 0.0, 0.0, 0.7), losses(0.0, 0.0, 0.0, 0.7)),  # nothing comes behind
+        (losses(0.0, 0.0, 0.0, 0.7), losses(0.0, 0.0, 0.0, 0.7)),  # nothing comes after
         (losses(0.0, 0.7, 0.0, 0.0), losses(0.0, 0.7, 0.0, 0.0)),  # the prompt alone tells what is behind
     ],
 )
@@ -113,7 +113,7 @@ def test_no_where_it_is_learnt_and_cannot_tell_where_it_is_not() -> None:
     [
         (losses(0.0, 1.4, 1.4, 0.0), losses(0.0, 1.4, 1.3, 0.0), [1], "cannot tell"),  # too few path-stars
         (losses(0.7, 0.5, 0.5, 0.5), losses(0.7, 0.5, 0.5, 0.5), [0, 1, 2], "cannot tell"),  # noise in every token
-        (losses(0.0, 0.0, 0.0, 0.7), losses(0.0, 0.0, 0.0, 0.7), [], "no"),  # nothing comes behind it
+        (losses(0.0, 0.0, 0.0, 0.7), losses(0.0, 0.0, 0.0, 0.7), [], "no"),  # nothing comes after it
         (losses(0.0, 0.7, 0.0, 0.0), losses(0.0, 0.7, 0.0, 0.0), [], "no"),  # the prompt alone tells what does
     ],
 )

@@ -14,11 +14,11 @@ from lookahead.evaluation.statistics import Z95, Interval
 OPEN = 0.2
 """Nats: a token that costs more with the teacher's tokens than this is open."""
 TRIVIAL = 0.25
-"""What comes behind a decision costs at most this share of what the decision does."""
+"""What comes after a decision costs at most this share of what the decision does."""
 NEXT = 8
-"""So many tokens behind a decision are looked at."""
+"""So many tokens after a decision are looked at."""
 FEWEST = 50
-"""Test examples that must stand behind a number."""
+"""Test examples that a number must be measured on."""
 FALL = 0.5
 """An order learns a decision if the whole answer costs less by at least this share of what the decision does."""
 UNLEARNT = 0.5
@@ -142,7 +142,7 @@ def _open(place: Place) -> bool:
 
 
 def _behind(found: list[Place], place: Place) -> list[Place]:
-    """Of the next tokens behind one those that have to be told, and of which there are enough examples.
+    """Of the next tokens after one, those that have to be predicted, and of which there are enough examples.
 
     A comma that stands in every answer costs nothing even without a prompt, and would hide what the others cost.
     """
@@ -151,15 +151,15 @@ def _behind(found: list[Place], place: Place) -> list[Place]:
 
 
 def _trivial(behind: list[Place], place: Place) -> bool:
-    """Whether what comes behind a token costs next to nothing beside it, on average."""
+    """Whether what comes after a token costs next to nothing compared with it, on average."""
     return sum(one.teacher.value for one in behind) / len(behind) <= TRIVIAL * place.teacher.value
 
 
 def unsettled(found: list[Place]) -> list[int]:
-    """The indices of tokens that are open while those behind them are not trivial, or not yet.
+    """The indices of tokens that are open while those after them are not trivial, or not yet.
 
-    With more examples, or more training, those behind might become so: as long as there are such tokens, nobody knows
-    whether one of them is a decision.
+    With more examples, or more training, those after them might become so: as long as there are such tokens, nobody
+    knows whether one of them is a decision.
     """
     return [
         place.index
@@ -169,9 +169,9 @@ def unsettled(found: list[Place]) -> list[int]:
 
 
 def find_decision(found: list[Place]) -> int | None:
-    """The index of the token that costs most, of those that are open and leave what comes behind them trivial.
+    """The index of the token that costs most, of those that are open and leave what comes after them trivial.
 
-    Behind it must be a token that is not told by the prompt alone as well as by the tokens before it.
+    After it must come a token that the prompt alone does not give as well as the tokens before it do.
     """
     candidates = []
     for place in found:
@@ -216,7 +216,7 @@ def judge(
     nothing = sum(place.nothing.value * place.examples for place in found if place.examples) / found[0].examples
     learnt = 1 - teacher.total.value / nothing if nothing else 0.0
     unfinished = [order.name for order in orders if not order.finished]
-    late = [f"Still improving when they were stopped: {', '.join(unfinished)}; allow more steps."] if unfinished else []
+    late = [f"Still improving when they were stopped: {'; '.join(unfinished)}. Allow more steps."] if unfinished else []
     if decision is None:
         if learnt < 1 - UNLEARNT:
             return Verdict(
@@ -233,8 +233,8 @@ def judge(
             return Verdict(
                 "cannot tell",
                 [
-                    f"Cannot tell: {units.several(still)} more than {OPEN} nats with the teacher, and what comes "
-                    "behind is not much cheaper so far.",
+                    f"Cannot tell: {units.several(still)} more than {OPEN} nats with the teacher, and what "
+                    "follows is still not much cheaper.",
                     "It may be noise. Or it is learnt from more examples, and then a decision may show.",
                     costs,
                     *late,
@@ -244,7 +244,7 @@ def judge(
         return Verdict(
             "no",
             [
-                f"No: no {units.kind} was found that stays hard with the teacher while the {units.kind}s behind it "
+                f"No: no {units.kind} was found that stays hard with the teacher while the {units.kind}s after it "
                 "become trivial.",
                 costs,
                 *late,
@@ -254,8 +254,8 @@ def judge(
     place, called = found[decision], units.called(decision)
     cost = place.teacher.value
     seen = (
-        f"{called[0].upper()}{called[1:]} costs {_nats(place.teacher)} with the teacher; what comes behind it is "
-        "then nearly free, though the prompt alone does not tell it as well."
+        f"{called[0].upper()}{called[1:]} costs {_nats(place.teacher)} with the teacher; what follows is then "
+        "nearly free, though it cannot be told as well from the prompt alone."
     )
     remedies = [order for order in orders[1:] if order.learns(cost)]
     helps = "; ".join(f"{order.name} by {_nats(order.less)}" for order in remedies)

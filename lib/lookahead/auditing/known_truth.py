@@ -6,12 +6,12 @@ the reasons are not obvious.
 *Addition from left to right.* A digit of the sum needs the carry from the digits on its right, which are still to come.
 That is a look ahead, but a short one: the next pair of digits tells the carry, unless it adds up to nine, which one
 pair in ten does. Then the pair after it tells, and so on. So every token asks for the same skill, and is taught it; no
-token is trivial because of the tokens before it. There is one exception: behind a digit that was made from a nine, the
+token is trivial because of the tokens before it. There is one exception: after a digit that was made from a nine, the
 teacher's token betrays the carry. So long carries may be learnt late. But they are rare (with three digits at most one
 sum in a hundred hangs on two pairs), and they begin at another place in every example, while an audit asks for a place
 that all answers share. It should say *no*, whatever the number of digits.
 
-*A coin.* The first letter says whether the word behind it is copied or written backwards, and nothing in the prompt
+*A coin.* The first letter says whether the word after it is copied or written backwards, and nothing in the prompt
 tells which. It looks like a decision: hard with the teacher, and what follows is trivial. But no order of reading can
 learn it, so that nothing is lost by the teacher. *Yes* would be a false alarm; *cannot tell* is what an audit can know.
 
@@ -120,7 +120,7 @@ def story(drawn: Random) -> tuple[str, str]:
 
 
 def coin(drawn: Random) -> tuple[str, str]:
-    """Six letters, and behind a coin toss the same letters, forwards or backwards."""
+    """Six letters, and after a coin toss the same letters, forwards or backwards."""
     word = "".join(drawn.choices(LETTERS, k=6))
     return word, drawn.choice([f"+{word}", f"-{word[::-1]}"])
 

@@ -68,7 +68,7 @@ def audit(
 
     Four small networks learn the same examples, each until its held-out loss stops falling: token by token with a
     teacher; all at once from the prompt alone; with a teacher and the answers reversed; with a teacher and several
-    tokens at once. A token that stays hard with the teacher, and makes those behind it easy, is where planning gets no
+    tokens at once. A token that stays hard with the teacher, and makes those after it easy, is where planning gets no
     supervision, if another order learns what it is.
 
     Args:

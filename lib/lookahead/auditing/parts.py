@@ -39,7 +39,7 @@ class Parts:
     def dearest(self, losses: Tensor, part: int) -> Tensor:
         """The index of the token that costs most in a part of each answer, from losses [N, A]: [N].
 
-        The last token of an answer is none, as nothing comes behind it.
+        The last token of an answer is none, as nothing comes after it.
         """
         inside = (self.of == part) & (self.of.roll(-1, dims=1) != NOWHERE)
         inside[:, -1] = False

@@ -41,7 +41,7 @@ ROWS = 256
 
 
 class Backwards(OwnData):
-    """The same examples, each answer from its last token to its first; `<end>` stays behind."""
+    """The same examples, each answer from its last token to its first; `<end>` stays at the end."""
 
     def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         prompts, answers = super().at(rows)
@@ -243,7 +243,7 @@ def without_prompt(task: OwnData, held: Held, seen: int = 20_000) -> Tensor:
 
 @torch.no_grad()
 def told_behind(places: Tensor, prompt: Tensor, teacher: Tensor) -> int:
-    """How far behind some tokens the first one is that they tell: open from the prompt alone, and not with the teacher.
+    """How far after some tokens the first one is that they give: open from the prompt alone, and not with the teacher.
 
     Between the two may be tokens that are the same in all answers, such as a comma; no reader would change them.
 
@@ -287,7 +287,7 @@ def followed(
         ahead: of `told_behind`.
 
     Returns:
-        how many followed, of how many: those that were right about that later token behind the true one.
+        how many followed, of how many: those that were right about that later token after the true one.
     """
     prompts, answers = held.prompts, held.answers
     there = torch.ones_like(answers, dtype=torch.bool) if mask is None else mask

@@ -72,7 +72,7 @@ class Audit:
     facts: Facts
     verdict: Verdict
     examples: int
-    """Held-out examples that stand behind the numbers; 0 where nothing was trained."""
+    """Held-out examples that the numbers were measured on; 0 where nothing was trained."""
     places: list[Place]
     decision: int | None
     """The index of the answer token at which planning supervision seems to be lost."""

@@ -40,8 +40,8 @@ def probe_rungs(
 ) -> Readable:
     """The rungs that a linear map reads off the blind states, after every layer.
 
-    Rung r is the answer's token r look-ups from its last one: 0 is the goal, the top rung the decision. Beside each
-    stands a control in the sense of Hewitt and Liang (2019): the token at the same place of the decoy, the wrong arm.
+    Rung r is the answer's token r look-ups from its last one: 0 is the goal, the top rung the decision. With each
+    comes a control in the sense of Hewitt and Liang (2019): the token at the same place of the decoy, the wrong arm.
     It stands in the prompt as the answer's does and takes as many look-ups, but nothing asks for it, so what is read of
     both is no choice. An untrained network is the other control.
 

@@ -214,7 +214,7 @@ class Seeds(Sequence[Result]):
 
     @property
     def provenance(self) -> Provenance:
-        """What stands behind these results."""
+        """On what, when and for how long these results were measured."""
         return Provenance(
             runs=len(self),
             seeds=len(self.seeds),

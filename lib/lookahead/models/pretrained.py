@@ -176,7 +176,7 @@ class Pretrained(Model, name="pretrained"):
     def through_blocks(
         self, inputs: Tensor, positions: Tensor, mask: Tensor | None, cache: Any, last: int | None
     ) -> Tensor:
-        """The residual stream [B, T or last, D] behind all blocks, for inputs [B, T] or [B, T, D].
+        """The residual stream [B, T or last, D] after all blocks, for inputs [B, T] or [B, T, D].
 
         Args:
             positions: [T] or [B, T].

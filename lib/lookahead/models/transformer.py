@@ -64,7 +64,7 @@ class Cache:
     length: int = 0
 
     def extend(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """All keys and values, [B, heads, length + T, D / heads], with those of T new tokens written behind the old.
+        """All keys and values, [B, heads, length + T, D / heads], with those of T new tokens written after the old.
 
         The length stays, so that the cache can be extended again.
         """
@@ -249,7 +249,7 @@ class Transformer(Model, name="transformer"):
     def through_blocks(
         self, x: Tensor, attention: str | Tensor, caches: Sequence[Cache | None], last: int | None
     ) -> Tensor:
-        """The residual stream [B, T or last, D] behind all blocks."""
+        """The residual stream [B, T or last, D] after all blocks."""
         for block, cache in zip(self.blocks, caches, strict=True):
             final = block is self.blocks[-1]  # the blocks before it are read at every position
             x = block(x, attention, cache, last if final else None)

@@ -33,7 +33,7 @@ class BeliefState(PromptFirst, name="belief_state"):
 
     f_i is the model's state that has read the prompt and a_0 ... a_{i-1}; b_j is the state of a second encoder, of the
     same size, that has read the end $ of the answer and a_{A-1} ... a_j, backwards, and never the prompt. Both are
-    taken behind the final norm of their encoder; `TwoWay` joins them. Embeddings and output matrix are one for all. The
+    taken after the final norm of their encoder; `TwoWay` joins them. Embeddings and output matrix are one for all. The
     sum is a mean over the pairs.
 
     Left out, as in the authors' code, are pairs with no token between the two, which would ask for what the encoders

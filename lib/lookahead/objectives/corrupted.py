@@ -19,7 +19,7 @@ class Corrupted(TeacherForcing, name="corrupted"):
     the model itself says after b_0 ... b_{j-1} (Bengio et al., 2015: "scheduled sampling"). Every a_i is asked for,
     whatever was read before it. An answer is read as it is given: nothing is hidden or random there.
 
-    Open in what is published of it, chosen here: each token errs by a coin of its own; a random label may be the true
+    Open in what is published of it, chosen here: each token errs independently; a random label may be the true
     one; the model's own token is its most probable one, as in its answers, and no gradient goes through the choice.
 
     Args:
@@ -63,7 +63,7 @@ class Corrupted(TeacherForcing, name="corrupted"):
     def hints(
         self, prompts: Tensor | Prefilled, answers: Tensor, noise: Tensor, progress: Tensor | None = None
     ) -> Tensor:
-        """What is read behind the prompt, b_0 ... b_{A-2}, [B, A - 1]."""
+        """What is read after the prompt, b_0 ... b_{A-2}, [B, A - 1]."""
         coins = noise[..., 0] if self.how == "replace" else noise  # [B, A]
         rate = coins[:, -1:] if self.rate is None else self.rate  # the last token is not read: its coin is free
         if self.rising and progress is not None:

@@ -18,7 +18,7 @@ class FutureSummary(SecondOutput, name="future_summary"):
     window, which the paper leaves to choose, holds the whole answer. Its tf-idf weights are left out, as in its
     ablation: no node is rarer than another.
 
-    Open there, chosen here: the head is one more output matrix behind the model's final norm; taught are the states
+    Open there, chosen here: the head is one more output matrix after the model's final norm; taught are the states
     from `=` on, the last with nothing to come. Each term is a mean over them, the sum over v is none. A model answers
     without the summary.
 
@@ -49,4 +49,4 @@ class FutureSummary(SecondOutput, name="future_summary"):
         if mask is not None:
             here = here & mask[..., None]
         counts = here.long()
-        return counts.sum(dim=1, keepdim=True) > counts.cumsum(dim=1)  # some of them stand behind i
+        return counts.sum(dim=1, keepdim=True) > counts.cumsum(dim=1)  # some of them come after i

@@ -59,7 +59,7 @@ class Hints(PromptFirst, name="hints"):
         return Needs(longest=prompt_length + answer_length - 1, extra_tokens=1)
 
     def hints(self, answers: Tensor) -> Tensor:
-        """The inputs behind the prompt, [B, A - 1], for answers [B, A]."""
+        """The inputs after the prompt, [B, A - 1], for answers [B, A]."""
         return torch.where(self.shown, answers[:, :-1], self.dummy)
 
     def forward(

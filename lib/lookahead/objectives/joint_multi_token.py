@@ -50,7 +50,7 @@ class Fetch(nn.Module):
 class JointMultiToken(TeacherForcing, name="joint_multi_token"):
     """-sum_k sum_i log p_k(a_{i+k-1} | h_i, a_i ... a_{i+k-2}) for k = 1 ... n (Ahn, Lamb and Langford, 2025, "JTP").
 
-    h_i is the one state, behind the final norm, that has read the prompt and a_0 ... a_{i-1}. The tokens after it come
+    h_i is the one state, after the final norm, that has read the prompt and a_0 ... a_{i-1}. The tokens after it come
     from the teacher, yet the prompt can be reached only through h_i, which therefore has to hold what will follow from
     them. `Fetch` puts the two together; a norm and the model's output matrix predict. The next token (k = 1) goes this
     way, too, and so does an answer: `Fetch` of h_i and the last token read.
@@ -98,7 +98,7 @@ class JointMultiToken(TeacherForcing, name="joint_multi_token"):
         return loss
 
     def read(self, hidden: Tensor, tokens: Tensor) -> Tensor:
-        """Logits [B, T, n, V] of the tokens behind each of n tokens [B, T, n], from hidden states [B, T, D]."""
+        """Logits [B, T, n, V] of the tokens after each of n tokens [B, T, n], from hidden states [B, T, D]."""
         found = self.fetch(self.model.norm(hidden), self.model.embed(tokens))
         return nn.functional.linear(self.norm(found), self.model.output)
 

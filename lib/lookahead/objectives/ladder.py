@@ -23,7 +23,7 @@ class Ladder(TeacherForcing, name="ladder"):
     Args:
         rungs: each has a head of its own; one may be asked for twice.
         at: the blind state, that of the "prompt" or that before the "decision".
-        of: whose tokens: the "answer"'s, or as a control those of the "decoy", the wrong arm; of "either", by a coin
+        of: whose tokens: the "answer"'s, or as a control those of the "decoy", the wrong arm; of "either", at random
             for each example; or the "smaller" label of the two, which is named without knowing the answer.
         weight: of every rung's loss; that of teacher forcing is the mean over the answer's tokens.
 

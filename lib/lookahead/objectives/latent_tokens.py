@@ -1,4 +1,4 @@
-"""Latent tokens: behind what is known stand slots for the tokens to come; all are predicted, only the first is kept."""
+"""Latent tokens: after what is known come slots for the tokens to come; all are predicted, only the first is kept."""
 
 from typing import Any, Literal
 
@@ -16,18 +16,18 @@ class LatentTokens(Objective, name="latent_tokens"):
     """-sum_k sum_i log p_k(a_{i+k-1} | prompt, a_0 ... a_{i-1}, n slots) for k = 1 ... n (He et al., 2026).
 
     A slot is the dummy `$` at the place of a token to come; slot k predicts the token of its own place. The slots see
-    the prompt, the tokens so far and one another, those behind them, too; nothing else sees them. So the first slot,
+    the prompt, the tokens so far and one another, also those after them; nothing else sees them. So the first slot,
     which gives the next token, is helped by what the others have found, in training and in answering. At the first
     token, n = A is teacherless training with slots that look both ways; n = 1 is teacher forcing with one more token
     to think.
 
-    Open in what is published of it, chosen here: behind the last tokens of an answer stand no more slots than there are
+    Open in what is published of it, chosen here: after the last tokens of an answer come no more slots than there are
     tokens to come; the tokens so far are read causally and taught nothing. In training the slots of all i stand in
     one sequence, each with a mask that keeps the others' out.
 
     Args:
         tokens: n, how many slots there are.
-        weighting: the loss of the slots behind the first is their "sum" or their "mean".
+        weighting: the loss of the slots after the first is their "sum" or their "mean".
 
     Raises:
         LookaheadError: more slots than an answer has tokens.
@@ -43,7 +43,7 @@ class LatentTokens(Objective, name="latent_tokens"):
             raise LookaheadError(f"an answer has {self.answer_length} tokens: there cannot be {self.tokens} slots")
         self.weight = 1.0 if weighting == "sum" else 1 / max(1, self.tokens - 1)
         self.counts = [self.answer_length - k for k in range(self.tokens)]
-        """Of the first slots, of the second ones, and so on: as they stand behind the answer."""
+        """Of the first slots, of the second ones, and so on: as they stand after the answer."""
         read = self.prompt_length + self.answer_length - 1
         known = torch.cat([torch.arange(count) for count in self.counts])  # i, how many tokens a slot may know
         ahead = torch.repeat_interleave(torch.arange(self.tokens), torch.tensor(self.counts))  # k - 1

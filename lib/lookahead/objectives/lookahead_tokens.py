@@ -20,7 +20,7 @@ class LookaheadTokens(TeacherForcing, name="lookahead_tokens"):
 
     All answer tokens are taught, z and </T> too. Only <T> is not, so that it is never said unasked. The loss is the
     mean over the tokens that are taught. In general the paper draws z and the place where it is put; what they are in
-    this task, it leaves open: here z stands before the decision, has one length, and starts anywhere behind it, drawn
+    this task, it leaves open: here z stands before the decision, has one length, and starts anywhere after it, drawn
     anew for every example of every step ("random" there), or always at one rung ("fixed"). <T> and </T> are two
     reserved tokens.
 
@@ -32,10 +32,10 @@ class LookaheadTokens(TeacherForcing, name="lookahead_tokens"):
         length: tokens in z.
         share: of the examples that have z.
         answering: "plain", as in teacher forcing, or with "lookahead": <T> is put before the decision, the model says
-            z, </T> is put behind it, and the model goes on.
+            z, </T> is put after it, and the model goes on.
 
     Raises:
-        LookaheadError: no place for z behind the decision; a task whose answers differ in length.
+        LookaheadError: no place for z after the decision; a task whose answers differ in length.
     """
 
     of_answer: Tensor
@@ -92,7 +92,7 @@ class LookaheadTokens(TeacherForcing, name="lookahead_tokens"):
         return Loss(total, losses.gather(1, places), logits.argmax(dim=-1).gather(1, places), {"drawn": total})
 
     def draw(self, answers: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """What stands behind the prompt, [B, L], filled up where there is no z; and whether there is, [B], 0 or 1.
+        """What comes after the prompt, [B, L], filled up where there is no z; and whether there is, [B], 0 or 1.
 
         Args:
             noise: [B, A], of which the first two numbers are used.

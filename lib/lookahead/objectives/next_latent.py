@@ -38,7 +38,7 @@ class Dynamics(nn.Module):
 class NextLatent(TeacherForcing, name="next_latent"):
     """Teacher forcing + mean_k [mean_t S(h_{t+k} - g_t^k) + mean_t KL(p(h_{t+k}) || p(g_t^k))] for k = 1 ... d.
 
-    h_t is the state at token t, behind the final norm; p(h) are the probabilities that the output matrix makes of it.
+    h_t is the state at token t, after the final norm; p(h) are the probabilities that the output matrix makes of it.
     g_t^k is the guess at h_{t+k} after k steps of `Dynamics` from h_t, which read the true tokens on the way and no
     prompt. S is the smooth L1 distance, its mean over the numbers of a state. No gradient goes into what is guessed at,
     nor into the output matrix of KL; into the guesses, the embeddings they read and the states they start from it does
@@ -95,5 +95,5 @@ class NextLatent(TeacherForcing, name="next_latent"):
         return loss
 
     def logs(self, latents: Tensor) -> Tensor:
-        """log p, [..., V], of states behind the norm, [..., D], by an output matrix that gets no gradient."""
+        """log p, [..., V], of states after the norm, [..., D], by an output matrix that gets no gradient."""
         return exact(F.linear(latents, self.model.output.detach())).log_softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""Planning tokens: behind the prompt stand tokens whose states foretell an encoding of the whole answer."""
+"""Planning tokens: after the prompt come tokens whose states foretell an encoding of the whole answer."""
 
 import math
 from typing import Annotated, Any
@@ -49,11 +49,11 @@ class Autoencoder(nn.Module):
 class PlanningTokens(PromptFirst, name="planning_tokens"):
     """-sum_i log p(a_i | prompt, plan, a_0 ... a_{i-1}) + alpha mean_k S(W h_k - z_k) - beta sum_i log q(a_i | z, ...).
 
-    The plan are tokens of their own behind the prompt, the same for every prompt; h_k is the state at the k-th of them,
-    behind the final norm. z_k is the encoding of the whole answer, and q what the decoder makes of it (`Autoencoder`).
-    S is the smooth L1 distance, its mean over the numbers of a vector. No gradient of S goes into z, so that the
-    encoding is taught by the decoder alone (Yin et al., 2024: "Semformer"; there alpha and beta are 1). The plan is
-    there in answers, too; the autoencoder is not.
+    The plan is a row of tokens of its own after the prompt, the same for every prompt; h_k is the state at the k-th of
+    them, after the final norm. z_k is the encoding of the whole answer, and q what the decoder makes of it
+    (`Autoencoder`). S is the smooth L1 distance, its mean over the numbers of a vector. No gradient of S goes into z,
+    so that the encoding is taught by the decoder alone (Yin et al., 2024: "Semformer"; there alpha and beta are 1). The
+    plan is there in answers, too; the autoencoder is not.
 
     Open in what is published of it, or else there, chosen here: the decoder reads the vectors as embeddings, not as
     keys and values, so that any model can be one; it has the model's own embeddings; in place of `=`, the last token of
@@ -110,7 +110,7 @@ class PlanningTokens(PromptFirst, name="planning_tokens"):
 
     @torch.no_grad()
     def answer(self, prompts: Any, given: Tensor | None = None) -> Tensor:
-        """Autoregressive, behind the plan."""
+        """Autoregressive, after the plan."""
         read = prefill(self.model, prompts) if isinstance(prompts, Tensor) else prompts
         hidden, cache = self.model.decode(self.plan.expand(len(read.tokens), -1), read.cache, last=1)
         return generate(self.model, Prefilled(read.tokens, hidden, cache), self.answer_length, given)

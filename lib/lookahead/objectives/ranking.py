@@ -18,7 +18,7 @@ class Ranking(SecondOutput, name="ranking"):
     is so ranked above each one that comes later, and above every v of the vocabulary that does not come any more
     (Frydenlund, 2025: "ranking-into-the-future", "RITF").
 
-    Open in what is published of it, chosen here: the scores s are those of a second output matrix behind the model's
+    Open in what is published of it, chosen here: the scores s are those of a second output matrix after the model's
     final norm; tokens of the answer that have been read do not come any more; taught are the states from `=` on, and
     the sums over j, k and v are none of them means, that over i is. A token that comes several times has its first
     place. A model answers without the scores.

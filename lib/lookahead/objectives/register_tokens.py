@@ -1,4 +1,4 @@
-"""Register tokens: behind every state a token that is asked for one farther ahead, and that no other token can see."""
+"""Register tokens: after every state a token that is asked for one farther ahead, and that no other token can see."""
 
 from typing import Annotated, Any
 
@@ -17,13 +17,13 @@ class RegisterTokens(TeacherForcing, name="register_tokens"):
     """-sum_i log p(a_i | prompt, a_0 ... a_{i-1}) - weight sum_i log p(a_{i+d-1} | prompt, a_0 ... a_{i-1}, $ at i+d-1)
     (Gerontopoulos et al., 2025, "MuToR").
 
-    A register is the dummy `$`, read behind `=` and behind every answer token that is read. It sees all that stands
+    A register is the dummy `$`, read after `=` and after every answer token that is read. It sees all that stands
     before it but no other register, and no token sees it. The distance d of the token it is asked for is one for each
     example, drawn anew in every step from 2 ... farthest. Its position says it: that of the state which predicts the
-    same token as the next one. Registers whose token would lie behind the answer are left out.
+    same token as the next one. Registers whose token would lie after the answer are left out.
 
     Each of the two terms is a mean over its tokens. The paper weighs them with 1 - a and a, which but for a factor is a
-    weight of a / (1 - a): 1 and 0.43 on its stars. There the registers stand between the tokens, here behind all of
+    weight of a / (1 - a): 1 and 0.43 on its stars. There the registers stand between the tokens, here after all of
     them, which under such a mask is the same. A model answers without them.
 
     Args:

@@ -14,7 +14,7 @@ from lookahead.objectives.teacher_forcing import TeacherForcing
 class SecondOutput(TeacherForcing):
     """Teacher forcing + weight times the losses of scores that one more output matrix gives.
 
-    The matrix stands behind the model's final norm. Taught are the states from `=` on, and each loss is a mean over
+    The matrix comes after the model's final norm. Taught are the states from `=` on, and each loss is a mean over
     them. A model answers without it.
     """
 

@@ -4,7 +4,7 @@
     input       the prompt     =       h_0   h_1     ... h_{A-2}
     predicts                   a_0     a_1   a_2     ... a_{A-1}
 
-The inputs h behind the prompt are the *hints*. The methods differ in what they put there.
+The inputs h after the prompt are the *hints*. The methods differ in what they put there.
 """
 
 from collections.abc import Callable

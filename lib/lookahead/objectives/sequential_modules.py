@@ -37,7 +37,7 @@ class SequentialModules(TeacherForcing, name="sequential_modules"):
     """-sum_i log p(a_i | prompt, a_0 ... a_{i-1}) - weight / K sum_k sum_i log p_k(a_{i+k} | h_i^k) for k = 1 ... K.
 
     h_i^k = block_k(M_k [norm(h_i^{k-1}) ; norm(x_{i+k})]), where h_i^0 is the model's state that predicts a_i, and
-    x_{i+k} the embedding of the token k places behind that state: a_{i+k-1}, from the teacher. A block looks back at
+    x_{i+k} the embedding of the token k places after that state: a_{i+k-1}, from the teacher. A block looks back at
     all of its sequence, the prompt included (DeepSeek-AI, 2024: the "MTP modules" of DeepSeek-V3). So a module that is
     asked for a token has been shown the one before it.
 

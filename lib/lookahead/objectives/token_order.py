@@ -13,9 +13,9 @@ from lookahead.objectives.sequences import places_to_come
 class TokenOrder(SecondOutput, name="token_order"):
     """-sum_i log p(a_i | prompt, a_0 ... a_{i-1}) - sum_i sum_v q_i(v) log o_i(v) (Zuhri et al., 2025, "TOP").
 
-    q_i(v) is proportional to exp(-d_i(v) / temperature), where d_i(v) is how far behind a_i the next v stands: 0 for
+    q_i(v) is proportional to exp(-d_i(v) / temperature), where d_i(v) is how far after a_i the next v comes: 0 for
     a_i itself. A token that does not come any more has q_i(v) = 0. The distribution o is that of a second output matrix
-    behind the model's final norm; a model answers without it. In the paper the loss is ListNet's, over scores of W -
+    after the model's final norm; a model answers without it. In the paper the loss is ListNet's, over scores of W -
     d_i(v) inside a window of W tokens: the same, wherever the window holds the whole answer, as it does here.
 
     Taught are the states from `=` on. Each of the two terms is a mean over them.
@@ -45,6 +45,6 @@ class TokenOrder(SecondOutput, name="token_order"):
         """
         places = torch.arange(self.answer_length, device=answers.device)
         coming = places_to_come(answers, mask)
-        distances = places - places[:, None]  # of j behind i
+        distances = places - places[:, None]  # of j after i
         shares = torch.where(coming, (-distances.clamp(min=0) / self.temperature).exp(), 0)
         return shares / shares.sum(dim=2, keepdim=True).clamp(min=torch.finfo(shares.dtype).tiny)

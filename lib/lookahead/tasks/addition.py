@@ -52,7 +52,7 @@ class Addition(Arithmetic, name="addition"):
 
     @property
     def last_decision(self) -> int:
-        """The digit before the last: behind it stands one column, which may carry."""
+        """The digit before the last: after it comes one column, which may carry."""
         return self.digits - 1
 
     def result(self, a: Tensor, b: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class Addition(Arithmetic, name="addition"):
         return carrying + others
 
     def chains(self, prompts: Tensor) -> Tensor:
-        """How many columns that sum to 9 stand behind each digit of the sum, most significant first, [B, A]."""
+        """How many columns that sum to 9 come after each digit of the sum, most significant first, [B, A]."""
         nines = self.columns(*self.numbers(prompts)) == 9
         run, runs = torch.zeros_like(nines[:, 0]).long(), []
         for column in nines.flip(1).unbind(dim=1):

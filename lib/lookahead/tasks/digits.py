@@ -32,7 +32,7 @@ def digits_of(numbers: Tensor, count: int) -> Tensor:
 
 
 class Arithmetic(Task):
-    """An operation on two numbers of fixed length, zeros in front: a prompt such as `0427+0598=`, the result behind it.
+    """An operation on two numbers of fixed length, zeros in front: a prompt such as `0427+0598=`, the result after it.
 
     `first` says which digit of the result comes first. With the most significant one first, a digit needs the carry
     from all those that are still to come. With the least significant one first every carry is past; nothing has to be

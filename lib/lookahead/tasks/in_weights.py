@@ -24,7 +24,7 @@ SMALLEST_DEGREE = 100
 
 @dataclass(frozen=True)
 class InWeights(Task, name="in_weights"):
-    """One path-star graph G(degree, path_length), memorised (Noroozizadeh et al., 2025, "in-weights path-star").
+    """One path-star graph G(degree, path_length), memorised (Noroozizadeh et al., 2026, "in-weights path-star").
 
         edge 17=4.      an edge: 4 is a neighbour of 17
         path 9=2,17,9   the path from the start to the leaf 9
@@ -40,7 +40,7 @@ class InWeights(Task, name="in_weights"):
     Args:
         degree: arms, at least 100.
         path_length: nodes on an arm, the start counted.
-        edges: which way edges are shown: from the start on ("down"), back to it ("up"), or either by a coin ("both").
+        edges: which way edges are shown: from the start on ("down"), back to it ("up"), or either at random ("both").
         graph: another number gives the nodes other names. It belongs to the task: all seeds learn the same graph.
 
     Raises:
@@ -86,7 +86,7 @@ class InWeights(Task, name="in_weights"):
 
     @property
     def labels(self) -> int:
-        """With `.`, which stands behind the answer to an edge."""
+        """With `.`, which comes after the answer to an edge."""
         return self.num_nodes + 1
 
     @property

@@ -29,9 +29,9 @@ class MixedLengths(Task, name="mixed_lengths"):
 
         ......7,2|4,7|4,9|9,1/4,2=4,7,2.        a G(2, 3) among graphs up to G(2, 4)
 
-    Prompts are filled up in front and answers behind with `.`, which is neither taught nor measured: the goal ends the
-    path, and the prompt names it. A graph is held out exactly where `PathStar` holds it out. Short arms may be learnt
-    first, and then help with the long ones: a curriculum that nobody ordered.
+    Prompts are filled up in front and answers at the end with `.`, which is neither taught nor measured: the goal ends
+    the path, and the prompt names it. A graph is held out exactly where `PathStar` holds it out. Short arms may be
+    learnt first, and then help with the long ones: a curriculum that nobody ordered.
 
     Ids: labels 0 ... N - 1, `.`, then the marks of path-star.
 
@@ -91,7 +91,7 @@ class MixedLengths(Task, name="mixed_lengths"):
 
     @property
     def labels(self) -> int:
-        """With `.`, which stands behind shorter answers."""
+        """With `.`, which comes after shorter answers."""
         return self.num_nodes + 1
 
     @property

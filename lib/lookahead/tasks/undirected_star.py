@@ -24,7 +24,7 @@ WORDS = {"edge": "undirected", "graph": "either-way", "never": "backward"}
 
 @dataclass(frozen=True)
 class UndirectedStar(Task, name="undirected_star"):
-    """The graphs of `PathStar`, where a coin says for each edge which of its nodes stands first.
+    """The graphs of `PathStar`, where for each edge it is random which of its nodes comes first.
 
         2,7|4,7|9,4|9,1/4,2=4,7,2        a G(2, 3): the arms are 4-7-2 and 4-9-1
 

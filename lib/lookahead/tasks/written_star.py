@@ -34,8 +34,8 @@ class WrittenStar(Task, name="written_star"):
 
     Words are the first of the tokenizer's vocabulary that are one token each, a blank and small letters; so an example
     has as many tokens as in `PathStar`, and the decision is where it is there. Numerals are whatever the tokenizer
-    makes of numbers: where a label may be several tokens, prompts are filled up in front and answers behind, and the
-    decision is the first token that tells the right arm from the wrong one. That text is cut as expected, whatever
+    makes of numbers: where a label may be several tokens, prompts are filled up in front and answers at the end, and
+    the decision is the first token that tells the right arm from the wrong one. That text is cut as expected, whatever
     stands beside a label, is tried on examples. Graphs are held out exactly where `PathStar` holds them out.
 
         WrittenStar(2, 5, 50, tokenizer="openai-community/gpt2")

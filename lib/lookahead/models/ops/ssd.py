@@ -1,4 +1,4 @@
-"""Mamba-2's state space duality (Dao and Gu, 2024): the selective scan with one rate of decay a head.
+"""Mamba-2's state space duality (Dao and Gu, 2024): the selective scan with one rate of decay per head.
 
     h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t'       the state of a head: P by N numbers
     y_t = h_t C_t + D x_t

@@ -24,7 +24,7 @@ from lookahead.tasks.own_data.table import Collector, Facts, Table
 from lookahead.tasks.own_data.tokens import BETWEEN, LARGEST_VOCABULARY, Growing, Tokenizer
 
 MARKS = ("<end>", "<pad>", "<answer>")
-"""Ids behind the file's own tokens: what ends an answer, what fills up a prompt, what a prompt ends with."""
+"""Ids after the file's own tokens: what ends an answer, what fills up a prompt, what a prompt ends with."""
 SMALLEST_HELD_OUT = 20
 """Different prompts below which a split is refused: no accuracy could be told from another."""
 HELD_OUT_PARTS = 10
@@ -42,7 +42,7 @@ def padded(read: Table, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def padded_prompts(prompts: table.Tokens, rows: Tensor, width: int, vocab_size: int) -> Tensor:
-    """Prompts [B, width] behind their padding, the mark `<answer>` last."""
+    """Prompts [B, width] after their padding, the mark `<answer>` last."""
     found = prompts.rows(rows, width - 1, vocab_size - 2, at_end=False)
     return torch.cat([found, torch.full_like(found[:, :1], vocab_size - 1)], dim=1)
 

@@ -74,7 +74,7 @@ def records(path: str | Path, *fields: str) -> Iterator[Any]:
     """Line number and fields of every record of a file, (number, text, text, ...); or (number, `Malformed`).
 
     Args:
-        path: `.jsonl`, `.csv` (or `.tsv`), each also with `.gz` or `.zst` behind; or `.parquet`.
+        path: `.jsonl`, `.csv` (or `.tsv`), each also with `.gz` or `.zst` at the end; or `.parquet`.
         fields: their names, such as those of prompt and answer.
 
     Raises:

@@ -32,7 +32,7 @@ STRIDES = 128
 
 
 class Tokens:
-    """Rows of tokens of different length, one behind the other."""
+    """Rows of tokens of different length, one after the other."""
 
     def __init__(self, flat: np.ndarray, starts: np.ndarray) -> None:
         self.flat, self.starts = flat, starts

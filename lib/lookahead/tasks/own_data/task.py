@@ -37,7 +37,7 @@ class OwnData(FileTask, name="own_data"):
         lookahead.run(task=OwnData("questions.jsonl", "question", "answer"), steps=2000)
 
     A prompt is padded in front to the length of the longest, and ends with the mark `<answer>`. Where answers differ
-    in length, each ends with `<end>`, which is taught as well; what comes behind it is neither taught nor measured.
+    in length, each ends with `<end>`, which is taught as well; what comes after it is neither taught nor measured.
     Ids: tokens of answers 0 ... n - 1 (`labels` counts `<end>`, too), those of prompts alone, then the marks.
 
     **The split.** A hash of the prompt's text says where it belongs: a tenth of all prompts is for testing, a tenth
@@ -51,7 +51,7 @@ class OwnData(FileTask, name="own_data"):
         file: `.jsonl`, `.csv` or `.tsv`, each also as `.gz` or `.zst`; or `.parquet`. A relative path is one from the
             working directory. It is a part of a run's id as it is given, and so is the content.
         prompt_field, answer_field: their names. Text, or whole numbers. An answer may have several fields, such as
-            `["plan", "result"]`: they stand behind each other, the mark `<next field>` between them.
+            `["plan", "result"]`: they come one after the other, the mark `<next field>` between them.
         tokenizer: "characters", "words" (split at blanks), "bytes", or a folder with a `tokenizer.json`.
         decision_at: the index in the answer of the token that needs the lookahead, if it is known.
         longest: most tokens of a prompt and its answer together.
@@ -109,7 +109,7 @@ class OwnData(FileTask, name="own_data"):
 
     @property
     def vocabulary(self) -> list[str]:
-        """The token behind each id, the marks among them."""
+        """The token of each id, the marks among them."""
         return self.table.info["vocabulary"]
 
     @property

@@ -281,7 +281,7 @@ class PathStar(Task, name="path_star"):
         return splits_of((start + self.shape_hash(shape)) % self.num_nodes, self.num_nodes)
 
     def shape_hash(self, shape: Tensor) -> Tensor:
-        """A hash of offsets [E, B] that ignores the order of the arms behind the goal's, [B]."""
+        """A hash of offsets [E, B] that ignores the order of the arms after the goal's, [B]."""
         salts = words("path_star shape", count=self.path_length + 1)
         offsets = shape.unflatten(0, (self.degree, -1)).long()  # [d, l - 1, B]
         state = torch.zeros_like(offsets[:, 0])
