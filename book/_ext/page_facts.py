@@ -67,7 +67,7 @@ def plural(count, noun):
 
 def found(runs):
     """What an execution did not train, and so is not in its time."""
-    return f" with {plural(runs, 'run')} taken from an earlier execution" if runs else ""
+    return f"; {plural(runs, 'network')} trained earlier by the same code" if runs else ""
 
 
 def byline(app, pagename, context, doctree):

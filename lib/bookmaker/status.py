@@ -44,7 +44,7 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
         live += said["live_cpu_seconds"]
         stands = said["fingerprint"] == fingerprint(root, chapter)
         old += [] if stands else [title(notebook)]
-        found = f" ({plural(said['found_runs'], 'run')} taken from an earlier execution)" if said["found_runs"] else ""
+        found = f" ({plural(said['found_runs'], 'network')} trained earlier by the same code)" if said["found_runs"] else ""
         rows.append(
             [
                 title(notebook),
@@ -58,7 +58,7 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
         )
     head = ["chapter", "executed", "code", "time", "training", "memory", "state"]
     note = (
-        f"All chapters train for {live:.0f} core-seconds together, of {LIVE_BUDGET:.0f} that they may. "
+        f"All chapters together trained for {live:.0f} seconds of one core, of the {LIVE_BUDGET:.0f} allowed. "
         "The time of a chapter is that of a clock, so other work on the machine counts; that of its training is the "
         "processor's."
     )

@@ -148,7 +148,7 @@ def test_a_page_leads_to_what_belongs_to_it(pages: dict[str, str]) -> None:
     assert "The Group and Ada Lovelace · version 1.2 · 5 November 2026 · about 10 minutes to read in all" in front
     assert '<a href="https://example.org/us/book">code</a>' in front
     assert '<meta name="description" content="What it is about, in one sentence' in front
-    assert "1 minute to read · executed in 2 minutes with 2 runs taken from an earlier execution · " in chapter
+    assert "1 minute to read · executed in 2 minutes; 2 networks trained earlier by the same code · " in chapter
     assert '<a href="01-one.ipynb" download>download the notebook</a>' in chapter
     assert "https://example.org/us/book/issues/new?title=chapters/01-one" in chapter
     assert '<meta property="og:title" content="One" />' in chapter
