@@ -27,9 +27,9 @@ def draw_tasks(tasks: Mapping[str, Seeds]) -> Any:
     methods = list(
         dict.fromkeys(result.run.config["objective"]["name"] for seeds in tasks.values() for result in seeds)
     )
-    lanes = dict(zip(methods, np.linspace(-LANES, LANES, len(methods)), strict=True))
+    lanes = dict(zip(methods, np.linspace(-LANES, LANES, len(methods)) if len(methods) > 1 else [0.0], strict=True))
     colors = {method: MEANING.get(method, INK) for method in methods}
-    fig, ax = figure(1.2 + 0.55 * len(tasks))
+    fig, ax = figure(1.2 + (0.3 + 0.07 * len(methods)) * len(tasks))
     for row, seeds in enumerate(tasks.values()):
         task = seeds[0].run.build_task()
         ax.plot([task.chance_accuracy] * 2, [row - 0.4, row + 0.4], color=FAINT, linewidth=1.4)
