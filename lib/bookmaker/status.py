@@ -44,7 +44,8 @@ def chapters(root: Path, made: list[tuple[Path, Path]]) -> list[str]:
         live += said["live_cpu_seconds"]
         stands = said["fingerprint"] == fingerprint(root, chapter)
         old += [] if stands else [title(notebook)]
-        found = f" ({plural(said['found_runs'], 'network')} trained earlier by the same code)" if said["found_runs"] else ""
+        earlier = f" ({plural(said['found_runs'], 'network')} trained earlier by the same code)"
+        found = earlier if said["found_runs"] else ""
         rows.append(
             [
                 title(notebook),
