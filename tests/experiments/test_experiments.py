@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "1fe25720a3b747550f7bc8881d5792d510e3eb14af8310001a1e69ecbd5d67d8"
+IDS = "31a130dbb4bbcefce869a226199a71e194794784f1ae70a8c34886f722064bd9"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
