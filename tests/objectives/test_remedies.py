@@ -59,18 +59,20 @@ def test_a_small_batch_is_learnt_by_heart(method: Any) -> None:
     task, objective = Run(task=TASK, model=SMALL, objective=method).build()
     prompts, answers = task.sample("train", torch.arange(8))
     optimizer = torch.optim.AdamW(objective.parameters(), lr=5e-3)
+    falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.01, total_iters=320)  # then aims stop moving, too
     loss = objective(prompts, answers, noise_for(objective, 8))
     first = {name: value.item() for name, value in loss.parts.items()}
-    for step in range(150):
-        loss = objective(prompts, answers, noise_for(objective, 8, step), torch.tensor(step / 150))
+    for step in range(320):
+        loss = objective(prompts, answers, noise_for(objective, 8, step), torch.tensor(step / 320))
         loss.total.backward()
         optimizer.step()
+        falling.step()
         optimizer.zero_grad()
     loss = objective(prompts, answers, noise_for(objective, 8))
     assert loss.tokens.mean() < 0.1
     assert torch.equal(objective.answer(prompts), answers)
     assert torch.equal(loss.predictions, answers)
-    least = {"order": 0.7, "latent": 0.3, "reconstruction": 0.2}  # the entropy of what is asked for; aims that move
+    least = {"order": 0.7}  # the entropy of what is asked for
     for name, value in loss.parts.items():
         assert value < 0.15 + least.get(name, 0), name
         assert value < first[name], name
