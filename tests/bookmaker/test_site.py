@@ -123,6 +123,29 @@ def test_a_page_on_a_disk_is_seen_at_once(name: str, tmp_path: Path, browser: An
     assert took < allowed
 
 
+MOVED = """() => new Promise(done => {
+    let sum = 0;
+    const add = list => list.getEntries().forEach(entry => sum += entry.value);
+    new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
+    setTimeout(() => done(sum), 500);
+})"""
+"""How far what was painted has moved since, as browsers count it; 0.1 is what they call good."""
+
+
+@pytest.mark.parametrize("name", ["book/index.html", "book/how-to-read.html", "chapters/03-clever-hans.html"])
+def test_a_page_does_not_jump_while_it_loads(name: str, address: str, browser: Any) -> None:
+    """As when its text is set again in a font that comes late; the quietest of three."""
+    moved = []
+    for _ in range(3):
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        page = context.new_page()
+        page.goto(f"{address}/{name}")
+        page.evaluate(SETTLED)
+        moved.append(page.evaluate(MOVED))
+        context.close()
+    assert min(moved) < 0.05
+
+
 # -- what the pages say, read as text ------------------------------------------------------------------------------
 
 
