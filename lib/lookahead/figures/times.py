@@ -1,4 +1,4 @@
-"""What training costs until something is learnt, drawn: steps by setting, seconds by batch size."""
+"""What training costs until something is learnt, drawn: steps by setting or network, seconds by batch size."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from lookahead.figures.style import FAINT, MEANING, figure, legend
+from matplotlib.lines import Line2D
+
+from lookahead.experiments.seeds import Seeds
+from lookahead.figures.style import FAINT, INK, MEANING, figure, legend, sign
 from lookahead.names import named
+from lookahead.runs.result import Result
 
 LOOKS: dict[str, dict[str, Any]] = {
     "adamw": {"linestyle": "--", "marker": "s"},
@@ -63,6 +67,62 @@ def draw_seconds(seconds: Mapping[tuple[str, str, float, int], Sequence[float]],
         ax.set(title=named(objective), xlabel="graphs per training step", ylabel="seconds until learnt", ylim=(0, roof))
     legend(fig, {f"{named(optimizer)} {rate:g}": LOOKS[optimizer] for optimizer, rate in settings})
     return fig
+
+
+def draw_waits(cells: Mapping[str, Seeds], measure: str, level: float) -> Any:
+    """How long each network waits: a row per cell, a line per network, on a logarithmic axis of steps. The figure.
+
+    A line is thin until the measure is first at `level`, thick from there on. It ends in a dot where the task is
+    learnt, and in an open arrow where training ended before.
+
+    Args:
+        cells: title -> its results, of one method or more; methods lie one below the other, in their colours.
+        level: of the measure, where the wait ends.
+    """
+    methods = distinct(_method(result) for seeds in cells.values() for result in seeds)
+    first = min(result.run.evaluate_every for seeds in cells.values() for result in seeds)
+    rows: list[tuple[str, float]] = []
+    top = 0.0
+    fig, ax = figure(0.9 + 0.16 * sum(len(seeds) + 1.5 for seeds in cells.values()))
+    for title, seeds in cells.items():
+        ordered = sorted(seeds, key=lambda result: methods.index(_method(result)))
+        rows.append((title, top + (len(ordered) - 1) / 2))
+        for row, result in enumerate(ordered):
+            _wait(ax, result, measure, level, first / 2, top + row)
+        top += len(ordered) + 1.5
+        ax.axhline(top - 1.25, color=FAINT, linewidth=0.4)
+        sign(fig, seeds)
+    ax.set_yticks([place for _, place in rows], [title for title, _ in rows])
+    ax.set(xscale="log", xlim=(first / 2, None), ylim=(top - 1.25, -1.25), xlabel="training steps")
+    ax.grid(visible=True, axis="x")
+    ax.grid(visible=False, axis="y")
+    ax.tick_params(axis="y", length=0)
+    marks = [Line2D([], [], color=MEANING.get(method, INK), linewidth=2.4) for method in methods]
+    ends = [
+        Line2D([], [], linestyle="", marker=marker, color=INK, markerfacecolor=face, markersize=5)
+        for marker, face in ((">", "none"), ("o", INK))
+    ]
+    names = [*map(named, methods), "not learnt when training ended", "learnt"]
+    fig.legend([*marks, *ends], names, loc="outside upper left", ncols=len(names), handletextpad=0.5, handlelength=1.2)
+    return fig
+
+
+def _method(result: Result) -> str:
+    """The name of what a run teaches by."""
+    return result.run.config["objective"]["name"]
+
+
+def _wait(ax: Any, result: Result, measure: str, level: float, begin: float, row: float) -> None:
+    """One network's line of `draw_waits`."""
+    color = MEANING.get(_method(result), INK)
+    learnt = result.step_of_success
+    end = learnt or result.manifest["steps"]
+    rises = result.first_step(measure, level)
+    ax.plot([begin, min(rises or end, end)], [row, row], color=color, linewidth=0.9)
+    if rises is not None and rises < end:
+        ax.plot([rises, end], [row, row], color=color, linewidth=2.6, solid_capstyle="butt")
+    marker, face = ("o", color) if learnt else (">", "none")
+    ax.plot(end, row, marker, color=color, markersize=5, markerfacecolor=face, clip_on=False)
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:
