@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-
 from matplotlib.lines import Line2D
 
 from lookahead.experiments.seeds import Seeds
+from lookahead.figures.ladders import logarithmic_steps
 from lookahead.figures.style import FAINT, INK, MEANING, figure, legend, sign
 from lookahead.names import named
 from lookahead.runs.result import Result
@@ -69,15 +69,15 @@ def draw_seconds(seconds: Mapping[tuple[str, str, float, int], Sequence[float]],
     return fig
 
 
-def draw_waits(cells: Mapping[str, Seeds], measure: str, level: float) -> Any:
-    """How long each network waits: a row per cell, a line per network, on a logarithmic axis of steps. The figure.
+def draw_plateaus(cells: Mapping[str, Seeds], measure: str, level: float) -> Any:
+    """How long each network stays on its plateau: a line per network against steps, in groups. The figure.
 
     A line is thin until the measure is first at `level`, thick from there on. It ends in a dot where the task is
     learnt, and in an open arrow where training ended before.
 
     Args:
-        cells: title -> its results, of one method or more; methods lie one below the other, in their colours.
-        level: of the measure, where the wait ends.
+        cells: title of a group -> its results, of one method or more; a method has its colour.
+        level: of the measure, where the plateau ends.
     """
     methods = distinct(_method(result) for seeds in cells.values() for result in seeds)
     first = min(result.run.evaluate_every for seeds in cells.values() for result in seeds)
@@ -93,7 +93,8 @@ def draw_waits(cells: Mapping[str, Seeds], measure: str, level: float) -> Any:
         ax.axhline(top - 1.25, color=FAINT, linewidth=0.4)
         sign(fig, seeds)
     ax.set_yticks([place for _, place in rows], [title for title, _ in rows])
-    ax.set(xscale="log", xlim=(first / 2, None), ylim=(top - 1.25, -1.25), xlabel="training steps")
+    logarithmic_steps(ax)
+    ax.set(xlim=(first / 2, None), ylim=(top - 1.25, -1.25), xlabel="training steps")
     ax.grid(visible=True, axis="x")
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
@@ -113,7 +114,7 @@ def _method(result: Result) -> str:
 
 
 def _wait(ax: Any, result: Result, measure: str, level: float, begin: float, row: float) -> None:
-    """One network's line of `draw_waits`."""
+    """One network's line of `draw_plateaus`."""
     color = MEANING.get(_method(result), INK)
     learnt = result.step_of_success
     end = learnt or result.manifest["steps"]
