@@ -66,6 +66,8 @@ def test_run_does_an_experiment(tiny: None, capsys: pytest.CaptureFixture[str]) 
     assert cli.main(["run", "tiny", "--device", "cpu", "--time-limit", "1h"]) == 0
     assert capsys.readouterr().out.startswith("1/1 G(2,3) teacher_forcing, seed 0: 0.")
     assert len(read_packed("tiny-quick")) == 1
+    assert cli.main(["run", "tiny", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == "nothing to do: all 1 runs are there\n"
     assert cli.main(["run", "tiny", "--profile", "census", "--device", "cpu"]) == 0
     assert len(read_packed("tiny-census")) == 1
 
@@ -114,8 +116,15 @@ def test_show_draws_a_table_and_a_figure(tiny: None, tmp_path: Path, capsys: pyt
     assert "G(2,3) teacher_forcing" in out
     assert "1 of 1 runs, 1 seeds, " in out
     assert figure.read_bytes()[:4] == b"\x89PNG"
-    assert cli.main(["show", "tiny", "--figure", str(tmp_path / "figure.txt")]) == 1
-    assert "a figure is a png, svg or pdf file; not " in capsys.readouterr().err
+    for wrong, message in (
+        (tmp_path / "figure.txt", "a figure is a png, svg or pdf file; not "),
+        (tmp_path / "nowhere" / "figure.png", "could not be written: there is no folder "),
+    ):
+        assert cli.main(["show", "tiny", "--figure", str(wrong)]) == 1
+        told = capsys.readouterr()
+        assert message in told.err
+        assert not told.out, "it is refused before anything is read"
+        assert not wrong.parent.exists() or wrong.parent == tmp_path
 
 
 def test_pack_leaves_one_file(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,19 +6,22 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
+import lookahead
 from lookahead import Run, stored
 from lookahead.auditing.known_truth import DATA_SETS
 from lookahead.chapter.benchmarks import report
-from lookahead.contracts import Task
+from lookahead.contracts import SPLITS, Task
 from lookahead.objectives import Teacherless
 from registered import of_the_library
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README, CONTRIBUTING = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_objective_it_shows_is_the_librarys() -> None:
@@ -32,6 +35,31 @@ def test_the_call_it_shows_is_a_run() -> None:
     call = next(node for node in calls if any(k.arg == "objective" for k in node.keywords))
     fields = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg != "task"}
     Run(task={"name": "path_star", "degree": 2, "path_length": 4, "num_nodes": 10}, **fields)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "book" / "api").glob("*.md")), ids=lambda page: page.stem)
+def test_the_examples_of_the_reference_run(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their calls are checked as runs; what only reads is executed."""
+    started: list[Run] = []
+    monkeypatch.setattr(lookahead, "run", lambda **fields: started.append(Run(**fields)))
+    shown = blocks("python", page.read_text(encoding="utf-8"))
+    for block in shown:
+        exec(block, {})
+    assert len(started) == sum("lookahead.run(" in block for block in shown)
+
+
+def test_the_task_that_contributors_are_shown_is_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKAHEAD_RESULTS", str(tmp_path))
+    monkeypatch.setattr(Task, "known", dict(Task.known))
+    (shown,) = (block for block in blocks("python", CONTRIBUTING) if "class Sort" in block)
+    exec(shown, {"__name__": "sort"})
+    task = Task.named("sort")(count=3)
+    splits = {split: {tuple(row) for row in task.sample(split, torch.arange(500))[0].tolist()} for split in SPLITS}
+    assert not splits["train"] & splits["test"]
+    prompts, answers = task.sample("train", torch.arange(2))
+    assert task.text(answers)[0] == ",".join(str(number) for number in sorted(prompts[0, :-1].tolist()))
+    result = lookahead.run(task={"name": "sort", "count": 3}, steps=2)
+    assert 0 <= result.measures["decision_accuracy"] <= 1
 
 
 def test_the_results_it_shows_are_the_stored_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,12 +48,6 @@ def digest(root: Path, files: Iterable[Path], *more: str) -> str:
     return sha.hexdigest()
 
 
-ROOMS = {"lib": (".py", ".json"), "results": (".parquet", ".json"), "book/data": (".json",)}
-"""Folders of what determines a chapter's outputs, with the kinds of files that count; others are stray."""
-WORKING = re.compile(r"^results/runs/|^results/[^/]*-quick\.parquet$|^lib/bookmaker/|\.egg-info/|(^|/)\.")
-"""What nobody commits, and the builder, which no chapter can import."""
-
-
 def inputs(root: Path) -> list[Path]:
     """The files, apart from its own, that determine a chapter's outputs."""
     pinned = [root / "requirements.txt", root / "requirements.lock"]

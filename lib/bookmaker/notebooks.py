@@ -21,7 +21,7 @@ VOLATILE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "w
 LIVE = "nbval-ignore-output"
 """Tag of a cell whose numbers come from live training: its outputs are not compared, and its time counts."""
 EXECUTED = "lookahead"
-"""Metadata of a notebook: when, where and by which code its outputs were made (`execution.Execution.close`)."""
+"""Metadata of a notebook: when, where and by which code its outputs were made (`execution.Execution.sign`)."""
 
 
 def pages(root: Path) -> list[str]:

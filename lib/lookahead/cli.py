@@ -265,6 +265,8 @@ def show(options: argparse.Namespace) -> int:
     from lookahead.experiments.grid import grid_state
     from lookahead.experiments.report import TABLE_LEGEND, cells, summary_line, table
 
+    if options.figure is not None:
+        _require_drawable(options.figure)
     one = find_experiment(options.name)
     grid = grid_state(one, options.profile, options.only)
     if not any(entry.result for entry in grid):
@@ -337,8 +339,20 @@ def _require_writable(path: Path) -> None:
     """
     from lookahead.files import replacing
 
+    if not path.absolute().parent.is_dir():
+        raise LookaheadError(f"{path} could not be written: there is no folder {path.parent}")
     with contextlib.suppress(_OnlyTried), replacing(path):
         raise _OnlyTried
+
+
+def _require_drawable(path: Path) -> None:
+    """As `_require_writable`, for a figure.
+
+    Raises:
+        LookaheadError: another kind of file than figures are, too.
+    """
+    _figures("lookahead.figures.style").form_of(path)
+    _require_writable(path)
 
 
 def _figures(module: str) -> Any:

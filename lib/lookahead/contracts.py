@@ -40,6 +40,8 @@ class Task(Named):
     Example i of a split is a pure function of (task, seed, split, i): the same in any batch, on any
     device. Train, validation and test share no example, whatever the seed. Only what draws examples looks at the
     seed; who is right does not depend on it.
+
+    The constructor takes `seed`; every other argument is an option, and an attribute of the same name.
     """
 
     supplied = frozenset({"seed"})
@@ -223,8 +225,8 @@ class Model(Named, nn.Module):
     """Named sets of options."""
     attentions: ClassVar[tuple[str, ...]] = ("causal",)
     """The kinds of attention that the model can compute, by name; "masked" is any that a mask says."""
-    stackable: ClassVar[bool] = True
-    """Whether several models can be trained as one (`torch.func.vmap` knows all their operations)."""
+    stackable: ClassVar[bool] = False
+    """Whether several models can be trained as one: `torch.func.vmap` must know all their operations."""
     vocab_size: int
     longest: int
 
@@ -352,7 +354,11 @@ class Objective(Named, nn.Module):
     @classmethod
     @abstractmethod
     def needs(cls, prompt_length: int, answer_length: int, **options: Any) -> Needs:
-        """What the objective asks of the model for prompts [B, P] and answers [B, A]."""
+        """What the objective asks of the model for prompts [B, P] and answers [B, A].
+
+        Args:
+            options: all of the objective's, defaults filled in.
+        """
 
     @abstractmethod
     def forward(

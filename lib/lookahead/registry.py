@@ -18,7 +18,13 @@ REQUIRED = inspect.Parameter.empty
 
 
 class Named(ABC):
-    """A base class whose subclasses, declared with `name=`, are found by that name: `Task.named("path_star")`."""
+    """A base class whose subclasses, declared with `name=`, are found by that name: `Task.named("path_star")`.
+
+    A class that is defined anew, as when a cell of a notebook is executed again, takes its own place.
+
+    Raises:
+        LookaheadError: a subclass takes the name of another one.
+    """
 
     name: ClassVar[str]
     known: ClassVar[dict[str, type[Any]]]
@@ -30,6 +36,9 @@ class Named(ABC):
         if Named in cls.__bases__:
             cls.known = {}
         if name is not None:
+            there = cls.known.get(name)
+            if there is not None and (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise LookaheadError(f"{name!r} is {there.__module__}.{there.__qualname__}: take another name")
             cls.name = name
             cls.known[name] = cls
 

@@ -31,6 +31,7 @@ def test_shares_are_of_each_answer() -> None:
     losses = torch.arange(12.0).view(2, 6).where(MASK, torch.nan)
     assert cut.sums(losses).tolist() == [[1.0, 5.0, 9.0], [6.0, 7.0, 8.0]]
     assert shares(MASK, 4).sums(losses).isnan().tolist() == [[False] * 4, [False, False, False, True]]
+    assert shares(MASK, 40).units.names == [str(number) for number in range(1, 7)], "no more than there are tokens"
     assert cut.dearest(losses, 1).tolist() == [3, 1]
     assert cut.dearest(losses, 2).tolist() == [4, 0], "the last token leads nowhere"
     assert tokens(MASK).sums(losses) is losses

@@ -396,7 +396,7 @@ def test_an_interval_is_printed_shortly() -> None:
 
 @pytest.mark.parametrize(("share", "n"), [(0.5, 0), (1.1, 10), (-0.1, 10), (math.nan, 10)])
 def test_a_share_of_nothing_is_refused(share: float, n: int) -> None:
-    with pytest.raises(ValueError, match="a share in \\[0, 1\\] of at least one trial"):
+    with pytest.raises(LookaheadError, match="a share in \\[0, 1\\] of at least one trial"):
         proportion(share, n)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lookahead.errors import LookaheadError
 from lookahead.evaluation.statistics import across_seeds, fisher, proportion, time_to_success, trials
 from lookahead.tasks import PathStar
 
@@ -25,7 +26,7 @@ def test_seeds_that_agree_and_a_single_seed() -> None:
     assert (same.value, same.low, same.high) == (0.5, 0.5, 0.5)
     one = across_seeds([0.7])
     assert (one.value, one.low, one.high) == (0.7, -math.inf, math.inf)
-    with pytest.raises(ValueError, match="the mean of no seeds"):
+    with pytest.raises(LookaheadError, match="the mean of no seeds"):
         across_seeds([])
 
 
@@ -96,7 +97,7 @@ def test_the_interval_of_a_median_in_words() -> None:
     ],
 )
 def test_times_that_cannot_be_are_refused(times: list[int | None], watched: list[int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(LookaheadError, match=message):
         time_to_success(times, watched)
 
 
@@ -106,5 +107,5 @@ def test_an_exact_test_counts_tables() -> None:
     assert fisher(6, 20, 0, 20) == pytest.approx(fisher(0, 20, 6, 20))
     assert fisher(7, 10, 0, 20) < 0.001
     for counts in ((1, 0, 0, 5), (6, 5, 0, 5), (0, 5, -1, 5)):
-        with pytest.raises(ValueError, match="successes are at most the runs"):
+        with pytest.raises(LookaheadError, match="successes are at most the runs"):
             fisher(*counts)

@@ -114,6 +114,20 @@ def test_values_are_the_final_measures(cells: Seeds) -> None:
         cells.values("accuracy")
 
 
+@pytest.mark.parametrize("ask", [Seeds.mean, Seeds.lowest, Seeds.highest])
+def test_one_number_per_run_is_asked_for(ask: Callable[..., Any], cells: Seeds) -> None:
+    deep, measure = cells.where(path_length=5), "teacher_forced_token_accuracy"
+    assert ask(deep, measure, 1)
+    for asked, message in (
+        ((deep, measure), "'teacher_forced_token_accuracy' has 5 positions: say which, as position=0"),
+        ((deep, measure, 5), "'teacher_forced_token_accuracy' has positions 0 to 4, not 5"),
+        ((deep, "autoregressive_accuracy", 0), "'autoregressive_accuracy' is one number per run: it has no position 0"),
+        ((deep[:0], measure), "'teacher_forced_token_accuracy' of no runs"),
+    ):
+        with pytest.raises(LookaheadError, match=message):
+            ask(*asked)
+
+
 def test_what_is_not_measured_at_a_position_is_nan(make: Callable[..., Result]) -> None:
     assert np.isnan(Seeds([make(0.5)]).values("loss")).tolist() == [[False, True, False]]
 

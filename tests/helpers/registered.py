@@ -33,7 +33,7 @@ def variants(kind: type[Named], **given: Any) -> list[dict[str, Any]]:
         elif typing.get_origin(hints.get(name)) is typing.Literal:
             choices[name] = typing.get_args(hints[name])
         else:
-            assert default is not REQUIRED, f"{kind.__name__} needs {name}: say what to test it with"
+            assert default is not REQUIRED, f"{kind.__name__} needs {name}: say in GIVEN what to test it with"
     combinations = itertools.product(*choices.values())
     return [{"name": kind.name, **given, **dict(zip(choices, values, strict=True))} for values in combinations]
 
@@ -95,13 +95,20 @@ PRETRAINED: list[dict[str, Any]] = [
 ]
 """Options of pretrained models, each with a checkpoint made here."""
 
-MODELS = [next(iter(kind.presets)) for kind in of_the_library(Model).values() if kind.name != "pretrained"]
+
+def smallest(kind: type[Model]) -> str:
+    """The first preset of a model."""
+    assert kind.presets, f"{kind.__name__} needs a preset, its smallest first: that is what it is tested at"
+    return next(iter(kind.presets))
+
+
+MODELS = [smallest(kind) for kind in of_the_library(Model).values() if kind.name != "pretrained"]
 """The first preset, which is the smallest, of every registered model but those that lie on a hub."""
 
 MODEL_VARIANTS = {
     label(spec): spec
     for kind in of_the_library(Model).values()
-    for sizes in (PRETRAINED if kind.name == "pretrained" else [next(iter(kind.presets.values()))])
+    for sizes in (PRETRAINED if kind.name == "pretrained" else [kind.presets[smallest(kind)]])
     for spec in variants(kind, **sizes)
 }
 """Every registered model at the sizes of its first preset, with all its other options; pretrained ones from folders."""

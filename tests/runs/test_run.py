@@ -310,3 +310,24 @@ def test_a_subclass_takes_no_presets_away(monkeypatch: pytest.MonkeyPatch) -> No
         pass
 
     assert Run(task="G(2,5)").task["name"] == "path_star"  # type: ignore[index]
+
+
+def test_a_name_that_is_taken_is_refused_and_what_is_defined_again_takes_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Task, "known", dict(Task.known))
+
+    def defined() -> type[Task]:
+        class Again(PathStar, name="again"):
+            pass
+
+        return Again
+
+    defined()
+    assert defined() is Task.named("again")
+    with pytest.raises(LookaheadError, match=r"'tree' is lookahead\.tasks\.tree\.Tree: take another name"):
+
+        class Mine(PathStar, name="tree"):
+            pass
+
+    assert Task.named("tree").__module__ == "lookahead.tasks.tree"

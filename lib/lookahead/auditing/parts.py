@@ -52,8 +52,9 @@ def tokens(mask: Tensor) -> Parts:
 
 
 def shares(mask: Tensor, count: int) -> Parts:
-    """So many equal shares of each answer; where it has fewer tokens, some are empty."""
+    """So many equal shares of each answer, at most one per token of the longest; shorter ones leave some empty."""
     lengths = mask.sum(dim=1, keepdim=True)
+    count = min(count, int(lengths.max()))
     found = torch.arange(mask.shape[1]) * count // lengths.clamp(min=1)
     return Parts(Units("part", [str(number) for number in range(1, count + 1)]), found.where(mask, NOWHERE))
 

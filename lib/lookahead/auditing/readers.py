@@ -16,9 +16,10 @@ from torch import Tensor
 
 import lookahead.objectives  # noqa: F401 (registers what it holds)
 from lookahead.auditing.findings import NEXT, OPEN
-from lookahead.contracts import RESERVED_TOKENS, Objective, Task
+from lookahead.contracts import Objective, Task
 from lookahead.errors import LookaheadError
 from lookahead.models import Transformer
+from lookahead.runs.run import taught_on
 from lookahead.runs.staleness import stamp_of
 from lookahead.tasks import OwnData
 from lookahead.training.checkpoints import load, load_state, save, state_tensors
@@ -203,15 +204,7 @@ def turned(task: OwnData, values: Tensor, answers: Tensor) -> Tensor:
 
 def build(method: dict[str, Any], task: Task, seed: int) -> Objective:
     """An objective with a fresh network for a task, the same on every machine."""
-    options = {key: value for key, value in method.items() if key != "name"}
-    kind = Objective.named(method["name"])
-    needs = kind.needs(task.prompt_length, task.answer_length, **options)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Transformer(vocab_size=task.vocab_size + len(RESERVED_TOKENS), longest=needs.longest, **MODEL)
-        objective = kind(model, task, **options)
-    objective.noise_per_token = needs.noise
-    return objective
+    return taught_on(task, {"name": Transformer.name, **MODEL}, method, seed)
 
 
 @torch.no_grad()

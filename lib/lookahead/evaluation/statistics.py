@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+
+from lookahead.errors import LookaheadError
 
 Z95 = 1.959963984540054
 
@@ -57,10 +58,10 @@ def proportion(share: float, n: float, z: float = Z95) -> Interval:
         z: normal quantile; the default gives 95 %.
 
     Raises:
-        ValueError: no trials, or a share outside [0, 1].
+        LookaheadError: no trials, or a share outside [0, 1].
     """
     if n < 1 or not 0 <= share <= 1:
-        raise ValueError(f"a share in [0, 1] of at least one trial, not {share} of {n}")
+        raise LookaheadError(f"a share in [0, 1] of at least one trial, not {share} of {n}")
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     low, high = min(share, middle - reach), max(share, middle + reach)  # rounding must not shut out a share of 0 or 1
@@ -75,12 +76,14 @@ def fisher(successes: int, n: int, others: int, m: int) -> float:
         others: successes of m other runs.
 
     Raises:
-        ValueError: no runs, or more successes than runs.
+        LookaheadError: no runs, or more successes than runs.
     """
     if not (0 <= successes <= n and 0 <= others <= m and n and m):
-        raise ValueError(
+        raise LookaheadError(
             f"successes are at most the runs, of which there is one at least: {successes}/{n}, {others}/{m}"
         )
+    from scipy import stats  # a second to import: not for who only lists experiments
+
     _, p = stats.fisher_exact([[successes, n - successes], [others, m - others]])
     return float(p)  # type: ignore[arg-type]
 
@@ -95,15 +98,17 @@ def across_seeds(values: Sequence[float]) -> Interval:
         values: one number a seed.
 
     Raises:
-        ValueError: none.
+        LookaheadError: none.
     """
     if not len(values):
-        raise ValueError("the mean of no seeds")
+        raise LookaheadError("the mean of no seeds")
     mean = float(np.mean(values))
     if len(values) == 1:
         return Interval(mean, -math.inf, math.inf)
     if min(values) == max(values):
         return Interval(mean, mean, mean)
+    from scipy import stats
+
     drawn = stats.bootstrap((np.asarray(values),), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
     return Interval(mean, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high))
 
@@ -149,14 +154,16 @@ def time_to_success(times: Sequence[int | None], watched: Sequence[int]) -> Time
         watched: how many steps each run did.
 
     Raises:
-        ValueError: no runs, or a success after the last step.
+        LookaheadError: no runs, or a success after the last step.
     """
     if not len(times) or len(times) != len(watched):
-        raise ValueError(f"{len(times)} times of {len(watched)} runs: one each, of at least one run")
+        raise LookaheadError(f"{len(times)} times of {len(watched)} runs: one each, of at least one run")
     if late := [(t, w) for t, w in zip(times, watched, strict=True) if t is not None and t > w]:
-        raise ValueError(f"a success at step {late[0][0]} of {late[0][1]}")
+        raise LookaheadError(f"a success at step {late[0][0]} of {late[0][1]}")
     reached = [t for t in times if t is not None]
     never = [w for t, w in zip(times, watched, strict=True) if t is None]
+    from scipy import stats
+
     curve = stats.ecdf(stats.CensoredData(uncensored=reached, right=never)).sf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # where all or none are left, the scale has no interval

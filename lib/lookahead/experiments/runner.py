@@ -23,9 +23,11 @@ from lookahead.experiments.grid import (
     GridRun,
     forget_failure,
     grid_state,
+    labelled,
     packed_anywhere,
     quarantine,
     refreshed,
+    select,
     write_failure,
 )
 from lookahead.files import holder
@@ -111,6 +113,7 @@ def run_experiment(
     stack = fit("stack", stack, Count)
     if fit("processes", processes, Count) > 1 and stack > 1:
         raise LookaheadError("several runs as one program, or several processes for one run: take stack or processes")
+    select(labelled(experiment, profile), only)  # a typing error is told before all results are read
     name = packed_name(experiment, profile)
     if (kept := set_aside_if_corrupt(name)) is not None:
         log(f"{packed_path(name)} is corrupt: set aside as {kept}; what is stored nowhere else is done again")
@@ -192,6 +195,8 @@ class Runner:
         for entry in self.outcome.failed:
             self.log(f"failed before: {entry.title}: {entry.error} (again with --retry)")
         wanted = [entry for entry in self.grid if self.wants(entry)]
+        if not wanted and not self.outcome.failed:
+            self.log(f"nothing to do: all {len(self.grid)} runs are there")
         self.bar.update(len(self.grid) - len(wanted))
         return wanted
 

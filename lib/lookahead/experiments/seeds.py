@@ -18,7 +18,9 @@ from lookahead.runs.result import Result, steps_to_success
 
 
 def stored(name: str, profile: str = "census") -> Seeds:
-    """The packed results of an experiment, in the order of its grid.
+    """The packed results of an experiment, in the order of its grid; what has not been run is left out.
+
+    How many of its runs are there is in `lookahead status`, and in the results themselves (`by`).
 
     Raises:
         LookaheadError: no such experiment or profile, or nothing is packed of it.
@@ -137,25 +139,45 @@ class Seeds(Sequence[Result]):
         """A final measure of every run: [n], or [n, A] for a measure by position, unless one position is asked for.
 
         Raises:
-            LookaheadError: no such measure.
+            LookaheadError: no such measure, or no such position.
         """
         for result in self:
             if measure not in result.measures:
                 raise LookaheadError(f"{measure!r} was not measured; measured: {', '.join(result.measures)}")
         found = [result.measures[measure] for result in self]
-        return np.array(found if position is None else [row[position] for row in found], dtype=float)
+        if position is not None:
+            if not all(isinstance(row, list) for row in found):
+                raise LookaheadError(f"{measure!r} is one number per run: it has no position {position}")
+            shortest = min(map(len, found), default=0)
+            if not -shortest <= position < shortest:
+                raise LookaheadError(f"{measure!r} has positions 0 to {shortest - 1}, not {position}")
+            found = [row[position] for row in found]
+        return np.array(found, dtype=float)
+
+    def _numbers(self, measure: str, position: int | None) -> np.ndarray:
+        """`values`, one per run.
+
+        Raises:
+            LookaheadError: no runs, or a measure that has a number for each position where no position is asked for.
+        """
+        found = self.values(measure, position)
+        if not len(found):
+            raise LookaheadError(f"{measure!r} of no runs")
+        if found.ndim > 1:
+            raise LookaheadError(f"{measure!r} has {found.shape[1]} positions: say which, as position=0")
+        return found
 
     def mean(self, measure: str, position: int | None = None) -> Interval:
         """The mean of a final measure with its 95 % interval across seeds."""
-        return across_seeds(self.values(measure, position).tolist())
+        return across_seeds(self._numbers(measure, position).tolist())
 
     def lowest(self, measure: str, position: int | None = None) -> float:
         """The smallest final value of a measure."""
-        return float(self.values(measure, position).min())
+        return float(self._numbers(measure, position).min())
 
     def highest(self, measure: str, position: int | None = None) -> float:
         """The largest final value of a measure."""
-        return float(self.values(measure, position).max())
+        return float(self._numbers(measure, position).max())
 
     def first_step(self, measure: str, level: float, position: int | None = None) -> list[int | None]:
         """The first evaluation of every run at which the curve of a measure is at `level` or above; None if at none."""

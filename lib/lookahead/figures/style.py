@@ -134,16 +134,26 @@ def rounded(number: str) -> str:
 FORMATS = ("png", "svg", "pdf")
 
 
+def form_of(path: Path) -> str:
+    """The kind of file that a figure is written to, one of FORMATS.
+
+    Raises:
+        LookaheadError: another kind.
+    """
+    form = path.suffix.removeprefix(".")
+    if form not in FORMATS:
+        raise LookaheadError(f"a figure is a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file; not {str(path)!r}")
+    return form
+
+
 def save(fig: Figure, path: Path) -> None:
     """Writes a figure to a file, whole or not at all, on white; it is closed then.
 
     Raises:
         LookaheadError: another kind of file than FORMATS.
     """
-    form = path.suffix.removeprefix(".")
     try:
-        if form not in FORMATS:
-            raise LookaheadError(f"a figure is a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file; not {str(path)!r}")
+        form = form_of(path)
         with replacing(path) as temporary:
             fig.savefig(temporary, format=form, dpi=200, facecolor="white")
     finally:

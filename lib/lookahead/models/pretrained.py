@@ -74,7 +74,6 @@ class Pretrained(Model, name="pretrained"):
         **{f"pythia-{size}": {"source": f"EleutherAI/pythia-{size}"} for size in ("70m", "160m", "410m", "1b", "1.4b")},
     }
     attentions: ClassVar = ("causal", "full", "masked")
-    stackable = False
     supplied = Model.supplied | {"whole"}
 
     def __init__(

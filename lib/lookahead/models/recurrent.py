@@ -89,7 +89,6 @@ class Recurrent(Model):
     """
 
     supplied = Model.supplied | {"kernels"}
-    stackable = False  # its scans are autograd functions of our own
     mixer: ClassVar[type[Mixer]]
     blocks: Sequence[Block]
 

@@ -155,6 +155,7 @@ class Transformer(Model, name="transformer"):
         "mini": {"layers": 12, "width": 384, "heads": 6},  # Bachmann and Nagarajan's GPT-Mini
     }
     attentions: ClassVar = ("causal", "full", "masked")
+    stackable = True
     implementations: ClassVar = ("sdpa", "plain")
     blocks: Sequence[Block]
 

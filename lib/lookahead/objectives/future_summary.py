@@ -1,12 +1,9 @@
 """A summary of the future: a second output says which tokens are still to come, in whatever order."""
 
-from typing import Annotated, Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookahead.kinds import Range
 from lookahead.objectives.second_output import SecondOutput
 
 
@@ -29,10 +26,6 @@ class FutureSummary(SecondOutput, name="future_summary"):
     Raises:
         LookaheadError: a weight that is not above 0.
     """
-
-    def __init__(self, model: Any, task: Any, *, weight: Annotated[float, Range(above=0)] = 1.0) -> None:
-        super().__init__(model, task)
-        self.weight = self.checked(weight=weight)["weight"]
 
     def losses(self, scores: Tensor, answers: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         bags = self.bags(answers, mask).to(scores.dtype)

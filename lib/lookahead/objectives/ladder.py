@@ -1,13 +1,14 @@
 """The ladder: teacher forcing, and one state that has read only the prompt is asked for chosen later tokens, too."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from lookahead.contracts import Loss, Needs
 from lookahead.errors import LookaheadError
+from lookahead.kinds import Range
 from lookahead.objectives.heads import extra_heads, token_losses
 from lookahead.objectives.sequences import answer_loss, refuse_different_lengths, states, tokens_of
 from lookahead.objectives.teacher_forcing import TeacherForcing
@@ -39,7 +40,7 @@ class Ladder(TeacherForcing, name="ladder"):
         rungs: Sequence[int],
         at: Literal["prompt", "decision"] = "decision",
         of: Literal["answer", "decoy", "either", "smaller"] = "answer",
-        weight: float = 1.0,
+        weight: Annotated[float, Range(above=0)] = 1.0,
     ) -> None:
         super().__init__(model, task)
         rungs, at, of, weight = self.checked(rungs=rungs, at=at, of=of, weight=weight).values()

@@ -1,12 +1,9 @@
 """Ranking into the future: a second output scores what is still to come higher than the rest, the nearest highest."""
 
-from typing import Annotated, Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookahead.kinds import Range
 from lookahead.objectives.second_output import SecondOutput
 from lookahead.objectives.sequences import places_to_come
 
@@ -29,10 +26,6 @@ class Ranking(SecondOutput, name="ranking"):
     Raises:
         LookaheadError: a weight that is not above 0.
     """
-
-    def __init__(self, model: Any, task: Any, *, weight: Annotated[float, Range(above=0)] = 1.0) -> None:
-        super().__init__(model, task)
-        self.weight = self.checked(weight=weight)["weight"]
 
     def losses(self, scores: Tensor, answers: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         to_come = places_to_come(answers, mask)  # [B, A (i), A (j)]

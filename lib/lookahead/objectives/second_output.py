@@ -1,11 +1,12 @@
 """What objectives share that ask every state for more by a second output matrix."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 
 from lookahead.contracts import Loss
+from lookahead.kinds import Range
 from lookahead.objectives.heads import counted_mean, linear, width_of
 from lookahead.objectives.sequences import answer_loss, exact, states
 from lookahead.objectives.teacher_forcing import TeacherForcing
@@ -18,10 +19,9 @@ class SecondOutput(TeacherForcing):
     them. A model answers without it.
     """
 
-    weight: float = 1.0
-
-    def __init__(self, model: Any, task: Any) -> None:
+    def __init__(self, model: Any, task: Any, *, weight: Annotated[float, Range(above=0)] = 1.0) -> None:
         super().__init__(model, task)
+        self.weight = self.checked(weight=weight)["weight"]
         self.second_embedding = linear(width_of(model), model.vocab_size)
 
     @abstractmethod

@@ -316,7 +316,10 @@ def read_result_of(run_id: str) -> Result | None:
         raise LookaheadError(f"{path} cannot be read ({error.strerror}): remove it to run again") from error
     except (ValueError, RecursionError) as error:
         raise LookaheadError(f"{path} is corrupt ({error}): remove it to run again") from error
-    result = Result.from_dict(data, str(path))
+    try:
+        result = Result.from_dict(data, str(path))
+    except Corrupt as error:
+        raise Corrupt(f"{error}: remove it to run again") from error
     if result.run.id != run_id:
         raise LookaheadError(f"{path} is the result of run {result.run.id}, not of {run_id}")
     return result

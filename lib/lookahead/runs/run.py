@@ -125,23 +125,33 @@ class Run(Settings):
     def build(self) -> tuple[Task, Objective]:
         """Task and freshly initialised objective, on the CPU: the same on every machine."""
         task = self.build_task()
-        model: dict[str, Any] = dict(self.model)  # type: ignore[arg-type]
-        objective: dict[str, Any] = dict(self.objective)  # type: ignore[arg-type]
-        kind = Objective.named(objective.pop("name"))
-        needs = kind.needs(task.prompt_length, task.answer_length, **objective)
-        if needs.extra_tokens > len(RESERVED_TOKENS):
-            raise LookaheadError(
-                f"{kind.name} needs {needs.extra_tokens} extra tokens; {len(RESERVED_TOKENS)} are reserved"
-            )
-        model_kind = Model.named(model.pop("name"))
-        if needs.attention not in model_kind.attentions:
-            raise LookaheadError(f"{kind.name} needs {needs.attention} attention, which a {model_kind.name} cannot do")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            built = model_kind(vocab_size=task.vocab_size + len(RESERVED_TOKENS), longest=needs.longest, **model)
-            taught = kind(built, task, **objective)
-        taught.noise_per_token = needs.noise
-        return task, taught
+        return task, taught_on(task, self.model, self.objective, self.seed)
+
+
+def taught_on(task: Task, model: Any, objective: Any, seed: int) -> Objective:
+    """A freshly initialised objective with its model, on the CPU: the same on every machine.
+
+    Args:
+        model, objective: as in a `Run`.
+
+    Raises:
+        LookaheadError: an unknown name, option or value, or an objective that the model cannot serve.
+    """
+    asked, sizes = _spec(Objective, objective), _spec(Model, model)
+    kind, model_kind = Objective.named(asked.pop("name")), Model.named(sizes.pop("name"))
+    needs = kind.needs(task.prompt_length, task.answer_length, **asked)
+    if needs.extra_tokens > len(RESERVED_TOKENS):
+        raise LookaheadError(
+            f"{kind.name} needs {needs.extra_tokens} extra tokens; {len(RESERVED_TOKENS)} are reserved"
+        )
+    if needs.attention not in model_kind.attentions:
+        raise LookaheadError(f"{kind.name} needs {needs.attention} attention, which a {model_kind.name} cannot do")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = model_kind(vocab_size=task.vocab_size + len(RESERVED_TOKENS), longest=needs.longest, **sizes)
+        taught = kind(built, task, **asked)
+    taught.noise_per_token = needs.noise
+    return taught
 
 
 def _number(value: Any) -> Any:
@@ -185,6 +195,6 @@ def find_preset(base: type[Named], name: str) -> dict[str, Any]:
             preset: {"name": found.name, **options} for preset, options in vars(found).get("presets", {}).items()
         }
     if name not in presets and name not in base.known:
-        known = ", ".join(sorted({*presets, *base.known}))
+        known = ", ".join(repr(one) if "," in one else one for one in sorted({*presets, *base.known}))
         raise LookaheadError(f"unknown {base.__name__.lower()} {name!r}; known: {known}")
     return presets.get(name, {"name": name})

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, NoReturn
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Split, Task
+from lookahead.contracts import Split
 from lookahead.errors import LookaheadError
 from lookahead.kinds import Seed, settle
 from lookahead.random import distinct, integers
+from lookahead.tasks.like_star import LikeStar
 from lookahead.tasks.path_star import PathStar
 from lookahead.tasks.path_star.text import MARKS
 from lookahead.tasks.rendering import refuse_wrong, rendered
@@ -25,7 +26,7 @@ KINDS = ("values", "keys", "copies", "sorted")
 
 
 @dataclass(frozen=True)
-class Drills(Task, name="drills"):
+class Drills(LikeStar, name="drills"):
     """What a network may have been taught before it meets path-star: a mixture of four plain tasks.
 
     Prompts and answers are as long as those of G(degree, path_length) and have the same tokens, so that a network goes
@@ -76,26 +77,6 @@ class Drills(Task, name="drills"):
     def pairs(self) -> int:
         """Pairs in a prompt, as many as the graph has edges."""
         return self.degree * (self.path_length - 1)
-
-    @property
-    def prompt_length(self) -> int:
-        return self.star.prompt_length
-
-    @property
-    def answer_length(self) -> int:
-        return self.path_length
-
-    @property
-    def vocab_size(self) -> int:
-        return self.star.vocab_size
-
-    @property
-    def labels(self) -> int:
-        return self.num_nodes
-
-    @property
-    def last_prompt_token(self) -> int:
-        return self.star.last_prompt_token
 
     @property
     def decision_known(self) -> bool:

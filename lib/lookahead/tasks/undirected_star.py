@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lookahead.contracts import Split, Task
+from lookahead.contracts import Split
 from lookahead.kinds import Seed, settle
 from lookahead.random import integers
+from lookahead.tasks.like_star import LikeStar
 from lookahead.tasks.path_star import PathStar
 from lookahead.tasks.path_star.readable import sample_one as sample_star
 from lookahead.tasks.rendering import refuse_wrong
@@ -23,7 +24,7 @@ WORDS = {"edge": "undirected", "graph": "either-way", "never": "backward"}
 
 
 @dataclass(frozen=True)
-class UndirectedStar(Task, name="undirected_star"):
+class UndirectedStar(LikeStar, name="undirected_star"):
     """The graphs of `PathStar`, where for each edge it is random which of its nodes comes first.
 
         2,7|4,7|9,4|9,1/4,2=4,7,2        a G(2, 3): the arms are 4-7-2 and 4-9-1
@@ -67,26 +68,6 @@ class UndirectedStar(Task, name="undirected_star"):
     @property
     def title(self) -> str:
         return f"{WORDS[self.coin]} {self.star.title}"
-
-    @property
-    def prompt_length(self) -> int:
-        return self.star.prompt_length
-
-    @property
-    def answer_length(self) -> int:
-        return self.path_length
-
-    @property
-    def vocab_size(self) -> int:
-        return self.star.vocab_size
-
-    @property
-    def labels(self) -> int:
-        return self.num_nodes
-
-    @property
-    def last_prompt_token(self) -> int:
-        return self.star.last_prompt_token
 
     @property
     def decision(self) -> int:
