@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "31a130dbb4bbcefce869a226199a71e194794784f1ae70a8c34886f722064bd9"
+IDS = "d3e18a867cfdd27aa5ec2e14605201057272d8e6a48d5559468734259bfa97f4"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
