@@ -23,7 +23,6 @@ from lookahead.experiments import find_experiment, stored
 from lookahead.figures.walks import draw_walk
 from lookahead.files import replacing, write_text
 from lookahead.objectives.reversed import Reversed
-from lookahead.objectives.sequences import read
 from lookahead.random import words
 from lookahead.runs.result import trained
 from lookahead.runs.run import Run
@@ -38,7 +37,10 @@ TITLES = {
     "teacher_forcing": "one token at a time",
     "reversed": "backwards",
     "multi_token": "four tokens at once",
+    "latent_lookahead": "latent steps back",
 }
+COLORS = {**figures.MEANING, "latent_lookahead": figures.YELLOW}
+"""Of the drawings, as in play.css."""
 PICTURED = 3
 """The test graph of the still picture."""
 
@@ -132,29 +134,28 @@ def edge_shares(objective: Objective, task: PathStar, prompt: Tensor) -> list[li
     """How likely a network that draws its tokens takes each edge of each arm, the goal's arm first, [d][l - 1].
 
     Args:
-        objective: teacher forcing, or one that answers as it does, forwards or backwards.
+        objective: one that answers token by token, forwards or backwards, as it was taught to.
         prompt: tokens [P].
     """
     start = task.question(prompt[None])[0, :1]
     arms = task.arms(prompt[None])[0]  # [d, l - 1]
     paths = torch.cat([start.expand(len(arms), 1), arms], dim=1)
-    said = paths.flip(1) if isinstance(objective, Reversed) else paths
-    logits = read(objective.model, prompt.expand(len(arms), -1), said[:, :-1])
-    reached = logits.softmax(dim=-1).gather(2, said[:, :, None])[:, :, 0].cumprod(dim=1)[:, 1:]
-    return (reached.flip(1) if isinstance(objective, Reversed) else reached).tolist()
+    said = objective(prompt.expand(len(arms), -1), paths).tokens.neg().exp()  # probabilities, [d, l]
+    if isinstance(objective, Reversed):
+        return said.flip(1).cumprod(dim=1)[:, 1:].flip(1).tolist()
+    return said.cumprod(dim=1)[:, 1:].tolist()
 
 
 def still(folder: Path) -> str:
     """The picture that stands in the page without a script, as SVG: what the last networks answer to one graph."""
     models = json.loads((folder / "models" / "index.json").read_text(encoding="utf-8"))["graphs"][0]["models"]
     figures.use_style()
-    fig, axes = figures.figure(1.9, columns=len(models))
-    for ax, model in zip(axes, models, strict=True):
+    fig, axes = figures.figure(3.6, rows=2, columns=2)
+    for ax, model in zip(axes.flat, models, strict=True):
         task, objective = exported(folder, model["checkpoints"][-1])
         prompts, _ = task.sample("test", torch.tensor([PICTURED]))
-        color = figures.MEANING[model["method"]]
         shares = edge_shares(objective, task, prompts[0])
-        draw_walk(ax, task, prompts[0], shares, objective.answer(prompts)[0], color)
+        draw_walk(ax, task, prompts[0], shares, objective.answer(prompts)[0], COLORS[model["method"]])
         ax.set_title(TITLES[model["method"]])
     return figures.svg(fig)
 

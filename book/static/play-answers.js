@@ -1,12 +1,18 @@
 /* What a network answers to a graph: asked, drawn, told. */
 
-import { answer, foresee, readPrompt, softmax } from "./transformer.js";
+import { answer, foresee, largest, readPrompt, softmax } from "./transformer.js";
 import { bar, edge, make, node, note, percent, pressed, spots } from "./play-drawing.js";
 
 export const METHODS = {
   teacher_forcing: { name: "One token at a time", told: "taught by teacher forcing" },
   reversed: { name: "Backwards", told: "taught to begin at the goal" },
-  multi_token: { name: "Four tokens at once", told: "taught to look ahead" },
+  multi_token: { name: "Four tokens at once", told: "taught to look ahead", ahead: "What it foresees before it speaks" },
+  latent_lookahead: {
+    name: "Latent steps back",
+    told: "taught to plan from the goal",
+    plans: true,
+    ahead: "What it says to itself before its first step",
+  },
 };
 
 const STEPS = ["first step", "second step", "third step", "fourth step"];
@@ -16,28 +22,32 @@ export function placesOf({ path }) {
   return ["start", ...STEPS.slice(0, path.length - 2), "goal"];
 }
 
-/** How a network of a method answers a graph: what it says, in its order, and how likely it takes each edge. */
+/** How a network of a method answers a graph: what it says, in its order, and how likely it takes each edge. One that
+    plans reads a state of its own for every node of the path but the start. */
 export function ask(model, method, star, forced = null) {
   const backwards = method === "reversed";
   const prompt = readPrompt(model, star.prompt);
   const given = forced === null ? [] : [star.start, star.arms[forced][0]];
-  const steps = answer(prompt, star.path.length, given);
+  const planned = METHODS[method].plans ? star.path.length - 1 : 0;
+  const steps = answer(prompt, star.path.length, given, planned);
   const said = steps.map(step => step.token);
   const shares = star.arms.map((arm, i) => {
-    const path = [star.start, ...arm];
-    if (given.length && i !== forced) return arm.map(() => 0);
+    const jumps = given.length && i !== forced; // it would have to leave the arm that it was put on
+    const path = [...given, ...[star.start, ...arm].slice(given.length)];
     const order = backwards ? path.reverse() : path;
     let share = 1;
-    const reached = answer(prompt, order.length, order).map((step, at) => {
+    const reached = answer(prompt, order.length, order, planned).map((step, at) => {
       if (at >= given.length) share *= step.probabilities[order[at]];
       return share;
     });
-    const edges = reached.slice(1); // an edge is taken when its second node is said
+    const edges = reached.slice(1).map((taken, at) => (jumps && at < 2 ? 0 : taken)); // when its second node is said
     return backwards ? edges.reverse() : edges;
   });
   const path = backwards ? [...said].reverse() : said;
   const right = path.every((token, i) => token === star.path[i]);
-  return { steps, said, path, shares, right, backwards, ahead: model.extra.length ? foresee(prompt) : null };
+  const heads = model.extra.length ? foresee(prompt).reverse() : [];
+  const ahead = planned ? steps[1].plan.map(({ logits }) => logits) : heads; // from the goal back
+  return { steps, said, path, shares, right, backwards, planned, ahead };
 }
 
 /* ---- on the graph ---- */
@@ -94,10 +104,16 @@ export function inWords(star, method, found, forced = null) {
   const { name } = METHODS[method];
   const path = found.path.map(token => star.task.symbols[token]).join(", ");
   const shares = star.arms.map((arm, row) => `${percent(found.shares[row][0])} to ${arm[0]}`).join(", ");
-  const verdict = found.right ? "right" : "wrong";
+  const planned = found.planned ? `, having said to itself ${plan(star, found)}` : "";
+  const verdict = (found.right ? "right" : "wrong") + planned;
   if (forced !== null) return `${name}, put on the arm of ${star.arms[forced][0]}: ${path}, ${verdict}.`;
   if (found.backwards) return `${name}: ${path}, ${verdict}.`;
   return `${name}: ${path}, ${verdict}; its first step goes ${shares}.`;
+}
+
+/** What a network has said to itself. */
+function plan(star, found) {
+  return found.ahead.map(logits => star.task.symbols[largest(logits)]).join(", ");
 }
 
 /* ---- in numbers ---- */
@@ -127,17 +143,15 @@ export function steps(star, found, shown, forced) {
   return make("table", { class: "play-steps" }, make("thead", {}, make("tr", {}, heads)), make("tbody", {}, rows));
 }
 
-/** What the extra heads say of each token of the path before any is said, from the goal backwards. */
-export function rungs(star, ahead) {
+/** What extra heads, or states of its own, say of the path before it is said, from the goal backwards: how likely the
+    right tokens are to them. */
+export function rungs(star, method, found) {
   const places = placesOf(star);
-  const rows = ahead.map((logits, i) => {
-    const share = softmax(logits)[star.path[i]];
-    return make("li", {}, make("span", {}, places[i]), bar(share), make("span", {}, percent(share)));
+  const rows = found.ahead.map((logits, i) => {
+    const place = places.length - 1 - i;
+    const share = softmax(logits)[star.path[place]];
+    return make("li", {}, make("span", {}, places[place]), bar(share), make("span", {}, percent(share)));
   });
-  return make(
-    "div",
-    { class: "play-rungs" },
-    make("p", {}, "What it foresees before it speaks:"),
-    make("ol", {}, rows.reverse())
-  );
+  const head = METHODS[method].ahead + (found.planned ? `: ${plan(star, found)}.` : ":");
+  return make("div", { class: "play-rungs" }, make("p", {}, head), make("ol", {}, rows));
 }

@@ -4,6 +4,7 @@ import { METHODS } from "./play-answers.js";
 import { make, percent } from "./play-drawing.js";
 
 const LAYERS = ["first", "second", "third"];
+const STATES = ["z₁", "z₂", "z₃"]; // of its own, that a network has read
 const [HIGH, SPACE] = [50, 16];
 
 export class Looks {
@@ -31,29 +32,38 @@ export class Looks {
 
   draw() {
     if (!this.element.open || !this.found) return;
-    this.body.replaceChildren(...Object.keys(this.found).map(method => this.strip(method)));
+    this.body.replaceChildren(...Object.keys(this.found).map(method => this.strips(method)));
   }
 
-  /** What one network has read, and a line to each token, as thick as the head that looks there most. */
-  strip(method) {
-    const { said, steps } = this.found[method];
-    const symbols = [...this.star.prompt, said[0]].map(token => this.star.task.symbols[token]);
-    const heads = steps[1].attention[this.layer.value];
-    const weights = symbols.map((_, place) => Math.max(...heads.map(head => head[place])));
-    const x = place => (place + 0.5) * SPACE;
-    const last = symbols.length - 1;
-    const lines = weights.map((weight, place) => {
-      const top = 30 - 2.7 * (last - place);
-      const look = { class: "play-look", "stroke-width": 5 * weight, opacity: Math.min(1, 0.15 + weight) };
-      return make("path", { ...look, d: `M${x(last)} 34 Q${(x(last) + x(place)) / 2} ${top} ${x(place)} 34` });
-    });
-    const letters = symbols.map((symbol, place) =>
-      make("text", { x: x(place), y: 46, "font-size": 11, "text-anchor": "middle" }, symbol)
+  /** What one network has read; one that plans is shown before each state of its own that it reads, too. */
+  strips(method) {
+    const { said, steps, planned } = this.found[method];
+    const { name } = METHODS[method];
+    const read = [...this.star.prompt, said[0]].map(token => this.star.task.symbols[token]);
+    const drawings = [...steps[1].plan, steps[1]].map(({ attention }, i) =>
+      strip(name, [...read, ...STATES.slice(0, i)], attention[this.layer.value])
     );
-    const most = weights.map((weight, place) => [weight, place]).sort(([a], [b]) => b - a).slice(0, 2);
-    const places = most.map(([weight, place]) => `the ${symbols[place]} at place ${place + 1} (${percent(weight)})`);
-    const told = `${METHODS[method].name} looks most at ${places.join(" and ")} of ${symbols.join(" ")}`;
-    const drawing = make("svg", { viewBox: `0 0 ${symbols.length * SPACE + 8} ${HIGH}`, role: "img", "aria-label": told }, lines, letters);
-    return make("figure", { class: `play-${method}` }, make("figcaption", {}, METHODS[method].name), drawing);
+    const caption = planned ? `${name}; ${STATES.slice(0, planned).join(", ")} are the states that it reads` : name;
+    return make("figure", { class: `play-${method}` }, make("figcaption", {}, caption), drawings);
   }
+}
+
+/** A line to each token, as thick as the head that looks there most. */
+function strip(name, symbols, heads) {
+  const weights = symbols.map((_, place) => Math.max(...heads.map(head => head[place])));
+  const x = place => (place + 0.5) * SPACE;
+  const last = symbols.length - 1;
+  const lines = weights.map((weight, place) => {
+    const top = 30 - 2.7 * (last - place);
+    const look = { class: "play-look", "stroke-width": 5 * weight, opacity: Math.min(1, 0.15 + weight) };
+    return make("path", { ...look, d: `M${x(last)} 34 Q${(x(last) + x(place)) / 2} ${top} ${x(place)} 34` });
+  });
+  const letters = symbols.map((symbol, place) =>
+    make("text", { x: x(place), y: 46, "font-size": 11, "text-anchor": "middle" }, symbol)
+  );
+  const most = weights.map((weight, place) => [weight, place]).sort(([a], [b]) => b - a).slice(0, 2);
+  const places = most.map(([weight, place]) => `the ${symbols[place]} at place ${place + 1} (${percent(weight)})`);
+  const told = `${name} looks most at ${places.join(" and ")} of ${symbols.join(" ")}`;
+  const view = `0 0 ${symbols.length * SPACE + 8} ${HIGH}`;
+  return make("svg", { viewBox: view, role: "img", "aria-label": told }, lines, letters);
 }

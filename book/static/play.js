@@ -9,8 +9,6 @@ import { arrowhead, edge, make, node, note, percent, pressed, spots } from "./pl
 import { startGame } from "./play-game.js";
 
 const FOLDER = new URL("models/", import.meta.url);
-
-const FORCED = "teacher_forcing"; // which of them can be put on an arm
 const LOST = "The networks could not be loaded.";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -196,14 +194,17 @@ class Explorer {
     return this.change({ star, chosen: null });
   }
 
-  force(row) {
-    const forced = row === this.forced ? null : row;
-    return this.change({ forced, shown: forced === null || calm.matches ? this.star.path.length : 2 });
+  /** Puts a network on an arm, and then shows it step by step; or lets it go. */
+  force(method, row) {
+    const { [method]: before, ...forced } = this.forced;
+    if (row === before) return this.change({ forced });
+    forced[method] = row;
+    return this.change({ forced, followed: calm.matches ? null : method, shown: 2 });
   }
 
   /** Another question or another moment: all networks answer anew. */
-  async change({ star = this.star, forced = null, chosen = null, shown = star.path.length }) {
-    Object.assign(this, { star, forced, chosen, shown });
+  async change({ star = this.star, forced = {}, chosen = null, followed = null, shown = 0 }) {
+    Object.assign(this, { star, forced, chosen, followed, shown });
     clearTimeout(this.following);
     const turn = (this.turn = (this.turn ?? 0) + 1);
     this.drawQuestion();
@@ -212,7 +213,7 @@ class Explorer {
       const network = await this.models.load(this.checkpoint(method).file).catch(() => null);
       if (turn !== this.turn) return; // it was changed again while it was loading
       if (!network) return void (this.status.textContent = LOST);
-      found[method] = ask(network, method, star, method === FORCED ? forced : null);
+      found[method] = ask(network, method, star, forced[method] ?? null);
     }
     this.found = found;
     this.drawAnswers();
@@ -223,7 +224,7 @@ class Explorer {
 
   /** Shows one more step of the network that was put on an arm, until all are there. */
   follow() {
-    if (this.shown >= this.star.path.length) return;
+    if (!this.followed || this.shown >= this.star.path.length) return;
     this.following = setTimeout(() => {
       this.shown += 1;
       this.drawAnswers();
@@ -251,10 +252,10 @@ class Explorer {
       const found = this.found[method];
       section.hidden = !found;
       if (!found) continue; // there is no such network for graphs of this kind
-      const free = method !== FORCED;
       const whole = this.star.path.length;
-      const [shown, forced] = free ? [whole, null] : [this.shown, this.forced];
-      const force = free ? null : row => this.force(row);
+      const shown = method === this.followed ? this.shown : whole;
+      const forced = this.forced[method] ?? null;
+      const force = found.backwards ? null : row => this.force(method, row);
       const done = shown >= whole;
       const verdict = !done ? "follows …" : found.right ? "✓ the right path" : "✗ not the path";
       const trained = this.checkpoint(method).steps;
@@ -264,7 +265,7 @@ class Explorer {
           make("p", { class: done && found.right ? "play-verdict play-good" : "play-verdict" }, verdict),
           steps(this.star, found, shown, forced),
           make("p", { class: "play-trained" }, `after ${trained.toLocaleString("en")} training steps`),
-          ...(found.ahead ? [rungs(this.star, found.ahead)] : [])
+          ...(found.ahead.length ? [rungs(this.star, method, found)] : [])
         )
       );
     }
@@ -276,7 +277,7 @@ class Explorer {
     const steps = this.moments[this.at].toLocaleString("en");
     const asked = `From ${this.star.start} to ${this.star.goal}, after ${steps} training steps. `;
     const said = Object.entries(this.found).map(([method, found]) =>
-      inWords(this.star, method, found, method === FORCED ? this.forced : null)
+      inWords(this.star, method, found, this.forced[method] ?? null)
     );
     this.status.textContent = chosen + asked + said.join(" ");
   }

@@ -127,10 +127,15 @@ export class Reading {
     return other;
   }
 
-  /** Reads one more token. Afterwards `state` is what the network has made of all that it has read. */
+  /** Reads one more token. */
   read(token) {
+    return this.take(row(this.model.tokens, token));
+  }
+
+  /** Takes in the embedding of a token, or a state of its own. Afterwards `state` is what the network has made of all. */
+  take(embedding) {
     const { model } = this;
-    let x = add(row(model.tokens, token), row(model.positions, this.length));
+    let x = add(embedding, row(model.positions, this.length));
     this.attention = [];
     model.blocks.forEach((block, i) => {
       x = add(x, this.attend(block, this.kept[i], normalize(block.attentionNorm, x)));
@@ -186,17 +191,30 @@ export function readPrompt(model, prompt) {
   return reading;
 }
 
-/** The answer, token by token: each is read before the next is asked for. The first ones can be forced. */
-export function answer(prompt, length, given = []) {
+/** The answer, token by token: each is read before the next is asked for. The first ones can be forced. Before the
+    second token a network can plan. */
+export function answer(prompt, length, given = [], planned = 0) {
   const reading = prompt.fork();
   const steps = [];
   for (let i = 0; i < length; i++) {
+    const plan = i === 1 ? makePlan(reading, planned) : [];
     const logits = reading.logits();
     const token = i < given.length ? given[i] : largest(logits);
-    steps.push({ token, logits, probabilities: softmax(logits), attention: reading.attention });
+    const { attention } = reading;
+    steps.push({ token, logits, probabilities: softmax(logits), attention, plan });
     if (i + 1 < length) reading.read(token);
   }
   return steps;
+}
+
+/** The network reads its own state, as often as it is told. What the states say is its plan, from the goal back. */
+function makePlan(reading, planned) {
+  const plan = [];
+  for (let i = 0; i < planned; i++) {
+    plan.push({ logits: reading.logits(), attention: reading.attention });
+    reading.take(reading.state);
+  }
+  return plan;
 }
 
 /** What the network and its extra heads say of all tokens of the answer, before any of them is there. */

@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "00802a6f0afa07c4aeb74c0a9cab2156f94e4953e860b27e03a4eefdc1289075"
+IDS = "1f36a0b65fec32199707841020cd6705acc9303f8afa871ccc7499283fe0f6b5"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

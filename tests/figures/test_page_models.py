@@ -75,6 +75,37 @@ def test_the_cheat_does_not_look_at_the_goal() -> None:
     assert abs(seen["teacher_forcing"][1] - 0.5) < 0.05
 
 
+@pytest.mark.parametrize("end", ENDS, ids=["two arms", "three arms"])
+def test_one_with_a_plan_leaves_the_wrong_arm(end: dict[str, Any]) -> None:
+    """What the page says of networks that are put on an arm, over 200 test graphs: the others go on along it."""
+    for method, last in end.items():
+        if method == "reversed":
+            continue
+        task, objective = exported(STATIC, last)
+        prompts, answers = task.sample("test", torch.arange(200))
+        wrong = task.arms(prompts)[:, 1]
+        given = torch.stack([answers[:, 0], wrong[:, 0]], dim=1)
+        second = answers[:, 2] if method == "latent_lookahead" else wrong[:, 1]
+        assert (objective.answer(prompts, given)[:, 2] == second).float().mean() > 0.9
+
+
+def test_each_step_back_is_one_look_up() -> None:
+    """What the page says of the second layer: at a state that says a node, a head looks at the edge that ends there."""
+    task, objective = exported(STATIC, LAST["latent_lookahead"])
+    prompts, answers = task.sample("test", torch.arange(200))
+    model = objective.model
+    with torch.no_grad():
+        taken = model.embed(torch.cat([prompts, answers[:, :1]], dim=1))
+        for _ in range(3):
+            taken = torch.cat([taken, model(taken, last=1)], dim=1)
+        maps = model.attention_maps(taken)[1]  # [B, heads, T, T]
+    ends = prompts[:, 1 : task.question_at : 3]  # [B, edges]
+    for state, node in ((0, 3), (1, 2)):
+        looks = maps[:, :, task.prompt_length + 1 + state, 1 : task.question_at : 3]  # [B, heads, edges]
+        seen = (looks * (ends == answers[:, node, None])[:, None]).sum(dim=2)
+        assert seen.mean(dim=0).max() > 0.9, "one head does it on all graphs"
+
+
 def test_the_still_picture_is_drawn_from_them() -> None:
     assert (STATIC / "play.svg").read_text(encoding="utf-8") == still(STATIC), AGAIN
 

@@ -35,17 +35,21 @@ def draw_walk(ax: Axes, task: PathStar, prompt: Tensor, shares: list[list[float]
         for u, v, share in zip([start, *arm], arm, along, strict=False):
             xs, ys = zip(spots[u], spots[v], strict=True)
             ax.plot(xs, ys, color=EDGE, linewidth=1.2, zorder=1)
-            ax.plot(xs, ys, color=color, linewidth=THICKEST * share, zorder=2, solid_capstyle="butt")
+            if THICKEST * share >= 0.1:  # else nobody sees it
+                ax.plot(xs, ys, color=color, linewidth=THICKEST * share, zorder=2, solid_capstyle="butt")
         (x, y), share = spots[arm[0]], along[0]
         ax.text(x / 2 - 0.08, y / 2 + (0.24 if y >= 0 else -0.24), f"{share:.0%}", ha="right", va="center", fontsize=9)
     edges = {pair for arm in arms for pair in zip([start, *arm], arm, strict=False)}
     for u, v in zip(said.tolist(), said.tolist()[1:], strict=False):
         if u in spots and v in spots and (u, v) not in edges:
             ax.plot(*zip(spots[u], spots[v], strict=True), color=color, linewidth=1.8, linestyle=(0, (2, 2)), zorder=2)
-    for node, (x, y) in spots.items():
-        on = node in said.tolist()
-        ax.scatter(x, y, s=300, color=color if on else PALE, edgecolor="none", zorder=3)
-        ax.text(x, y, str(node), ha="center", va="center_baseline", color="white" if on else INK, zorder=4)
+    named = set(said.tolist())
+    for nodes, fill, ink in ((named & set(spots), color, "white"), (set(spots) - named, PALE, INK)):
+        there = {node: spots[node] for node in sorted(nodes)}
+        xs, ys = [x for x, _ in there.values()], [y for _, y in there.values()]
+        ax.scatter(xs, ys, s=300, color=fill, edgecolor="none", zorder=3)  # together: one shape in the file
+        for node, (x, y) in there.items():
+            ax.text(x, y, str(node), ha="center", va="center_baseline", color=ink, zorder=4)
     ax.plot(*spots[goal], "o", color="none", markeredgecolor=INK, markersize=22, markeredgewidth=1.2, zorder=4)
     ax.set(xlim=(-0.4, task.path_length - 0.6), ylim=(-middle - 0.55, middle + 0.55))
     ax.axis("off")
