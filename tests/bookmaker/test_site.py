@@ -412,6 +412,28 @@ def test_on_paper_only_the_still_figure_stands(address: str, browser: Any) -> No
     visit.context.close()
 
 
+def test_a_figure_has_a_form_for_small_screens(address: str, browser: Any) -> None:
+    """On the page it is one image. All of it is to be seen, with legible type; on paper it is wide."""
+    visit = Visit(browser, address, 390, "light")
+    page = visit.page
+    assert visit.open("book/index.html") == []
+    image, frame = page.locator("#fig-overview img"), page.locator("#fig-overview .figure-frame")
+    shown = "image => [image.currentSrc.split('/').slice(-2).join('/'), image.width / image.naturalWidth]"
+    source, scale = image.evaluate(shown)
+    assert source == "narrow/overview.svg"
+    assert 9 * 4 / 3 * scale >= 9, "letters of nine points, in pixels"
+    assert frame.get_attribute("data-more") is None
+    assert frame.evaluate("frame => getComputedStyle(frame, '::after').content").endswith('stands above, right below"')
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function("document.querySelector('#fig-overview img').naturalWidth > 560")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function("document.querySelector('#fig-overview img').naturalWidth < 560")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.wait_for_function("document.querySelector('#fig-overview img').naturalWidth > 560")
+    assert frame.evaluate("frame => getComputedStyle(frame, '::after').content") == "none"
+    visit.context.close()
+
+
 # -- what is looked for is found -----------------------------------------------------------------------------------
 
 BAD = {
