@@ -5,6 +5,7 @@ Run by `make test` after it has built the site into build/test-site. A page is l
 
 import csv
 import functools
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -348,6 +349,16 @@ def test_the_search_finds_a_chapter(address: str, browser: Any) -> None:
     visit.context.close()
     assert any("04-indecipherable-token" in link for link in found)
     assert visit.wrong == []
+
+
+def test_the_search_finds_no_code() -> None:
+    """Words of prose, captions and tables are in its index; what only cells have, and TeX, are not."""
+    text = (SITE / "searchindex.js").read_text(encoding="utf-8")
+    terms = json.loads(text[text.index("(") + 1 : text.rindex(")")])["terms"]
+    for word in ("blind", "teacherless", "papermil"):
+        assert word in terms
+    for word in ("figsiz", "plt", "mathbf"):
+        assert word not in terms
 
 
 def test_the_address_of_the_site_leads_to_its_first_page(address: str, browser: Any) -> None:
