@@ -39,7 +39,8 @@ def offer(app, doctree, docname):
         for picture in list(frame.findall(nodes.image)):
             if found := narrow(app, frame, picture):
                 file, address = found
-                if SIDES.search(frame.parent.astext()) and height(file) > height(Path(app.srcdir, picture["uri"])):
+                told = " ".join(part.astext() for part in frame.parent.children if part is not frame)
+                if SIDES.search(told) and height(file) > height(Path(app.srcdir, picture["uri"])):
                     frame["classes"].append("stacked")
                 source = f'<picture><source media="{SMALL}" srcset="{up}{address}" />'
                 begin, end = (nodes.raw("", text, format="html") for text in (source, "</picture>"))
