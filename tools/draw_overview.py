@@ -1,4 +1,4 @@
-"""The picture of the front page and the README, drawn from stored results.
+"""The picture of the front page and the README, drawn from stored results; and beside it that for small screens.
 
 python tools/draw_overview.py book/static/overview.svg
 """
@@ -16,8 +16,8 @@ from lookahead.tasks import PathStar
 EXPERIMENT = "several-tokens-census"
 
 
-def overview() -> str:
-    """Left the task, right who learns it, as SVG."""
+def overview() -> tuple[str, str]:
+    """Left the task, right who learns it, as SVG; and the second below the first."""
     results = read_packed(EXPERIMENT)
     task = results[0].run.build_task()
     assert isinstance(task, PathStar)
@@ -35,8 +35,12 @@ def overview() -> str:
     right.set(title="the same network, asked for", ylabel="whole path right")
     right.legend(loc="center right", bbox_to_anchor=(1, 0.74))
     fig.set_facecolor("white")  # GitHub shows it on its dark pages, too
-    return figures.svg(fig)
+    wide, narrow = figures.svg(fig), figures.narrow_svg(fig)
+    assert narrow
+    return wide, narrow
 
 
 if __name__ == "__main__":
-    write_text(Path(sys.argv[1]), overview())
+    place = Path(sys.argv[1])
+    for file, drawn in zip((place, place.parent / "narrow" / place.name), overview(), strict=True):
+        write_text(file, drawn)

@@ -119,10 +119,12 @@ function tieTables() {
   }
 }
 
-/* ---- paper is light, and nothing on it can be unfolded ---- */
+/* ---- paper is light and wide, and nothing on it can be unfolded ---- */
 
 function printWhole() {
   const root = document.documentElement;
+  const narrow = [...document.querySelectorAll(".figure-frame source")];
+  const small = narrow[0]?.media;
   let theme, opened = [];
   window.addEventListener("beforeprint", () => {
     theme = root.dataset.theme;
@@ -130,10 +132,12 @@ function printWhole() {
     opened = [...document.querySelectorAll(".bd-article details:not([open], .hide)")];
     for (const fold of opened) fold.open = true;
     for (const image of document.images) image.loading = "eager";
+    for (const source of narrow) source.media = "not all";
   });
   window.addEventListener("afterprint", () => {
     root.dataset.theme = theme;
     for (const fold of opened) fold.open = false;
+    for (const source of narrow) source.media = small;
   });
   for (const place of document.querySelectorAll("[data-address]")) place.textContent = location.href.split("#")[0];
 }

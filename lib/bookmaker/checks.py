@@ -197,7 +197,7 @@ def pictures(notebook: Any) -> Iterator[str]:
         names.append(name)
         if len(drawn) > 1:
             yield f"code cell {number} draws {len(drawn)} pictures under one caption; draw them in one, or in two cells"
-        largest = max(len(text) for data in drawn for kind, text in data.items() if kind in PICTURES)
+        largest = max(len(text) for data in drawn for kind, text in data.items() if kind.startswith("image/"))
         if largest > LARGEST_PICTURE:
             yield f"code cell {number} draws {largest:,} bytes; {LARGEST_PICTURE:,} are the limit: rasterized=True"
 

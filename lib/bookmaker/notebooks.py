@@ -14,8 +14,10 @@ from PIL import Image
 
 from lookahead.errors import LookaheadError
 
-LARGEST = 1_000_000
-"""Bytes of a committed chapter."""
+LARGEST = 2_000_000
+"""Bytes of a committed chapter, which holds most figures twice, once for small screens; its page loads one of them."""
+NARROW_KIND = "image/svg+xml;narrow"
+"""The output of a cell that is its figure for small screens, as `lookahead.figures` writes it."""
 VOLATILE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "widgets")
 """Metadata that changes from run to run, or with the editor."""
 LIVE = "nbval-ignore-output"

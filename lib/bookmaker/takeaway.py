@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from bookmaker import moving
 from bookmaker.checks import tree
-from bookmaker.notebooks import code_cells, listed, read
+from bookmaker.notebooks import NARROW_KIND, code_cells, listed, read
 from lookahead.errors import LookaheadError
 
 FOLDER = "take-away"
@@ -27,6 +29,8 @@ class Picture:
     name: str
     alt: str
     svg: str
+    narrow: str
+    """The same for small screens; empty where there is none."""
 
 
 def pictures(notebook: Any) -> list[Picture]:
@@ -34,10 +38,19 @@ def pictures(notebook: Any) -> list[Picture]:
     found = []
     for cell in code_cells(notebook):
         said = cell.metadata.get("mystnb", {})
-        drawn = [output.data["image/svg+xml"] for output in cell.outputs if "image/svg+xml" in output.get("data", {})]
+        drawn = [output.data for output in cell.outputs if "image/svg+xml" in output.get("data", {})]
         if drawn and "figure" in said:
-            found.append(Picture(said["figure"]["name"], said["image"]["alt"], "".join(drawn[0])))
+            wide, narrow = ("".join(drawn[0].get(kind, "")) for kind in ("image/svg+xml", NARROW_KIND))
+            found.append(Picture(said["figure"]["name"], said["image"]["alt"], wide, narrow))
     return found
+
+
+def without_narrow(notebook: Any) -> bool:
+    """Takes the pictures for small screens out of a notebook, where no editor shows them; whether there was one."""
+    taken = [
+        output.data.pop(NARROW_KIND, "") for cell in code_cells(notebook) for output in cell.outputs if "data" in output
+    ]
+    return any(taken)
 
 
 def experiments(notebook: Any) -> list[str]:
@@ -90,7 +103,7 @@ def lay_out(root: Path, source: Path) -> None:
         LookaheadError: two figures of one name, or a chapter asks for results that are not there.
     """
     folder = source / FOLDER
-    for part in ("figures", "data", "moving"):
+    for part in ("figures", "narrow", "data", "moving"):
         (folder / part).mkdir(parents=True)
     figures: dict[str, dict[str, str]] = {}
     chapters: dict[str, dict[str, list[str]]] = {}
@@ -103,7 +116,11 @@ def lay_out(root: Path, source: Path) -> None:
                     f"{chapter.name}: {figures[picture.name]['page']} has a figure {picture.name}, too"
                 )
             (folder / "figures" / f"{picture.name}.svg").write_text(picture.svg, encoding="utf-8")
+            if picture.narrow:
+                (folder / "narrow" / f"{picture.name}.svg").write_text(picture.narrow, encoding="utf-8")
             figures[picture.name] = {"page": page, "alt": picture.alt}
+        if without_narrow(notebook):
+            (source / f"{page}.ipynb").write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
         chapters[page] = {"figures": [picture.name for picture in drawn], "data": asked}
         for name in moving.asked(notebook):
             (folder / "moving" / f"{name}.json").write_text(moving.made(name, root / "results"), encoding="utf-8")

@@ -5,6 +5,7 @@ Run by `make test` after it has built the site into build/test-site. A page is l
 
 import csv
 import functools
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -350,6 +351,16 @@ def test_the_search_finds_a_chapter(address: str, browser: Any) -> None:
     assert visit.wrong == []
 
 
+def test_the_search_finds_no_code() -> None:
+    """Words of prose, captions and tables are in its index; what only cells have, and TeX, are not."""
+    text = (SITE / "searchindex.js").read_text(encoding="utf-8")
+    terms = json.loads(text[text.index("(") + 1 : text.rindex(")")])["terms"]
+    for word in ("blind", "teacherless", "papermil"):
+        assert word in terms
+    for word in ("figsiz", "plt", "mathbf"):
+        assert word not in terms
+
+
 def test_the_address_of_the_site_leads_to_its_first_page(address: str, browser: Any) -> None:
     visit = Visit(browser, address, 1440, "light")
     visit.page.goto(f"{address}/")
@@ -409,6 +420,28 @@ def test_on_paper_only_the_still_figure_stands(address: str, browser: Any) -> No
     visit.page.emulate_media(media="print")
     assert visit.page.locator("#fig-03-loss img").is_visible()
     assert not visit.page.locator("#moving-losses").is_visible()
+    visit.context.close()
+
+
+def test_a_figure_has_a_form_for_small_screens(address: str, browser: Any) -> None:
+    """On the page it is one image. All of it is to be seen, with legible type; on paper it is wide."""
+    visit = Visit(browser, address, 390, "light")
+    page = visit.page
+    assert visit.open("book/index.html") == []
+    image, frame = page.locator("#fig-overview img"), page.locator("#fig-overview .figure-frame")
+    shown = "image => [image.currentSrc.split('/').slice(-2).join('/'), image.width / image.naturalWidth]"
+    source, scale = image.evaluate(shown)
+    assert source == "narrow/overview.svg"
+    assert 9 * 4 / 3 * scale >= 9, "letters of nine points, in pixels"
+    assert frame.get_attribute("data-more") is None
+    assert frame.evaluate("frame => getComputedStyle(frame, '::after').content").endswith('stands above, right below"')
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function("document.querySelector('#fig-overview img').naturalWidth > 560")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function("document.querySelector('#fig-overview img').naturalWidth < 560")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.wait_for_function("document.querySelector('#fig-overview img').naturalWidth > 560")
+    assert frame.evaluate("frame => getComputedStyle(frame, '::after').content") == "none"
     visit.context.close()
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from bookmaker import measured, moving, takeaway
+from bookmaker import measured, moving, notebooks, takeaway
 from lookahead import figures
 from lookahead.errors import LookaheadError
 
@@ -32,6 +32,22 @@ def test_the_figures_of_a_notebook() -> None:
         ("fig-one", "A line.", "<svg>1</svg>"),
         ("fig-two", "A line.", "<svg/>"),
     ]
+
+
+def test_figures_for_small_screens_go_to_the_site_and_not_into_the_notebook(tmp_path: Path) -> None:
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "_toc.yml").write_text("root: book/index\nchapters:\n- file: chapters/01-a\n")
+    one, other = drawn("fig-one", "<svg>wide</svg>"), drawn("fig-two", "<svg/>")
+    one.outputs[0].data[notebooks.NARROW_KIND] = "<svg>narrow</svg>"
+    page = tmp_path / "chapters" / "01-a.ipynb"
+    nbformat.write(new_notebook(cells=[one, other]), page)
+    takeaway.lay_out(tmp_path, tmp_path)
+    laid = tmp_path / takeaway.FOLDER
+    assert (laid / "narrow" / "fig-one.svg").read_text() == "<svg>narrow</svg>"
+    assert (laid / "figures" / "fig-one.svg").read_text() == "<svg>wide</svg>"
+    assert [file.name for file in (laid / "narrow").iterdir()] == ["fig-one.svg"]
+    assert notebooks.NARROW_KIND not in page.read_text()
+    assert "<svg>wide</svg>" in page.read_text()
 
 
 def test_the_results_that_a_notebook_asks_for() -> None:

@@ -48,7 +48,8 @@ PROBLEMS = """() => {
         const frame = [...ancestors(image)].find(e => ["auto", "scroll"].includes(getComputedStyle(e).overflowX));
         if ((frame ?? image).getBoundingClientRect().right > root.clientWidth + 1)
             found.push(`a picture is cut off: ${image.alt}`);
-        if (/\\.svg$/.test(image.src) && box.width < 560 && image.naturalWidth > 560)
+        const small = image.naturalWidth > 560 ? box.width < 560 : image.closest("picture") && box.width < 300;
+        if (/\\.svg$/.test(image.src) && small)
             found.push(`type of less than 9 pixels in a picture: ${image.alt}`);
     }
     for (const frame of document.querySelectorAll("main *")) {

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lookahead.errors import LookaheadError
+from lookahead.figures.narrow import can_be_narrowed, narrowed
 from lookahead.files import replacing
 from lookahead.names import counted, joined
 from lookahead.runs.parquet import Packed
@@ -23,6 +24,8 @@ from lookahead.runs.result import Result
 
 WIDTH = 7.2
 """Inches; every figure is as wide as the text."""
+NARROW_KIND = "image/svg+xml;narrow"
+"""Under this name a notebook's output holds a figure for small screens; no editor shows it, the site does."""
 
 INK, FAINT, PALE = "#222222", "#6f6f6f", "#e8e8e8"
 """The right arm and what is drawn for all methods alike; axes, chance, what is aside; tokens that are only read."""
@@ -104,6 +107,7 @@ def use_style() -> None:
         },
     )
     try:
+        from IPython.core.formatters import BaseFormatter
         from IPython.core.getipython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:
@@ -111,7 +115,11 @@ def use_style() -> None:
     shell: Any = get_ipython()
     if shell is not None:
         set_matplotlib_formats("svg")
-        shell.display_formatter.formatters["image/svg+xml"].for_type(Figure, svg)
+        formatters = shell.display_formatter.formatters
+        formatters["image/svg+xml"].for_type(Figure, svg)
+        small = BaseFormatter(parent=shell.display_formatter, print_method="_repr_narrow_")  # which nothing has
+        small.for_type(SignedFigure, narrow_svg)
+        formatters[NARROW_KIND] = small
 
 
 def svg(fig: Figure) -> str:
@@ -123,6 +131,14 @@ def svg(fig: Figure) -> str:
     fig.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = file.getvalue()
     return re.sub(r"-?\d+\.\d{3,}", lambda found: rounded(found[0]), text)
+
+
+def narrow_svg(fig: SignedFigure) -> str | None:
+    """The same for small screens; None where the wide one is to be shown there, too."""
+    if not can_be_narrowed(fig):
+        return None
+    with narrowed(fig) as fits:
+        return svg(fig) if fits else None
 
 
 def rounded(number: str) -> str:
@@ -167,15 +183,24 @@ class SignedFigure(Figure):
         super().__init__(*arguments, **options)
         self.results: dict[str, Result] = {}
         self.note = ""
+        self.narrow: int | None = None
 
     def __repr__(self) -> str:
         said = [signature(list(self.results.values()))] if self.results else []
         return "; ".join([*said, *([self.note] if self.note else [])]) or super().__repr__()
 
 
-def figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
-    """A figure of the text's width, `height` inches high, and its axes, as `plt.subplots` gives them."""
-    return plt.subplots(rows, columns, figsize=(WIDTH, height), FigureClass=SignedFigure, **options)
+def figure(height: float, rows: int = 1, columns: int = 1, narrow: int | None = 0, **options: Any) -> tuple[Any, Any]:
+    """A figure of the text's width, `height` inches high, and its axes, as `plt.subplots` gives them.
+
+    Args:
+        narrow: columns on small screens, which get a picture of their own (`lookahead.figures.narrow`): half as many
+            if 0, so that no panel is narrower than on the page; None where there is to be no such picture.
+    """
+    made: Any = plt.subplots(rows, columns, figsize=(WIDTH, height), FigureClass=SignedFigure, **options)
+    fig, axes = made
+    fig.narrow = max(columns // 2, 1) if narrow == 0 else narrow
+    return fig, axes
 
 
 def sign(fig: Any, results: Iterable[Result] = (), note: str = "") -> None:

@@ -57,7 +57,7 @@ def draw_layouts(
         plot_layout(ax, task, states, colors.get(name, INK))
         ax.set_title(name)
         if ax not in axes[:, 0]:
-            ax.set_yticklabels([])
+            ax.tick_params(labelleft=False)
     for ax in axes.flat[len(layouts) :]:
         ax.axis("off")
     name_looks(fig, read=True)
@@ -143,7 +143,7 @@ def draw_tournament(
         tokens: names of the answer tokens from the decision on.
         colors: of the methods that have a meaning of their own; the others are drawn in ink.
     """
-    fig, (left, right) = figure(1.3 + 0.33 * len(cells), columns=2, sharey=True, width_ratios=(1, 2.2))
+    fig, (left, right) = figure(1.3 + 0.33 * len(cells), columns=2, narrow=2, sharey=True, width_ratios=(1, 2.2))
     plot_asks(left, asks, tokens, colors)
     plot_waits(right, cells, {name: colors.get(name, INK) for name in cells})
     right.tick_params(axis="y", length=0, labelleft=False)

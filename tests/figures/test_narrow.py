@@ -1,0 +1,168 @@
+"""Figures for small screens: fewer columns, nothing lost, and the wide figure as it was before."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from bookmaker import notebooks
+from lookahead import figures
+from lookahead.figures import narrow, style
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    figures.use_style()
+    yield
+    plt.close("all")
+
+
+def places(fig: style.SignedFigure) -> dict[str, tuple[int, int]]:
+    """Where each panel stands, by the name of its horizontal axis."""
+    found = {ax.get_xlabel(): ax.get_subplotspec() for ax in fig.axes if ax.lines}
+    return {name: (place.rowspan.start, place.colspan.start) for name, place in found.items() if place}
+
+
+def test_panels_in_a_row_stand_below_each_other() -> None:
+    fig, axes = figures.figure(2.5, columns=3, sharey=True)
+    for name, ax in zip("abc", axes, strict=True):
+        ax.plot([0, 1], [0, 1])
+        ax.set(title=name, xlabel=name)
+    axes[0].set_ylabel("right")
+    before = figures.svg(fig)
+    with narrow.narrowed(fig):
+        assert places(fig) == {"a": (0, 0), "b": (1, 0), "c": (2, 0)}
+        assert [ax.get_ylabel() for ax in axes] == ["right"] * 3
+        assert all(ax.yaxis.get_tick_params()["labelleft"] for ax in axes)
+        assert tuple(fig.get_size_inches()) == (narrow.WIDTH, 7.5)
+    assert places(fig) == {"a": (0, 0), "b": (0, 1), "c": (0, 2)}
+    assert [ax.get_ylabel() for ax in axes] == ["right", "", ""]
+    assert figures.svg(fig) == before
+
+
+def test_a_list_of_panels_is_read_in_its_order() -> None:
+    """And a place that is empty takes no room."""
+    fig, axes = figures.figure(4, 2, 4)
+    for name, ax in zip("abcdef", axes.flat, strict=False):
+        ax.plot([0, 1], [0, 1])
+        ax.set(title=name, xlabel=name)
+    for ax in axes.flat[6:]:
+        ax.axis("off")
+    with narrow.narrowed(fig):
+        assert places(fig) == {name: divmod(at, 2) for at, name in enumerate("abcdef")}
+        assert fig.get_size_inches()[1] == 6
+
+
+def test_a_grid_with_headings_is_cut_into_blocks() -> None:
+    """Each has the headings of its columns and the names of the rows."""
+    fig, axes = figures.figure(4, 2, 2, sharex=True, sharey=True)
+    for (row, column), name in zip(((0, 0), (0, 1), (1, 0), (1, 1)), "abcd", strict=True):
+        axes[row, column].plot([0, 1], [0, 1])
+        axes[row, column].set_xlabel(name)
+    axes[0, 0].set_title("left")
+    axes[0, 1].set_title("right")
+    axes[0, 0].set_ylabel("above")
+    axes[1, 0].set_ylabel("below")
+    with narrow.narrowed(fig):
+        assert places(fig) == {"a": (0, 0), "c": (1, 0), "b": (2, 0), "d": (3, 0)}
+        assert axes[0, 1].get_ylabel() == "above"
+        assert axes[1, 1].get_ylabel() == "below"
+
+
+def test_columns_can_stay() -> None:
+    fig, axes = figures.figure(2, columns=2, narrow=2)
+    for name, ax in zip("ab", axes, strict=True):
+        ax.plot([0, 1], [0, 1])
+        ax.set_xlabel(name)
+    with narrow.narrowed(fig):
+        assert places(fig) == {"a": (0, 0), "b": (0, 1)}
+        assert tuple(fig.get_size_inches()) == (narrow.WIDTH, 2)
+
+
+def test_what_is_written_fits_on_the_sheet() -> None:
+    fig, ax = figures.figure(3)
+    ax.plot([0, 1], [0, 1])
+    name = "training steps until it is learnt (open: not learnt when the training was ended)"
+    ax.set_xlabel(name)
+    looks = {f"a line of the kind {kind}": {"linestyle": kind} for kind in ("-", "--", ":", "-.")}
+    style.legend(fig, looks)
+    with narrow.narrowed(fig):
+        (legend,) = fig.legends
+        assert [text.get_text() for text in legend.get_texts()] == list(looks)
+        assert legend.get_window_extent().width < fig.bbox.width
+        assert ax.xaxis.label.get_window_extent().width < fig.bbox.width
+        assert ax.get_xlabel().split() == name.split()
+    assert ax.get_xlabel() == name
+    assert len(fig.legends) == 1
+
+
+def test_a_drawing_stays_as_it_is() -> None:
+    """Its letters have places that do not shrink; panels of drawings are only moved."""
+    fig, ax = figures.figure(2)
+    figures.draw_tokens(ax, ["a", "b"], [figures.PALE] * 2)
+    ax.axis("off")
+    assert figures.narrow_svg(fig) is None
+    fig, axes = figures.figure(2, columns=2)
+    for ax in axes:
+        figures.draw_tokens(ax, ["a", "b"], [figures.PALE] * 2)
+        ax.axis("off")
+    assert f'width="{72 * narrow.WIDTH:g}pt"' in (figures.narrow_svg(fig) or "")
+
+
+def test_a_figure_can_do_without() -> None:
+    fig, ax = figures.figure(2, narrow=None)
+    ax.plot([0, 1], [0, 1])
+    assert figures.narrow_svg(fig) is None
+
+
+def test_where_the_legend_is_wider_than_the_plot_there_is_only_the_wide_figure() -> None:
+    fig, ax = figures.figure(2)
+    ax.plot([0, 1], [0, 1], label="a line with a name that is nearly as long as the figure is wide " * 2)
+    ax.legend()
+    assert figures.narrow_svg(fig) is None
+
+
+def test_numbers_below_a_panel_do_not_run_into_each_other() -> None:
+    fig, ax = figures.figure(2)
+    ax.plot([0, 1], [0, 1])
+    steps = np.linspace(0, 1, 12)
+    ax.set_xticks(steps, [f"{step:.3f}" for step in steps])
+    with narrow.narrowed(fig):
+        assert [label.get_text() for label in ax.get_xticklabels()] == [f"{step:.3f}" for step in steps[::2]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == [f"{step:.3f}" for step in steps]
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_words_that_run_into_each_other_are_turned(above: bool) -> None:
+    fig, ax = figures.figure(2)
+    ax.plot([0, 1], [0, 1])
+    ax.set_xticks([0, 0.1, 0.2], ["first step", "second step", "goal"])
+    if above:
+        ax.xaxis.tick_top()
+    with narrow.narrowed(fig):
+        assert {label.get_rotation() for label in ax.get_xticklabels()} == {90}
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {0}
+
+
+def test_a_notebook_keeps_both_of_a_figure_and_one_of_all_else() -> None:
+    shell: Any = InteractiveShell.instance()
+    try:
+        figures.use_style()
+        fig, ax = figures.figure(2)
+        ax.plot([0, 1], [0, 1])
+        data, _ = shell.display_formatter.format(fig)
+        plain, _ = shell.display_formatter.format(plt.figure())
+        text, _ = shell.display_formatter.format("a word")
+    finally:
+        InteractiveShell.clear_instance()
+    assert f'width="{72 * narrow.WIDTH:g}pt"' in data[style.NARROW_KIND]
+    assert f'width="{72 * figures.WIDTH:g}pt"' in data["image/svg+xml"]
+    assert set(plain) == {"text/plain", "image/svg+xml"}
+    assert set(text) == {"text/plain"}
+
+
+def test_the_builder_knows_the_output() -> None:
+    assert notebooks.NARROW_KIND == style.NARROW_KIND
