@@ -133,26 +133,46 @@ def networks(results: Path) -> dict[str, Any]:
         }
         for title, (way, length, _) in ways.items()
     }
+    return {**paths_right(found, {title: color for title, (_, _, color) in ways.items()}), "chance": 0.5}
+
+
+def paths_right(found: dict[str, dict[str, Any]], colors: dict[str, str]) -> dict[str, Any]:
+    """Whole paths right: a panel for each title, the runs of each name side by side in it."""
     steps = steps_of([run for cells in found.values() for runs in cells.values() for run in runs])
     panels = [
         {
             "title": title,
             "groups": [
-                group(name, ways[title][2], steps, runs, lambda entry: entry["autoregressive_accuracy"])
+                group(name, colors[title], steps, runs, lambda entry: entry["autoregressive_accuracy"])
                 for name, runs in cells.items()
             ],
         }
         for title, cells in found.items()
     ]
-    return {
-        "steps": steps,
-        "axis": "whole paths right",
-        "top": 1.05,
-        "ticks": [0, 0.5, 1],
-        "chance": 0.5,
-        "panels": panels,
+    return {"steps": steps, "axis": "whole paths right", "top": 1.05, "ticks": [0, 0.5, 1], "panels": panels}
+
+
+def graphs(results: Path) -> dict[str, Any]:
+    """Whole paths right on nine graphs, by how a network is taught, arms and nodes per arm, as in fig-09-map."""
+    ways = {
+        "one token at a time": ("teacher_forcing", ORANGE),
+        "backwards": ("reversed", GREEN),
+        "the whole path at once": ("multi_token", BLUE),
     }
+    found = {
+        title: {
+            f"{degree} arms": curves(results, "map", objective=way, **{"task.degree": degree, "task.num_nodes": 21})
+            for degree in (2, 3, 5)
+        }
+        for title, (way, _) in ways.items()
+    }
+    return paths_right(found, {title: color for title, (_, color) in ways.items()})
 
 
-MOVING: dict[str, Callable[[Path], dict[str, Any]]] = {"losses": losses, "rungs": rungs, "networks": networks}
+MOVING: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "losses": losses,
+    "rungs": rungs,
+    "networks": networks,
+    "map": graphs,
+}
 """Name of a figure that can be gone through -> what makes it of a folder of results."""

@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "1f36a0b65fec32199707841020cd6705acc9303f8afa871ccc7499283fe0f6b5"
+IDS = "540a7331a897fbf31d7e9a2ba9c74e9c4477229b26ac39c7e14662d50e720bab"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
