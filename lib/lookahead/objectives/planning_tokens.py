@@ -67,6 +67,7 @@ class PlanningTokens(PromptFirst, name="planning_tokens"):
         beta: weight of the decoder's loss; at 0 the encoding is one by chance.
     """
 
+    weight = 1.0
     plan: Tensor
 
     def __init__(
