@@ -152,27 +152,5 @@ def paths_right(found: dict[str, dict[str, Any]], colors: dict[str, str]) -> dic
     return {"steps": steps, "axis": "whole paths right", "top": 1.05, "ticks": [0, 0.5, 1], "panels": panels}
 
 
-def graphs(results: Path) -> dict[str, Any]:
-    """Whole paths right on nine graphs, by how a network is taught, arms and nodes per arm, as in fig-09-map."""
-    ways = {
-        "one token at a time": ("teacher_forcing", ORANGE),
-        "backwards": ("reversed", GREEN),
-        "the whole path at once": ("multi_token", BLUE),
-    }
-    found = {
-        title: {
-            f"{degree} arms": curves(results, "map", objective=way, **{"task.degree": degree, "task.num_nodes": 21})
-            for degree in (2, 3, 5)
-        }
-        for title, (way, _) in ways.items()
-    }
-    return paths_right(found, {title: color for title, (_, color) in ways.items()})
-
-
-MOVING: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "losses": losses,
-    "rungs": rungs,
-    "networks": networks,
-    "map": graphs,
-}
+MOVING: dict[str, Callable[[Path], dict[str, Any]]] = {"losses": losses, "rungs": rungs, "networks": networks}
 """Name of a figure that can be gone through -> what makes it of a folder of results."""
