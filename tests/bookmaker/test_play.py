@@ -349,7 +349,8 @@ def test_those_that_learnt_the_choice_change_their_answer_with_the_goal(reader: 
         reader.settled(f"From {reader.question[0]} to {reader.question[1]}, ")
         for method in METHODS:
             changed[method] += reader.path(method)[1] != before[method]
-    assert min(changed[method] for method in (REVERSED, SEVERAL, BACK)) >= 7, "fewer once in 4,000 times"
+    assert changed[REVERSED] >= 9, "right on 999 of 1,000 graphs: fewer once in 5,000 times"
+    assert min(changed[SEVERAL], changed[BACK]) >= 7, "right on some 970 of 1,000: fewer once in 4,000 times"
     assert changed[FORCED] <= 2, "it changes on one graph in 80"
 
 
@@ -448,6 +449,15 @@ def test_it_shows_what_the_networks_look_at(reader: Reader) -> None:
     reader.press(".play-looks summary")
 
 
+def listed(reader: Reader, method: str, names: list[str]) -> list[int]:
+    """What the list below a network's answer gives to each right token, in per cent, on a new graph."""
+    reader.button("New graph")
+    reader.settled(f"From {reader.question[0]} to {reader.question[1]}, ")
+    rows = reader.page.locator(f".play-{method} .play-rungs li").all_inner_texts()
+    assert [row.split("\n")[0] for row in rows] == names
+    return [int(re.findall(r"(\d+)%", row)[0]) for row in rows]
+
+
 def test_the_extra_heads_see_the_goal_first(address: str, browser: Any, checkpoints: Any) -> None:
     """What the network foresees, by the median of five graphs: from the goal backwards, and all of it in the end."""
     moments = sorted({one["steps"] for method in METHODS for one in checkpoints[method]})
@@ -460,11 +470,7 @@ def test_the_extra_heads_see_the_goal_first(address: str, browser: Any, checkpoi
             reader.settled(f"after {steps:,} training steps")
             found = []
             for _ in range(5):
-                reader.button("New graph")
-                reader.settled(f"From {reader.question[0]} to {reader.question[1]}, ")
-                rows = page.locator(f".play-{SEVERAL} .play-rungs li").all_inner_texts()
-                assert [row.split("\n")[0] for row in rows] == ["goal", "second step", "first step", "start"]
-                found.append([int(re.findall(r"(\d+)%", row)[0]) for row in rows])
+                found.append(listed(reader, SEVERAL, ["goal", "second step", "first step", "start"]))
             seen[steps] = [sorted(one)[2] for one in zip(*found, strict=True)]
     assert seen[first][0] > 40
     assert max(seen[first][1:]) < 30, "the goal, a copy, comes first"
@@ -484,11 +490,7 @@ def test_what_it_says_to_itself_begins_at_the_goal(address: str, browser: Any, c
             reader.settled(f"after {steps:,} training steps")
             found = []
             for _ in range(5):
-                reader.button("New graph")
-                reader.settled(f"From {reader.question[0]} to {reader.question[1]}, ")
-                rows = page.locator(f".play-{BACK} .play-rungs li").all_inner_texts()
-                assert [row.split("\n")[0] for row in rows] == ["goal", "second step", "first step"]
-                found.append([int(re.findall(r"(\d+)%", row)[0]) for row in rows])
+                found.append(listed(reader, BACK, ["goal", "second step", "first step"]))
                 said = page.inner_text(f".play-{BACK} .play-rungs p").split(": ")[1].rstrip(".")
                 assert f"having said to itself {said};" in reader.status
                 plans.append(said.split(", ") == reader.path(BACK)[:0:-1])
