@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "540a7331a897fbf31d7e9a2ba9c74e9c4477229b26ac39c7e14662d50e720bab"
+IDS = "25b9b6fdeae240cd7ee518470926042b82fc1d8224fa300fd6591d2ec4dff35d"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

@@ -38,17 +38,6 @@ def test_a_ladder_begins_at_the_goal_and_ends_at_the_first_step() -> None:
     plt.close("all")
 
 
-def test_a_seed_that_has_not_learnt_is_an_open_dot_where_its_training_ended() -> None:
-    runs = stored("ladder")
-    fig = ladders.draw_waits({"all": runs})
-    dots = fig.axes[0].lines
-    assert [dot.get_markerfacecolor() != "none" for dot in dots] == [result.success for result in runs]
-    assert [dot.get_xdata()[0] for dot in dots if dot.get_markerfacecolor() == "none"] == [
-        result.manifest["steps"] for result in runs if not result.success
-    ]
-    plt.close("all")
-
-
 def test_a_climb_shows_every_rung_that_was_asked_for_and_the_first_step() -> None:
     runs = stored("ladder").by("rungs", "at", "of")[(1,), "decision", "answer"]
     fig = ladders.draw_climb(runs)

@@ -1,12 +1,23 @@
 import matplotlib.pyplot as plt
 
 from lookahead import stored
-from lookahead.figures.times import draw_plateaus
+from lookahead.figures.times import draw_plateaus, draw_waits
 from lookahead.runs.result import Result
 
 
 def end_of(result: Result) -> int:
     return result.step_of_success or result.manifest["steps"]
+
+
+def test_a_seed_that_has_not_learnt_is_an_open_dot_where_its_training_ended() -> None:
+    runs = stored("ladder")
+    fig = draw_waits({"all": runs})
+    dots = fig.axes[0].lines
+    assert [dot.get_markerfacecolor() != "none" for dot in dots] == [result.success for result in runs]
+    assert [dot.get_xdata()[0] for dot in dots if dot.get_markerfacecolor() == "none"] == [
+        result.manifest["steps"] for result in runs if not result.success
+    ]
+    plt.close("all")
 
 
 def test_a_plateau_is_thin_and_what_comes_after_it_thick() -> None:

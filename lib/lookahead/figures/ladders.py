@@ -1,4 +1,4 @@
-"""What a state is asked for, drawn: several tokens at once, the rungs of a ladder, how long each way takes."""
+"""What a state is asked for, drawn: several tokens at once, the rungs of a ladder, what can be read off it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from lookahead.errors import LookaheadError
 from lookahead.evaluation.probes import Readable
@@ -100,43 +99,6 @@ def draw_climb(seeds: Seeds) -> Any:
     fig.axes[0].set_ylabel("right, at the start")
     fig.axes[0].legend(loc="center left")
     return fig
-
-
-def draw_waits(cells: Mapping[str, Seeds], colors: Mapping[str, str] | None = None) -> Any:
-    """Training steps until the task is learnt: a row a setting, a dot a seed. The figure.
-
-    A seed that did not learn it is an open dot where its training ended.
-
-    Args:
-        colors: of the settings that are not blue.
-    """
-    fig, ax = figure(0.9 + 0.42 * len(cells))
-    plot_waits(ax, cells, colors)
-    for seeds in cells.values():
-        sign(fig, seeds)
-    return fig
-
-
-def plot_waits(ax: Axes, cells: Mapping[str, Seeds], colors: Mapping[str, str] | None = None) -> None:
-    """What `draw_waits` draws, on axes that are there."""
-    for row, (name, seeds) in enumerate(cells.items()):
-        color = (colors or {}).get(name, BLUE)
-        for aside, result in zip(np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) != 1 else [0.0], seeds, strict=True):
-            learnt = result.step_of_success if result.success else None
-            at, filled = (learnt, color) if learnt is not None else (result.manifest["steps"], "none")
-            ax.plot(at, row + aside, "o", color=color, markersize=5.5, markerfacecolor=filled)
-    ax.set_yticks(range(len(cells)), list(cells))
-    ax.set(xlabel="training steps until learnt (open: not learnt by then)", ylim=(len(cells) - 0.5, -0.5))
-    logarithmic_steps(ax)
-    ax.grid(axis="x")
-
-
-def logarithmic_steps(ax: Axes) -> None:
-    """Training steps on a logarithmic axis, written out."""
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_inside(task: PathStar, result: Result) -> Any:

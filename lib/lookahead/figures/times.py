@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from lookahead.experiments.seeds import Seeds
-from lookahead.figures.ladders import logarithmic_steps
-from lookahead.figures.style import FAINT, INK, MEANING, figure, legend, sign
+from lookahead.figures.style import BLUE, FAINT, INK, MEANING, figure, legend, sign
 from lookahead.names import named
 from lookahead.runs.result import Result
 
@@ -67,6 +68,43 @@ def draw_seconds(seconds: Mapping[tuple[str, str, float, int], Sequence[float]],
         ax.set(title=named(objective), xlabel="graphs per training step", ylabel="seconds until learnt", ylim=(0, roof))
     legend(fig, {f"{named(optimizer)} {rate:g}": LOOKS[optimizer] for optimizer, rate in settings})
     return fig
+
+
+def draw_waits(cells: Mapping[str, Seeds], colors: Mapping[str, str] | None = None) -> Any:
+    """Training steps until the task is learnt: a row a setting, a dot a seed. The figure.
+
+    A seed that did not learn it is an open dot where its training ended.
+
+    Args:
+        colors: of the settings that are not blue.
+    """
+    fig, ax = figure(0.9 + 0.42 * len(cells))
+    plot_waits(ax, cells, colors)
+    for seeds in cells.values():
+        sign(fig, seeds)
+    return fig
+
+
+def plot_waits(ax: Axes, cells: Mapping[str, Seeds], colors: Mapping[str, str] | None = None) -> None:
+    """What `draw_waits` draws, on axes that are there."""
+    for row, (name, seeds) in enumerate(cells.items()):
+        color = (colors or {}).get(name, BLUE)
+        for aside, result in zip(np.linspace(-0.2, 0.2, len(seeds)) if len(seeds) != 1 else [0.0], seeds, strict=True):
+            learnt = result.step_of_success if result.success else None
+            at, filled = (learnt, color) if learnt is not None else (result.manifest["steps"], "none")
+            ax.plot(at, row + aside, "o", color=color, markersize=5.5, markerfacecolor=filled)
+    ax.set_yticks(range(len(cells)), list(cells))
+    ax.set(xlabel="training steps until learnt (open: not learnt by then)", ylim=(len(cells) - 0.5, -0.5))
+    logarithmic_steps(ax)
+    ax.grid(axis="x")
+
+
+def logarithmic_steps(ax: Axes) -> None:
+    """Training steps on a logarithmic axis, written out."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_plateaus(cells: Mapping[str, Seeds], measure: str, level: float) -> Any:

@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from lookahead.contracts import RESERVED_TOKENS, Task
 from lookahead.evaluation.layouts import Ask, Asked
 from lookahead.experiments.seeds import Seeds
-from lookahead.figures.ladders import logarithmic_steps, plot_waits
 from lookahead.figures.style import FAINT, INK, PALE, accuracy_axis, figure, sign
+from lookahead.figures.times import logarithmic_steps, plot_waits
 
 LOOKS: dict[Ask, dict[str, Any]] = {
     "read": {"marker": "s", "markersize": 9, "markeredgecolor": "none", "markerfacecolor": PALE},
