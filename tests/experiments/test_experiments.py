@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "25b9b6fdeae240cd7ee518470926042b82fc1d8224fa300fd6591d2ec4dff35d"
+IDS = "c0d7d9c29251ea7e280f4fba9f1a6658568ffc31101da3c75f773716b7d34e80"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

@@ -169,3 +169,12 @@ def test_a_notebook_keeps_both_of_a_figure_and_one_of_all_else(monkeypatch: pyte
 
 def test_the_builder_knows_the_output() -> None:
     assert notebooks.NARROW_KIND == style.NARROW_KIND
+
+
+def test_a_grid_without_headings_is_read_row_by_row() -> None:
+    fig, axes = figures.figure(4, 2, 4)
+    for name, ax in zip("abcdefgh", axes.flat, strict=True):
+        ax.plot([0, 1], [0, 1])
+        ax.set_xlabel(name)
+    with narrow.narrowed(fig):
+        assert places(fig) == {name: divmod(at, 2) for at, name in enumerate("abcdefgh")}

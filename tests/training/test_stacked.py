@@ -30,7 +30,7 @@ from lookahead.runs.run import Run
 from lookahead.runs.staleness import replay
 from lookahead.stack import Template, each, stack
 from lookahead.tasks import PathStar
-from lookahead.training import Member, Trained, train
+from lookahead.training import Member, Settings, Trained, train
 from lookahead.training.captured import Captured
 from lookahead.training.checkpoints import Checkpoints, load, state_tensors
 from lookahead.training.member import NonFiniteLoss
@@ -433,12 +433,13 @@ def test_numbers_for_several_keys_are_those_of_each() -> None:
         assert torch.equal(together[:, i], integers(key, indices[i], bounds))
 
 
-@pytest.mark.parametrize("examples", [None, 7, 20])
-def test_each_member_walks_through_its_own_order(examples: int | None) -> None:
+@pytest.mark.parametrize(("examples", "repeated"), [(None, 1), (7, 1), (20, 1), (20, 0.5)])
+def test_each_member_walks_through_its_own_order(examples: int | None, repeated: float) -> None:
+    settings = Settings(batch_size=8, train_examples=examples, repeated=repeated)
     for step in range(6):
-        rows = training_indices(step, 8, examples, [4, 5, 6]).expand(3, -1)
+        rows = training_indices(step, settings, [4, 5, 6]).expand(3, -1)
         for row, seed in zip(rows, (4, 5, 6), strict=True):
-            assert torch.equal(row, training_indices(step, 8, examples, seed))
+            assert torch.equal(row, training_indices(step, settings, seed))
 
 
 # -- the measures --------------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def test_each_step_sees_the_batch_of_its_number(tiny_run: MakeRun) -> None:
 
 
 def test_fresh_examples_are_consecutive() -> None:
-    seen = torch.cat([training_indices(step, 7, None, seed=1) for step in range(5)])
+    seen = torch.cat([training_indices(step, Settings(batch_size=7), seed=1) for step in range(5)])
     assert seen.tolist() == list(range(35))
 
 
@@ -136,13 +136,23 @@ def test_fresh_examples_are_consecutive() -> None:
 def test_a_fixed_training_set_is_seen_once_an_epoch(examples: int, batch_size: int) -> None:
     epochs = 12
     steps = -(-examples * epochs // batch_size)
-    seen = torch.cat([training_indices(step, batch_size, examples, seed=1) for step in range(steps)])
+    settings = Settings(batch_size=batch_size, train_examples=examples)
+    seen = torch.cat([training_indices(step, settings, seed=1) for step in range(steps)])
     orders = seen[: examples * epochs].view(epochs, examples)
     assert all(sorted(order) == list(range(examples)) for order in orders.tolist())
     if examples > 5:
         assert orders.unique(dim=0).shape[0] > epochs // 2, "the order does not change"
-        other = torch.cat([training_indices(step, batch_size, examples, seed=2) for step in range(steps)])
+        other = torch.cat([training_indices(step, settings, seed=2) for step in range(steps)])
         assert not torch.equal(seen, other)
+
+
+def test_a_share_of_a_batch_is_repeated_and_the_rest_fresh() -> None:
+    """The repeated ones as if they were the whole batch; no fresh one is among them, and none comes again."""
+    settings = Settings(batch_size=8, train_examples=10, repeated=0.25)
+    seen = torch.stack([training_indices(step, settings, seed=1) for step in range(20)])
+    alone = Settings(batch_size=2, train_examples=10)
+    assert torch.equal(seen[:, :2], torch.stack([training_indices(step, alone, seed=1) for step in range(20)]))
+    assert seen[:, 2:].flatten().tolist() == list(range(10, 130))
 
 
 # -- the optimisers ------------------------------------------------------------------------------------------
@@ -253,6 +263,7 @@ RESUMED = {
         "train_examples": 37,
         "clip": None,
     },
+    "a share again and again": {"train_examples": 37, "repeated": 0.5},
     "bfloat16, reversed": {"precision": "bfloat16", "objective": "reversed"},
     "hints": {"objective": {"name": "hints", "start": False, "taught": "decision"}},
 }
@@ -526,6 +537,11 @@ def test_a_training_outlives_its_progress_file(
         ({"beta2": [1]}, r"beta2 must be a number, not \[1\]"),
         ({"learning_rate": 10**400}, r"learning_rate must be a number, not 1000\S*0000"),
         ({"learning_rate": True}, "learning_rate must be a number, not True"),
+        ({"repeated": 0.5}, "repeated is a share of train_examples: say how many there are"),
+        (
+            {"repeated": 0.1, "train_examples": 9, "batch_size": 4},
+            "must leave an example of 4 in a batch",
+        ),
         ({"train_examples": "all"}, "train_examples must be a whole number or None, not 'all'"),
         ({"steps": 2**64}, "steps must be at most 9007199254740992, not 18446744073709551616"),
         ({"schedule": ["cosine"]}, r"schedule must be one of constant, cosine, not \['cosine'\]"),

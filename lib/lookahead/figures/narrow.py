@@ -73,7 +73,8 @@ def rearrange(fig: Any, undo: ExitStack) -> float:
         place = ax.get_subplotspec()
         panels[place.rowspan.start, place.colspan.start] = ax
     rows, across = old.nrows, fig.narrow
-    headed = not any(ax.get_title(loc="left") or ax.get_title() for (row, _), ax in panels.items() if row)
+    titled = {row for (row, _), ax in panels.items() if ax.get_title(loc="left") or ax.get_title()}
+    headed = titled == {0}
     order = sorted(panels, key=lambda at: (at[1] // across, *at) if headed else at)
     shown = [at for at in order if drawn(panels[at])]
     places: dict[tuple[int, int], tuple[int, int]] = {}

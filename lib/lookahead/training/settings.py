@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from lookahead.errors import LookaheadError
 from lookahead.kinds import Count, Range, settle
 
 Positive = Annotated[float, Range(above=0)]
@@ -23,6 +24,8 @@ class Settings:
     batch_size: Count = 128
     train_examples: Count | None = None
     """None: every batch is fresh. n: the first n training examples, shuffled anew every epoch."""
+    repeated: Annotated[float, Range(above=0, most=1)] = 1.0
+    """Share of a batch that comes from those n; the rest is fresh (two-set training, Charton and Kempe, 2024)."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """Muon steps on the hidden matrices, if "muon"; all else stays with AdamW."""
     learning_rate: Positive = 2e-3
@@ -47,6 +50,17 @@ class Settings:
 
     def __post_init__(self) -> None:
         settle(self)
+        if self.repeated < 1 and self.train_examples is None:
+            raise LookaheadError("repeated is a share of train_examples: say how many there are")
+        if self.repeated_examples == 0:
+            raise LookaheadError(
+                f"repeated must leave an example of {self.batch_size} in a batch to be repeated, not {self.repeated}"
+            )
+
+    @property
+    def repeated_examples(self) -> int:
+        """How many examples of a batch come from the first `train_examples`."""
+        return round(self.repeated * self.batch_size)
 
     def good_enough(self, row: dict[str, Any]) -> bool:
         """Whether a training stops early, after the evaluation that gave this row of its curve."""

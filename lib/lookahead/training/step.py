@@ -75,7 +75,7 @@ class Step:
 
     def __call__(self, step: int) -> Tensor:
         settings, size = self.settings, self.settings.batch_size
-        indices = training_indices(step, size, settings.train_examples, self.seed)
+        indices = training_indices(step, settings, self.seed)
         places = torch.arange(step * size, (step + 1) * size)
         progress = torch.tensor(step / settings.steps)
         inputs = [value.to(self.device, non_blocking=True) for value in (indices, places, progress)]
@@ -189,21 +189,27 @@ def why_not_compiled(device: str) -> str | None:
     return None
 
 
-def training_indices(step: int, batch_size: int, examples: int | None, seed: int | list[int]) -> Tensor:
+def training_indices(step: int, settings: Settings, seed: int | list[int]) -> Tensor:
     """Which training examples a step uses, [B]; for a list of S seeds [S, B], or [1, B] where they are the same.
 
-    Fresh ones if `examples` is None. Otherwise the first `examples`, each once an epoch, in an order
-    that changes every epoch (an affine walk, so that the state of the data stays one integer).
+    Fresh ones if `train_examples` is None. Otherwise the first `train_examples`, each once an epoch, in an order that
+    changes every epoch (an affine walk, so that the state of the data stays one integer); with `repeated` below 1
+    fresh ones that come after those make the batch full.
     """
     seeds = seed if isinstance(seed, list) else [seed]
-    position = torch.arange(step * batch_size, (step + 1) * batch_size)
-    indices = position[None]
-    if examples is not None:
+    size, examples = settings.batch_size, settings.train_examples
+    if examples is None:
+        indices = torch.arange(step * size, (step + 1) * size)[None]
+    else:
+        again = settings.repeated_examples
+        position = torch.arange(step * again, (step + 1) * again)
         indices = position.repeat(len(seeds), 1)
         for epoch in (position // examples).unique().tolist():
             here = position // examples == epoch
             stride, offset = torch.tensor([_walk(examples, one, epoch) for one in seeds]).T[:, :, None]
             indices[:, here] = (stride * (position[here] % examples) + offset) % examples
+        fresh = examples + torch.arange(step * (size - again), (step + 1) * (size - again))
+        indices = torch.cat([indices, fresh.expand(len(seeds), -1)], dim=1)
     return indices if isinstance(seed, list) else indices[0]
 
 

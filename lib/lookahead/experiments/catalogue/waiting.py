@@ -23,6 +23,13 @@ Written down then, before any of its runs (arms of four where nothing else is sa
 - **AdamW, 20,000**: as with Muon.
 - **Fresh graphs**, another three networks for 10,000 steps: at chance.
 
+Added when a second network with 20,000 graphs had learnt most of them by heart after 13,000 training steps and was at
+chance on others, and so had one on arms of five after 8,000; before any run of these:
+
+- **50,000**: too many to be learnt by heart soon; leaves chance in one network of three or more.
+- **A half from 20,000, the rest fresh**: as 50,000. **A quarter from 2,000, the rest fresh**: the 2,000 are learnt by
+  heart, at chance on others.
+
 "held-up" was thought of when the long warm-up of chapter 7 had helped others. Nothing was written down before it.
 
 "slower" was thought of when a mixture of drills (see `pretraining`) had got on at a third of the learning rate and not
@@ -85,6 +92,9 @@ EXPERIMENTS = (
             {"task": path_star(2, 3), "train_examples": 2_000},
             {"task": path_star(2, 4), "train_examples": 20_000, "optimizer": "adamw"},
             {"task": path_star(2, 4), "steps": 10_000},
+            {"task": path_star(2, 4), "train_examples": 50_000},
+            {"task": path_star(2, 4), "train_examples": 20_000, "repeated": 0.5},
+            {"task": path_star(2, 4), "train_examples": 2_000, "repeated": 0.25},
         ],
         fields={
             **FORCED,
