@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "c0d7d9c29251ea7e280f4fba9f1a6658568ffc31101da3c75f773716b7d34e80"
+IDS = "9db6a3fe430637dbf70b751c827cc5ca06223c6a478546ed035d789d9e5dcaa1"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

@@ -92,6 +92,7 @@ EXPERIMENTS = (
             {"task": path_star(2, 3), "train_examples": 2_000},
             {"task": path_star(2, 4), "train_examples": 20_000, "optimizer": "adamw"},
             {"task": path_star(2, 4), "steps": 10_000},
+            {"task": path_star(2, 4), "train_examples": 20_000, "steps": 10_000},
             {"task": path_star(2, 4), "train_examples": 50_000},
             {"task": path_star(2, 4), "train_examples": 20_000, "repeated": 0.5},
             {"task": path_star(2, 4), "train_examples": 2_000, "repeated": 0.25},
