@@ -136,6 +136,7 @@ class Visit:
         self.view = {"width": width, "height": 900}
         self.context = browser.new_context(viewport=self.view, color_scheme=scheme, **options)
         self.page, self.address, self.wrong = self.context.new_page(), address, []
+        self.devtools = self.context.new_cdp_session(self.page)
         self.page.on("console", lambda m: self.wrong.append(f"console: {m.text}") if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
         self.page.on("requestfailed", self.failed)
@@ -151,8 +152,9 @@ class Visit:
             self.wrong.append(f"leaves the host: {url}")
 
     def open(self, name: str) -> list[str]:
-        """What is wrong with a page."""
+        """What is wrong with a page, opened as if it were the first: a cached style sheet brings along fonts of others."""
         self.wrong.clear()
+        self.devtools.send("Network.clearBrowserCache")
         self.page.goto(f"{self.address}/{name}", wait_until="load")
         self.page.evaluate(SETTLED)
         wrong = [*self.wrong, *self.page.evaluate(PROBLEMS)]
