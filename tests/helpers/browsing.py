@@ -152,7 +152,7 @@ class Visit:
             self.wrong.append(f"leaves the host: {url}")
 
     def open(self, name: str) -> list[str]:
-        """What is wrong with a page, opened as if it were the first: a cached style sheet brings along fonts of others."""
+        """What is wrong with a page, opened as the first one: a cached style sheet brings along fonts of others."""
         self.wrong.clear()
         self.devtools.send("Network.clearBrowserCache")
         self.page.goto(f"{self.address}/{name}", wait_until="load")
