@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "9db6a3fe430637dbf70b751c827cc5ca06223c6a478546ed035d789d9e5dcaa1"
+IDS = "59f16b2eba38c91da0ba69d8609d4bb7987543f40848444216259defdccbca9c"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 

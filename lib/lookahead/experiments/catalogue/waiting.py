@@ -105,7 +105,7 @@ EXPERIMENTS = (
             "evaluate_every": 200,
             "stop_at": 0.98,
         },
-        seeds={"census": 5},
+        seeds={"census": 10},
     ),
     Experiment(
         name="held-up",
