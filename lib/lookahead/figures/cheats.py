@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.ticker import StrMethodFormatter
 from torch import Tensor
 
 from lookahead.contracts import Task
+from lookahead.experiments.seeds import Seeds
 from lookahead.figures.graphs import token_name
 from lookahead.figures.plots import curves, heat
-from lookahead.figures.style import DASH, INK, ORANGE, ORDERED, RED, accuracy_axis, chance, figure
+from lookahead.figures.style import DASH, INK, MEANING, ORANGE, ORDERED, RED, accuracy_axis, chance, figure, sign
 from lookahead.figures.tokens import draw_teaching
 from lookahead.names import named
 from lookahead.runs.result import Result
@@ -92,6 +94,39 @@ def draw_losses(results: Sequence[Result], highest: float = 2.6) -> Any:
     chance(ax, -math.log(task.chance_accuracy), "ln d")
     ax.set(ylim=(0, highest), ylabel=named("loss"))
     ax.legend(loc="upper right")
+    return fig
+
+
+def draw_memory(cells: Mapping[str, Seeds], until: int, level: float) -> Any:
+    """What is learnt by heart, and whether it is of use: a column for each of the cells, a line for each network.
+
+    Above the mean loss on the training graphs, below the share of paths right on other graphs. The line of a network
+    that has `level` of them right, at some training step up to `until`, is thick.
+
+    Returns:
+        the figure.
+    """
+    measure = "autoregressive_accuracy"
+    fig, axes = figure(4.2, 2, len(cells), sharex=True, sharey="row")
+    axes = axes.reshape(2, len(cells))
+    for (upper, lower), (title, seeds) in zip(axes.T, cells.items(), strict=True):
+        for result in seeds:
+            chosen = (result.first_step(measure, level) or math.inf) <= until
+            color = MEANING[result.run.config["objective"]["name"]]
+            for ax, name in ((upper, "training_loss"), (lower, measure)):
+                ax.plot(*result.series(name), color=color, linewidth=2.2 if chosen else 0.9, solid_joinstyle="round")
+        task = seeds[0].run.build_task()
+        first = title == next(iter(cells))
+        guessed = -math.log(task.chance_accuracy) / task.answer_length
+        chance(upper, guessed, "first step guessed" if first else "", below=4)
+        chance(lower, task.chance_accuracy, "1/d" if first else "", below=14)
+        accuracy_axis(lower)
+        upper.set(title=title, ylim=(0, 0.3), xlim=(0, until))
+        lower.set(xlabel="training step", xticks=[0, until // 2, until])
+        lower.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        sign(fig, seeds)
+    axes[0, 0].set_ylabel("loss on training graphs")
+    axes[1, 0].set_ylabel("path right, unseen graphs")
     return fig
 
 

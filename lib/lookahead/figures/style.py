@@ -266,12 +266,12 @@ def legend(fig: Any, looks: Mapping[str, Mapping[str, Any]]) -> None:
     fig.legend(lines, list(looks), loc="outside upper left", ncols=len(looks), handlelength=3.2)
 
 
-def chance(ax: Axes, level: float, text: str = "") -> None:
-    """A dashed line at chance."""
+def chance(ax: Axes, level: float, text: str = "", *, below: float = 0) -> None:
+    """A dashed line at chance. Its text stands above it, or `below` it by so many points, away from the curves."""
     ax.axhline(level, color=FAINT, linewidth=1, linestyle=DASH, zorder=0)
     ax.annotate(
-        text, (1, level), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
-        ha="right", fontsize=9, color=FAINT,
+        text, (1, level), xycoords=("axes fraction", "data"), xytext=(0, -below or 3),
+        textcoords="offset points", ha="right", va="top" if below else "baseline", fontsize=9, color=FAINT,
     )  # fmt: skip
 
 
