@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from matplotlib.ticker import StrMethodFormatter
@@ -127,6 +128,33 @@ def draw_memory(cells: Mapping[str, Seeds], until: int, level: float) -> Any:
         sign(fig, seeds)
     axes[0, 0].set_ylabel("loss on training graphs")
     axes[1, 0].set_ylabel("path right, unseen graphs")
+    return fig
+
+
+def draw_asked_again(seeds: Seeds, networks: Sequence[Mapping[str, Any]]) -> Any:
+    """First steps right about the training graphs, by what is asked, and about unseen graphs: a line for each network.
+
+    The line of a network that left chance on unseen graphs is thick.
+
+    Args:
+        networks: rows of `results/asked-again.json`: a run, and the share right by what it is asked.
+
+    Returns:
+        the figure.
+    """
+    known = {row["run"]: {way: share for way, share in row.items() if way != "run"} for row in networks}
+    measure = "decision_accuracy"
+    fig, ax = figure(2.8)
+    for result in seeds:
+        shares = {**known[result.run.id], "unseen graphs": result.measures[measure]}
+        left = result.left_chance(measure)
+        color = MEANING[result.run.config["objective"]["name"]]
+        ax.plot(list(shares.values()), "o-", color=color, linewidth=2.2 if left else 0.9, markersize=6 if left else 4)
+        ax.set_xticks(range(len(shares)), [fill(words, 12) for words in shares])
+    chance(ax, seeds[0].run.build_task().chance_accuracy, "1/d", below=4)
+    accuracy_axis(ax)
+    ax.set(ylabel="first step right", xlim=(-0.3, len(ax.get_xticks()) - 0.7))
+    sign(fig, seeds)
     return fig
 
 
