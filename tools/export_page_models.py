@@ -146,8 +146,11 @@ def edge_shares(objective: Objective, task: PathStar, prompt: Tensor) -> list[li
     return said.cumprod(dim=1)[:, 1:].tolist()
 
 
-def still(folder: Path) -> str:
-    """The picture that stands in the page without a script, as SVG: what the last networks answer to one graph."""
+def still(folder: Path) -> tuple[str, str]:
+    """The picture that stands in the page without a script, as SVG: what the last networks answer to one graph.
+
+    The second is for small screens.
+    """
     models = json.loads((folder / "models" / "index.json").read_text(encoding="utf-8"))["graphs"][0]["models"]
     figures.use_style()
     fig, axes = figures.figure(3.6, rows=2, columns=2)
@@ -157,10 +160,13 @@ def still(folder: Path) -> str:
         shares = edge_shares(objective, task, prompts[0])
         draw_walk(ax, task, prompts[0], shares, objective.answer(prompts)[0], COLORS[model["method"]])
         ax.set_title(TITLES[model["method"]])
-    return figures.svg(fig)
+    wide, narrow = figures.svg(fig), figures.narrow_svg(fig)
+    assert narrow
+    return wide, narrow
 
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     export(target)
-    write_text(target / "play.svg", still(target))
+    for file, drawn in zip((target / "play.svg", target / "narrow" / "play.svg"), still(target), strict=True):
+        write_text(file, drawn)

@@ -73,6 +73,20 @@ def test_a_grid_with_headings_is_cut_into_blocks() -> None:
         assert axes[1, 1].get_ylabel() == "below"
 
 
+def test_a_mosaic_is_read_column_by_column() -> None:
+    """And each panel keeps its height."""
+    fig, axes = figures.figure(4, mosaic="AC;BC", height_ratios=[1, 3])
+    for name, ax in axes.items():
+        ax.plot([0, 1], [0, 1])
+        ax.set(title=name, xlabel=name)
+    before = figures.svg(fig)
+    with narrow.narrowed(fig):
+        assert places(fig) == {"A": (0, 0), "B": (1, 0), "C": (2, 0)}
+        assert axes["A"].get_subplotspec().get_gridspec().get_height_ratios() == [1, 3, 4]
+        assert fig.get_size_inches()[1] == 8
+    assert figures.svg(fig) == before
+
+
 def test_columns_can_stay() -> None:
     fig, axes = figures.figure(2, columns=2, narrow=2)
     for name, ax in zip("ab", axes, strict=True):
@@ -124,6 +138,18 @@ def test_where_the_legend_is_wider_than_the_plot_there_is_only_the_wide_figure()
     ax.plot([0, 1], [0, 1], label="a line with a name that is nearly as long as the figure is wide " * 2)
     ax.legend()
     assert figures.narrow_svg(fig) is None
+
+
+def test_a_name_in_a_legend_is_broken_where_that_helps() -> None:
+    fig, ax = figures.figure(2)
+    name = "future summary, token order, next latent state and belief state"
+    ax.plot([0, 1], [0, 1], label=name)
+    ax.plot([0, 1], [0, 0], label="several tokens")
+    legend = ax.legend()
+    with narrow.narrowed(fig) as fits:
+        assert [text.get_text().count("\n") for text in legend.get_texts()] == [1, 0]
+        assert fits
+    assert legend.get_texts()[0].get_text() == name
 
 
 def test_numbers_below_a_panel_do_not_run_into_each_other() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.gridspec import GridSpec
+from matplotlib.gridspec import GridSpec, GridSpecBase
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
@@ -43,7 +43,8 @@ def narrowed(fig: Any) -> Iterator[bool]:
 
     Panels stand in `fig.narrow` columns. In a grid with headings, where only the first row has titles, the columns are
     cut into blocks that stand below each other, each with the names of the rows. Other panels keep the order in which
-    they are read. The names that only the first panel of a row had are given to the one that is first now.
+    they are read: row by row, or column by column where one is higher than a row. The names that only the first panel
+    of a row had are given to the one that is first now.
     """
     with ExitStack() as undo:
         width, height = fig.get_size_inches()
@@ -58,6 +59,7 @@ def narrowed(fig: Any) -> Iterator[bool]:
                 for text in (ax.xaxis.label, ax.title, ax._left_title):  # type: ignore[attr-defined]
                     wrap(text, ax, undo)
                 thin(ax, undo)
+                break_names(ax, fig, undo)
             for legend in list(fig.legends):
                 fit(legend, fig, undo)
         inside = [(legend, ax) for ax in fig.axes if (legend := ax.get_legend())]
@@ -69,13 +71,16 @@ def rearrange(fig: Any, undo: ExitStack) -> float:
     """Puts the panels into fewer columns; by how much higher the figure must be."""
     old = fig.axes[0].get_subplotspec().get_gridspec()
     panels: dict[tuple[int, int], Axes] = {}
+    spans: dict[tuple[int, int], range] = {}
     for ax in fig.axes:
         place = ax.get_subplotspec()
-        panels[place.rowspan.start, place.colspan.start] = ax
+        at = place.rowspan.start, place.colspan.start
+        panels[at], spans[at] = ax, place.rowspan
     rows, across = old.nrows, fig.narrow
     titled = {row for (row, _), ax in panels.items() if ax.get_title(loc="left") or ax.get_title()}
     headed = titled == {0}
-    order = sorted(panels, key=lambda at: (at[1] // across, *at) if headed else at)
+    high = any(len(span) > 1 for span in spans.values())
+    order = sorted(panels, key=lambda at: (at[1] // across, *at) if headed else at[::-1] if high else at)
     shown = [at for at in order if drawn(panels[at])]
     places: dict[tuple[int, int], tuple[int, int]] = {}
     for at in shown:
@@ -84,8 +89,11 @@ def rearrange(fig: Any, undo: ExitStack) -> float:
             places[at] = (column // across * rows + row, column % across)
         else:
             places[at] = divmod(len(places), across)
-    lines = 1 + max(row for row, _ in places.values())
-    new = GridSpec(lines, across, figure=fig)
+    heights = row_heights(old)
+    lines = [0.0] * (1 + max(row for row, _ in places.values()))
+    for at, (row, _) in places.items():
+        lines[row] = max(lines[row], sum(heights[i] for i in spans[at]))
+    new = GridSpec(len(lines), across, figure=fig, height_ratios=lines)
     for at, ax in panels.items():
         undo.callback(ax.set_subplotspec, ax.get_subplotspec())  # pyright: ignore[reportArgumentType]
         ax.set_subplotspec(new[places.get(at, (0, 0))])
@@ -94,7 +102,12 @@ def rearrange(fig: Any, undo: ExitStack) -> float:
             ax.set_in_layout(False)
         elif places[at][1] == 0 and at[1] > 0 and (at[0], 0) in panels:
             name_rows(ax, panels[at[0], 0], undo)
-    return lines / rows
+    return sum(lines) / sum(heights)
+
+
+def row_heights(grid: GridSpecBase) -> list[float]:
+    """How high the rows of a grid are, beside each other."""
+    return np.asarray(grid.get_height_ratios(), dtype=float).tolist()
 
 
 def name_rows(ax: Axes, first: Axes, undo: ExitStack) -> None:
@@ -116,6 +129,19 @@ def wrap(text: Text, ax: Axes, undo: ExitStack) -> None:
     if lines > 1 and "\n" not in said:
         undo.callback(text.set_text, said)
         text.set_text(textwrap.fill(said, int(np.ceil(1.15 * len(said) / lines))))
+
+
+def break_names(ax: Axes, fig: Any, undo: ExitStack) -> None:
+    """Breaks the longest names of a panel's own legend in two where it is wider than the panel."""
+    legend = ax.get_legend()
+    if not legend or legend.get_window_extent().width <= ax.get_window_extent().width:
+        return
+    names = {text: text.get_text() for text in legend.get_texts()}
+    for text, said in names.items():
+        if len(said) > 0.6 * max(map(len, names.values())):
+            undo.callback(text.set_text, said)
+            text.set_text(textwrap.fill(said, int(np.ceil(0.6 * len(said)))))
+    fig.draw_without_rendering()
 
 
 def fit(legend: Legend, fig: Any, undo: ExitStack) -> None:

@@ -67,7 +67,7 @@ def draw_selection(x: Sequence[float], marked: int, memories: Mapping[str, Seque
         ax.plot(memory, color=color, linestyle=linestyle, linewidth=width, label=label)
     ax.plot(marked, x[marked], "o", color=INK, markersize=7, label="marked")
     ax.set(xlabel="step", ylabel="input and memory")
-    ax.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, columnspacing=1.4, handlelength=1.6)
+    fig.legend(loc="outside upper left", ncols=4, columnspacing=1.4, handlelength=1.6)
     return fig
 
 

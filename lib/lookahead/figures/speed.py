@@ -43,8 +43,7 @@ def draw_parts(steps: Mapping[str, Mapping[str, float]]) -> Any:
         ax.text(left + 1, row, f"{left:.0f} ms", va="center", fontsize=9)
     _rows(ax, steps)
     ax.set_xlabel("milliseconds per training step")
-    above: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.45, 1.2)}
-    ax.legend(ncols=len(PARTS), columnspacing=1, handlelength=1, **above)
+    fig.legend(loc="outside upper left", ncols=len(PARTS), columnspacing=1, handlelength=1)
     return fig
 
 

@@ -190,15 +190,20 @@ class SignedFigure(Figure):
         return "; ".join([*said, *([self.note] if self.note else [])]) or super().__repr__()
 
 
-def figure(height: float, rows: int = 1, columns: int = 1, narrow: int | None = 0, **options: Any) -> tuple[Any, Any]:
+def figure(
+    height: float, rows: int = 1, columns: int = 1, narrow: int | None = 0, mosaic: str = "", **options: Any
+) -> tuple[Any, Any]:
     """A figure of the text's width, `height` inches high, and its axes, as `plt.subplots` gives them.
 
     Args:
+        mosaic: panels by their letters, such as "AC;BC", in place of rows and columns; the axes are a dictionary then.
         narrow: columns on small screens, which get a picture of their own (`lookahead.figures.narrow`): half as many
             if 0, so that no panel is narrower than on the page; None where there is to be no such picture.
     """
-    made: Any = plt.subplots(rows, columns, figsize=(WIDTH, height), FigureClass=SignedFigure, **options)
+    options |= {"figsize": (WIDTH, height), "FigureClass": SignedFigure}
+    made: Any = plt.subplot_mosaic(mosaic, **options) if mosaic else plt.subplots(rows, columns, **options)
     fig, axes = made
+    columns = len(mosaic.split(";")[0]) or columns
     fig.narrow = max(columns // 2, 1) if narrow == 0 else narrow
     return fig, axes
 
