@@ -202,6 +202,24 @@ def pictures(notebook: Any) -> Iterator[str]:
             yield f"code cell {number} draws {largest:,} bytes; {LARGEST_PICTURE:,} are the limit: rasterized=True"
 
 
+def captioned(notebook: Any) -> Iterator[str]:
+    """A table that has a caption has a name to refer to, and is there."""
+    names: list[str] = []
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        said = cell.metadata.get("mystnb", {}).get("table")
+        if said is None:
+            continue
+        if len(said.get("caption", "")) < SHORTEST_CAPTION:
+            yield f"code cell {number} makes a table without a caption: cell metadata mystnb.table.caption"
+        name = said.get("name", "")
+        if not name.startswith("tab-") or name in names:
+            yield f"code cell {number} needs a name of its own, tab-...: cell metadata mystnb.table.name"
+        names.append(name)
+        made = [output.get("data", {}).get("text/markdown", "") for output in cell.outputs]
+        if (count := sum("| :-" in text or "| --:" in text for text in made)) != 1:
+            yield f"code cell {number} makes {count} tables under one caption"
+
+
 def plumbing(notebook: Any) -> Iterator[str]:
     """What only makes the chapter work is folded: its parameters, what it glues, how it asserts what it claims."""
     for number, cell in enumerate(code_cells(notebook), start=1):
@@ -289,5 +307,5 @@ def clean(notebook: Any) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Any], Iterator[str]], ...] = (
-    head, executed, outputs, glued, parameters, plumbing, shown, wide, listings, pictures, live, clean,
+    head, executed, outputs, glued, parameters, plumbing, shown, wide, listings, pictures, captioned, live, clean,
 )  # fmt: skip

@@ -236,6 +236,21 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
         "check",
         "needs a name of its own",
     ),
+    "a table without a caption": (
+        in_cell(3, lambda cell: cell.metadata.update(mystnb={"table": {"name": "tab-one", "caption": "Numbers."}})),
+        "check",
+        "makes a table without a caption",
+    ),
+    "a table without a name": (
+        in_cell(3, lambda cell: cell.metadata.update(mystnb={"table": {"name": "one", "caption": "A row a seed."}})),
+        "check",
+        "needs a name of its own, tab-...",
+    ),
+    "a caption without a table": (
+        in_cell(3, lambda cell: cell.metadata.update(mystnb={"table": {"name": "tab-one", "caption": "Numbers."}})),
+        "check",
+        "makes 0 tables under one caption",
+    ),
     "a picture that is too heavy": (
         in_cell(6, lambda cell: cell.outputs[0].data.update({"image/png": "A" * 300_001})),
         "check",
