@@ -125,6 +125,7 @@ def draw_memory(cells: Mapping[str, Seeds], until: int, level: float) -> Any:
         upper.set(title=title, ylim=(0, 0.3), xlim=(0, until))
         lower.set(xlabel="training step", xticks=[0, until // 2, until])
         lower.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        lower.get_xticklabels()[-1].set_horizontalalignment("right")  # or it runs into the next panel's first
         sign(fig, seeds)
     axes[0, 0].set_ylabel("loss on training graphs")
     axes[1, 0].set_ylabel("path right, unseen graphs")
