@@ -74,7 +74,12 @@ def test_the_numbers_it_tells_are_those_of_the_results() -> None:
     forced, turned = (direction.where(objective=way) for way in ("teacher_forcing", "reversed"))
     waiting = waiting.where(path_length=(4, 5), train_examples=None)
     long, short = (waiting.where(objective=way) for way in ("teacher_forcing", "reversed"))
-    steps, count = forced[0].run.steps, ["none", "one", "two", "three", "four", "five"]
+    steps, count = (
+        forced[0].run.steps,
+        ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
+    )
+    seen = stored("repeats").where(path_length=4, optimizer="muon", train_examples=20_000, repeated=1)
+    seen += stored("waiting").where(train_examples=20_000)
     assert forced.at_chance().all()
     assert {result.run.steps for result in long} == {100 * steps}
     assert min(100 * steps / result.step_of_success for result in short) == 100  # a hundred times sooner
@@ -88,6 +93,9 @@ def test_the_numbers_it_tells_are_those_of_the_results() -> None:
         f"it needs about {turned.time.median:.0f} ({turned.won} of {len(turned)} seeds succeed within "
         f"{turned[0].run.steps})",
         f"{count[long.left_chance().sum()]} of {count[len(long)]} networks gets better than a coin",
+        f"Of {count[len(seen)]} networks that see the same 20,000 graphs over and over, "
+        f"{count[seen.left_chance().sum()]} learn to choose",
+        f"the other {count[(~seen.left_chance()).sum()]} learn their graphs by heart",
         f"the other {count[long.at_chance().sum()]} still flip it after {100 * steps:,}",
     ):
         assert told in text
