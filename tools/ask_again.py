@@ -29,7 +29,8 @@ def rows() -> Iterator[dict[str, Any]]:
     from lookahead.evaluation import evaluate_on
     from lookahead.experiments import find_experiment
     from lookahead.runs.result import has_weights, trained
-    from lookahead.tasks.path_star import PathStar, for_another_goal, reordered
+    from lookahead.tasks.path_star import PathStar
+    from lookahead.tasks.path_star.asked_again import for_another_goal, reordered
 
     for run in (run for name in ("repeats", "waiting") for run in find_experiment(name).runs("census")):
         if run.train_examples is None or not has_weights(run.id):

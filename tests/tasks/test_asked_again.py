@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from lookahead.tasks import PathStar
-from lookahead.tasks.path_star import for_another_goal, reordered
+from lookahead.tasks.path_star.asked_again import for_another_goal, reordered
 
 SIZES = pytest.mark.parametrize("task", [PathStar(2, 4, 10), PathStar(5, 3, 20, question_first=True)], ids=str)
 

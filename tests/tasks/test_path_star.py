@@ -17,7 +17,8 @@ from lookahead.contracts import RESERVED_TOKENS, SPLITS, Split
 from lookahead.errors import LookaheadError
 from lookahead.runs.run import Run
 from lookahead.tasks import PathStar
-from lookahead.tasks.path_star import reordered, sample_one
+from lookahead.tasks.path_star import sample_one
+from lookahead.tasks.path_star.asked_again import reordered
 from lookahead.tasks.path_star.solvers import cheat, from_goal, try_arms
 
 SIZES = [(2, 3, 10), (2, 5, 50), (3, 4, 12), (5, 5, 50), (20, 5, 100), (4, 3, 9)]

@@ -1,4 +1,7 @@
-"""The same graph, asked about in another way: it tells who knows the graph from who has learnt its answer by heart."""
+"""The same graph, asked about in another way: it tells who knows the graph from who has learnt its answer by heart.
+
+The package does not import it: its code is no part of what made a path-star result.
+"""
 
 from __future__ import annotations
 
