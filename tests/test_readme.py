@@ -74,10 +74,8 @@ def test_the_numbers_it_tells_are_those_of_the_results() -> None:
     forced, turned = (direction.where(objective=way) for way in ("teacher_forcing", "reversed"))
     waiting = waiting.where(path_length=(4, 5), train_examples=None)
     long, short = (waiting.where(objective=way) for way in ("teacher_forcing", "reversed"))
-    steps, count = (
-        forced[0].run.steps,
-        ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
-    )
+    steps = forced[0].run.steps
+    count = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     seen = stored("repeats").where(path_length=4, optimizer="muon", train_examples=20_000, repeated=1)
     seen += stored("waiting").where(train_examples=20_000)
     assert forced.at_chance().all()

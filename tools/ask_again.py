@@ -23,7 +23,10 @@ ASKED = 4096
 
 
 def rows() -> Iterator[dict[str, Any]]:
-    """What each network gives: the share of first steps that are right, by what it is asked."""
+    """What each network gives: the share of first steps that are right, by what it is asked.
+
+    "kept" is the share that are still those of the training when it is asked for another goal.
+    """
     import torch
 
     from lookahead.evaluation import evaluate_on
@@ -45,7 +48,9 @@ def rows() -> Iterator[dict[str, Any]]:
             "for another goal": for_another_goal(task, prompts, answers),
         }
         measures = {way: evaluate_on(objective, task, *examples) for way, examples in asked.items()}
-        yield {"run": run.id, **{way: found["decision_accuracy"] for way, found in measures.items()}}
+        given = objective.answer(asked["for another goal"][0])
+        kept = (given == answers)[:, task.decision].double().mean().item()
+        yield {"run": run.id, **{way: found["decision_accuracy"] for way, found in measures.items()}, "kept": kept}
 
 
 def main() -> None:

@@ -188,18 +188,22 @@ def pictures(notebook: Any) -> Iterator[str]:
         said = cell.metadata.get("mystnb", {})
         if len(said.get("image", {}).get("alt", "")) < SHORTEST_ALT:
             yield f"code cell {number} draws without saying what: cell metadata mystnb.image.alt"
-        figure = said.get("figure", {})
-        if len(figure.get("caption", "")) < SHORTEST_CAPTION:
-            yield f"code cell {number} draws without a caption: cell metadata mystnb.figure.caption"
-        name = figure.get("name", "")
-        if not name.startswith("fig-") or name in names:
-            yield f"code cell {number} needs a name of its own, fig-...: cell metadata mystnb.figure.name"
-        names.append(name)
+        yield from labelled(said.get("figure", {}), "figure", number, names)
         if len(drawn) > 1:
             yield f"code cell {number} draws {len(drawn)} pictures under one caption; draw them in one, or in two cells"
         largest = max(len(text) for data in drawn for kind, text in data.items() if kind.startswith("image/"))
         if largest > LARGEST_PICTURE:
             yield f"code cell {number} draws {largest:,} bytes; {LARGEST_PICTURE:,} are the limit: rasterized=True"
+
+
+def labelled(said: dict[str, str], kind: str, number: int, names: list[str]) -> Iterator[str]:
+    """A figure or a table has a caption, and a name that none before it has."""
+    if len(said.get("caption", "")) < SHORTEST_CAPTION:
+        yield f"code cell {number} makes a {kind} without a caption: cell metadata mystnb.{kind}.caption"
+    name, begins = said.get("name", ""), f"{kind[:3]}-"
+    if not name.startswith(begins) or name in names:
+        yield f"code cell {number} needs a name of its own, {begins}...: cell metadata mystnb.{kind}.name"
+    names.append(name)
 
 
 def captioned(notebook: Any) -> Iterator[str]:
@@ -209,12 +213,7 @@ def captioned(notebook: Any) -> Iterator[str]:
         said = cell.metadata.get("mystnb", {}).get("table")
         if said is None:
             continue
-        if len(said.get("caption", "")) < SHORTEST_CAPTION:
-            yield f"code cell {number} makes a table without a caption: cell metadata mystnb.table.caption"
-        name = said.get("name", "")
-        if not name.startswith("tab-") or name in names:
-            yield f"code cell {number} needs a name of its own, tab-...: cell metadata mystnb.table.name"
-        names.append(name)
+        yield from labelled(said, "table", number, names)
         made = [output.get("data", {}).get("text/markdown", "") for output in cell.outputs]
         if (count := sum("| :-" in text or "| --:" in text for text in made)) != 1:
             yield f"code cell {number} makes {count} tables under one caption"

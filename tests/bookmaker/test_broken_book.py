@@ -229,7 +229,7 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
     "a picture without a caption": (
         in_cell(6, lambda cell: cell.metadata["mystnb"]["figure"].update(caption="Curves.")),
         "check",
-        "draws without a caption",
+        "makes a figure without a caption",
     ),
     "a picture without a name": (
         in_cell(6, lambda cell: cell.metadata["mystnb"]["figure"].update(name="")),

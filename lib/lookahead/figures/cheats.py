@@ -21,6 +21,8 @@ from lookahead.runs.result import Result
 from lookahead.tasks import PathStar
 
 WITH_TEACHER = "teacher_forced_token_accuracy"
+ASKED = ("as in training", "in another order", "for another goal")
+"""How a network is asked about its own graphs in `results/asked-again.json`."""
 
 
 def token_look(task: Task, position: int) -> dict[str, Any]:
@@ -115,7 +117,10 @@ def draw_memory(cells: Mapping[str, Seeds], until: int, level: float) -> Any:
             chosen = (result.first_step(measure, level) or math.inf) <= until
             color = MEANING[result.run.config["objective"]["name"]]
             for ax, name in ((upper, "training_loss"), (lower, measure)):
-                ax.plot(*result.series(name), color=color, linewidth=2.2 if chosen else 0.9, solid_joinstyle="round")
+                steps, values = result.series(name)
+                shown = sum(step <= until for step in steps)
+                width = 2.2 if chosen else 0.9
+                ax.plot(steps[:shown], values[:shown], color=color, linewidth=width, solid_joinstyle="round")
         task = seeds[0].run.build_task()
         first = title == next(iter(cells))
         guessed = -math.log(task.chance_accuracy) / task.answer_length
@@ -143,15 +148,19 @@ def draw_asked_again(seeds: Seeds, networks: Sequence[Mapping[str, Any]]) -> Any
     Returns:
         the figure.
     """
-    known = {row["run"]: {way: share for way, share in row.items() if way != "run"} for row in networks}
-    measure = "decision_accuracy"
+    known = {row["run"]: row for row in networks}
+    measure, color = "decision_accuracy", MEANING["teacher_forcing"]
+    left = seeds.left_chance(measure)
+    looks = {True: {"linewidth": 2.2, "markersize": 6}, False: {"linewidth": 0.9, "markersize": 4}}
     fig, ax = figure(2.8)
-    for result in seeds:
-        shares = {**known[result.run.id], "unseen graphs": result.measures[measure]}
-        left = result.left_chance(measure)
-        color = MEANING[result.run.config["objective"]["name"]]
-        ax.plot(list(shares.values()), "o-", color=color, linewidth=2.2 if left else 0.9, markersize=6 if left else 4)
-        ax.set_xticks(range(len(shares)), [fill(words, 12) for words in shares])
+    for result, chooses in zip(seeds, left, strict=True):
+        shares = [known[result.run.id][way] for way in ASKED] + [result.measures[measure]]
+        ax.plot(shares, "o-", color=color, **looks[bool(chooses)])
+    for chooses, words in ((True, "left chance on unseen graphs"), (False, "did not")):
+        if count := int((left == chooses).sum()):
+            ax.plot([], [], "o-", color=color, label=f"{count} {words}", **looks[chooses])
+    fig.legend(loc="outside upper right", ncols=2)
+    ax.set_xticks(range(len(ASKED) + 1), [fill(words, 12) for words in (*ASKED, "unseen graphs")])
     chance(ax, seeds[0].run.build_task().chance_accuracy, "1/d", below=4)
     accuracy_axis(ax)
     ax.set(ylabel="first step right", xlim=(-0.3, len(ax.get_xticks()) - 0.7))
