@@ -35,6 +35,8 @@ TRAINING = {"run", "train", "backward", "audit"}
 LISTING = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LONGEST_LISTING = 10
 """Lines of the library that carry an idea."""
+TABLE = re.compile(r"^\| (?::-+|-+:) \|", re.MULTILINE)
+"""The line below a table's head."""
 SHORTEST_ALT, SHORTEST_CAPTION = 20, 60
 """Letters that say what a picture shows, and how it is to be read."""
 HEAD = re.compile(
@@ -207,16 +209,15 @@ def labelled(said: dict[str, str], kind: str, number: int, names: list[str]) -> 
 
 
 def captioned(notebook: Any) -> Iterator[str]:
-    """A table that has a caption has a name to refer to, and is there."""
+    """Every table that a cell makes has a caption and a name to refer to, and every such caption its table."""
     names: list[str] = []
     for number, cell in enumerate(code_cells(notebook), start=1):
+        made = "\n".join(output.get("data", {}).get("text/markdown", "") for output in cell.outputs)
         said = cell.metadata.get("mystnb", {}).get("table")
-        if said is None:
-            continue
-        yield from labelled(said, "table", number, names)
-        made = [output.get("data", {}).get("text/markdown", "") for output in cell.outputs]
-        if (count := sum("| :-" in text or "| --:" in text for text in made)) != 1:
-            yield f"code cell {number} makes {count} tables under one caption"
+        if (count := len(TABLE.findall(made))) != 1 and (count or said is not None):
+            yield f"code cell {number} makes {count} tables, of which one can have a caption"
+        if count or said is not None:
+            yield from labelled(said or {}, "table", number, names)
 
 
 def plumbing(notebook: Any) -> Iterator[str]:

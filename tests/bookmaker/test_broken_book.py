@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nbformat.v4 import new_output
 
 from bookmaker.__main__ import main
 from bookmaker.execution import executed
@@ -16,6 +17,8 @@ CHECKED_BY_MAKE = ("check", "compare", "site --committed")
 """The commands of `python -m bookmaker` that `make test` runs."""
 
 LINE = "x = 1\n"
+
+A_TABLE = new_output("display_data", {"text/markdown": "| seed | right |\n| :-- | --: |\n| 0 | 0.5 |\n"})
 
 Change = Callable[[Path], None]
 
@@ -249,7 +252,17 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
     "a caption without a table": (
         in_cell(3, lambda cell: cell.metadata.update(mystnb={"table": {"name": "tab-one", "caption": "Numbers."}})),
         "check",
-        "makes 0 tables under one caption",
+        "makes 0 tables, of which one can have a caption",
+    ),
+    "a table of which nothing is said": (
+        in_cell(3, lambda cell: cell.outputs.append(A_TABLE)),
+        "check",
+        "makes a table without a caption",
+    ),
+    "two tables under one caption": (
+        in_cell(3, lambda cell: cell.outputs.extend([A_TABLE, A_TABLE])),
+        "check",
+        "makes 2 tables, of which one can have a caption",
     ),
     "a picture that is too heavy": (
         in_cell(6, lambda cell: cell.outputs[0].data.update({"image/png": "A" * 300_001})),
