@@ -14,8 +14,8 @@ from conftest import MODEL, TASK
 from lookahead import cli
 from lookahead.errors import LookaheadError
 from lookahead.experiments import EXPERIMENTS, Experiment
-from lookahead.runs import harness
-from lookahead.runs.parquet import read_packed
+from lookahead.runs import harness, staleness
+from lookahead.runs.parquet import packed_path, read_packed
 from lookahead.runs.run import Run
 from lookahead.training.sitting import OutOfTime
 
@@ -133,6 +133,21 @@ def test_pack_leaves_one_file(tiny: None, capsys: pytest.CaptureFixture[str]) ->
     cli.main(["run", "tiny", "--device", "cpu", "--no-pack"])
     assert cli.main(["pack", "tiny"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("1 results in ")
+
+
+def test_pack_without_a_name_stamps_what_is_there_anew(
+    tiny: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["run", "tiny", "--device", "cpu"])
+    (today,) = read_packed("tiny-quick")
+    with monkeypatch.context() as another_code:
+        another_code.setattr(staleness, "stamp", lambda run: "earlier")
+        cli.main(["pack"])
+    assert [result.stamp for result in read_packed("tiny-quick")] == ["earlier"]
+    capsys.readouterr()
+    assert cli.main(["pack"]) == 0
+    assert capsys.readouterr().out == f"compared with today's code: {packed_path('tiny-quick')}\n"
+    assert [result.stamp for result in read_packed("tiny-quick")] == [today.stamp]
 
 
 def test_a_time_limit_that_is_reached_has_an_exit_status_of_its_own(

@@ -131,8 +131,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--png", type=Path, metavar="FILE", help="the picture, drawn by matplotlib")
     one.epilog = "Exit status: 0 no, 3 cannot tell, 4 yes, 1 an error."
 
-    one = command("pack", pack, "collect working results into one file per experiment")
-    which(one)
+    text = "collect working results into one file per experiment; without a name, compare all files with today's code"
+    one = command("pack", pack, text)
+    which(one, optional=True)
     one.add_argument("files", nargs="*", type=Path, metavar="FILE", help="collected on other machines, to be joined")
 
     one = command("info", info, "the device, torch, and which kernels are used")
@@ -369,8 +370,14 @@ def _figures(module: str) -> Any:
 
 def pack(options: argparse.Namespace) -> int:
     from lookahead.experiments import find_experiment, pack_experiment
+    from lookahead.runs.parquet import pack as renew
+    from lookahead.runs.result import store_folder
 
-    path, count = pack_experiment(find_experiment(options.name), options.profile, options.files)
+    if options.name is None:
+        for file in sorted(store_folder().glob("*.parquet")):
+            say(f"compared with today's code: {renew(file.stem, [])}")
+        return 0
+    path, count = pack_experiment(find_experiment(options.name), options.profile or "quick", options.files)
     say(f"{count} results in {path}")
     return 0
 
