@@ -47,12 +47,10 @@ def parser() -> argparse.ArgumentParser:
         one.set_defaults(does=does)
         return one
 
-    def which(one: argparse.ArgumentParser, optional: bool = False) -> None:
+    def which(one: argparse.ArgumentParser, optional: bool = False, profile: str | None = "quick") -> None:
         one.add_argument("name", nargs="?" if optional else None, help="name of an experiment (see lookahead list)")
-        default = "all of them" if optional else "quick"
-        one.add_argument(
-            "--profile", default=None if optional else "quick", help=f"quick, census or paper (default: {default})"
-        )
+        default = profile or "all of them"
+        one.add_argument("--profile", default=profile, help=f"quick, census or paper (default: {default})")
 
     def only(one: argparse.ArgumentParser) -> None:
         one.add_argument(
@@ -86,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     one = command("status", status, "how much of each experiment is done")
-    which(one, optional=True)
+    which(one, optional=True, profile=None)
     only(one)
     one.add_argument("--missing", action="store_true", help="the ids of the runs that are missing or out of date")
 
@@ -185,7 +183,7 @@ def list_experiments(options: argparse.Namespace) -> int:
     from lookahead.tables import columns
 
     if options.name is not None:
-        one, profile = find_experiment(options.name), options.profile or "quick"
+        one, profile = find_experiment(options.name), options.profile
         grid = select(labelled(one, profile), options.only)
         say(f"{one.question} ({profile} profile)")
         say(columns(["id", "seed", "label"], [[run.id, f"seed={run.seed}", label] for label, run in grid]))
@@ -377,7 +375,7 @@ def pack(options: argparse.Namespace) -> int:
         for file in sorted(store_folder().glob("*.parquet")):
             say(f"compared with today's code: {renew(file.stem, [])}")
         return 0
-    path, count = pack_experiment(find_experiment(options.name), options.profile or "quick", options.files)
+    path, count = pack_experiment(find_experiment(options.name), options.profile, options.files)
     say(f"{count} results in {path}")
     return 0
 
