@@ -1,7 +1,7 @@
 """Figures for small screens: fewer columns, nothing lost, and the wide figure as it was before."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -114,17 +114,55 @@ def test_what_is_written_fits_on_the_sheet() -> None:
     assert len(fig.legends) == 1
 
 
-def test_a_drawing_stays_as_it_is() -> None:
-    """Its letters have places that do not shrink; panels of drawings are only moved."""
-    fig, ax = figures.figure(2)
-    figures.draw_tokens(ax, ["a", "b"], [figures.PALE] * 2)
-    ax.axis("off")
-    assert figures.narrow_svg(fig) is None
-    fig, axes = figures.figure(2, columns=2)
-    for ax in axes:
+def drawing(columns: int = 1) -> tuple[Any, Any]:
+    """A figure without axes, of tokens that have room on any sheet."""
+    fig, axes = figures.figure(2, columns=columns)
+    for ax in np.atleast_1d(axes):
         figures.draw_tokens(ax, ["a", "b"], [figures.PALE] * 2)
+        ax.set(xlim=(0, 2), ylim=(-1, 1))
         ax.axis("off")
+    return fig, axes
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_drawing_is_squeezed(columns: int) -> None:
+    fig, _ = drawing(columns)
     assert f'width="{72 * narrow.WIDTH:g}pt"' in (figures.narrow_svg(fig) or "")
+
+
+def overlap(ax: Any) -> None:
+    for x in (0.7, 1.3):
+        ax.text(x, 0.8, "some twenty letters", ha="center")
+
+
+def leave_the_box(ax: Any) -> None:
+    figures.draw_tokens(ax, ["some twenty letters, and more"], [figures.PALE], y=0.8)
+
+
+def leave_the_sheet(ax: Any) -> None:
+    ax.text(1, 0.8, "some twenty letters, twenty more, and more").set_in_layout(False)
+
+
+def touch(ax: Any) -> None:
+    ax.scatter([0.2, 0.4], [0.8, 0.8], s=1600)
+
+
+@pytest.mark.parametrize("crowd", [overlap, leave_the_box, leave_the_sheet, touch])
+def test_a_drawing_without_room_stays_as_it_is(crowd: Callable[[Any], None]) -> None:
+    """Its letters and discs have places that shrink, and do not shrink themselves."""
+    fig, ax = drawing()
+    crowd(ax)
+    wide = figures.svg(fig)
+    assert narrow.without_room(fig) == set(), "on the page there is room"
+    assert figures.narrow_svg(fig) is None
+    assert figures.svg(fig) == wide
+
+
+def test_what_is_cramped_on_the_page_may_be_so_on_a_small_screen() -> None:
+    fig, ax = drawing()
+    for x in (0.4, 0.5):
+        ax.text(x, 0.8, "letters", ha="center")
+    assert figures.narrow_svg(fig)
 
 
 def test_a_figure_can_do_without() -> None:

@@ -46,16 +46,16 @@ def draw_needs(task: PathStar, answer: Tensor) -> Any:
         answer: tokens [A].
     """
     names = [task.symbol(token) for token in answer.tolist()]
-    needs = ["copy the start", "look ahead\nto the goal", *["follow\none edge"] * (len(names) - 3)]
-    needs.append("copy the goal, or\nfollow one edge")
-    fig, ax = figure(2.3)
+    needs = ["copy\nthe start", "look ahead\nto the goal", *["follow\none edge"] * (len(names) - 3)]
+    needs.append("copy the goal\nor follow\none edge")
+    fig, ax = figure(2.45)
     draw_teaching(ax, ["=", *names[:-1]], names, hard=[task.decision])
     for x, need in enumerate(needs):
         color = ORANGE if x == task.decision else INK
         ax.text(x + 0.5, -0.6, need, ha="center", va="top", fontsize=9.5, color=color)
     for y, name in ((1.4, "reads"), (0, "predicts")):
         ax.text(-0.1, y, name, ha="right", va="center")
-    ax.set(xlim=(-0.75, len(names) + 0.1), ylim=(-1.45, 1.95))
+    ax.set(xlim=(-0.75, len(names) + 0.1), ylim=(-1.7, 1.95))
     return fig
 
 

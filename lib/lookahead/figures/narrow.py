@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.gridspec import GridSpec, GridSpecBase
 from matplotlib.legend import Legend
 from matplotlib.text import Text
@@ -18,13 +20,14 @@ from matplotlib.text import Text
 WIDTH = 4.2
 """Inches; on a telephone 355 pixels wide a letter of 9 points is 10.6 pixels high."""
 
+GAP = 3
+"""Pixels between two names of a drawing, at least."""
+
 
 def can_be_narrowed(fig: Any) -> bool:
-    """Whether there are panels to put below each other, or a plot that can be squeezed; a drawing cannot."""
+    """Whether there is anything to put below each other, or to be squeezed."""
     panels = [ax for ax in fig.axes if drawn(ax)]
-    if fig.narrow is None or not panels or any(ax.get_subplotspec() is None for ax in panels):
-        return False
-    return fig.narrow < columns(fig) or all(ax.axison for ax in panels)
+    return fig.narrow is not None and bool(panels) and all(ax.get_subplotspec() for ax in panels)
 
 
 def columns(fig: Any) -> int:
@@ -39,7 +42,7 @@ def drawn(ax: Axes) -> bool:
 
 @contextmanager
 def narrowed(fig: Any) -> Iterator[bool]:
-    """Rearranges a figure made by `lookahead.figures.figure`, and puts it back as it was; whether its legends fit.
+    """Rearranges a figure made by `lookahead.figures.figure`, and puts it back as it was; whether all of it has room.
 
     Panels stand in `fig.narrow` columns. In a grid with headings, where only the first row has titles, the columns are
     cut into blocks that stand below each other, each with the names of the rows. Other panels keep the order in which
@@ -47,6 +50,8 @@ def narrowed(fig: Any) -> Iterator[bool]:
     of a row had are given to the one that is first now.
     """
     with ExitStack() as undo:
+        fig.draw_without_rendering()
+        cramped = without_room(fig)
         width, height = fig.get_size_inches()
         undo.callback(fig.set_size_inches, width, height)
         if fig.narrow < columns(fig):
@@ -64,7 +69,38 @@ def narrowed(fig: Any) -> Iterator[bool]:
                 fit(legend, fig, undo)
         inside = [(legend, ax) for ax in fig.axes if (legend := ax.get_legend())]
         fits = all(legend.get_window_extent().width <= ax.get_window_extent().width for legend, ax in inside)
+        fits = fits and without_room(fig) <= cramped
         yield fits and not any("constrained_layout" in str(warning.message) for warning in said)
+
+
+def without_room(fig: Any) -> set[Any]:
+    """What has no room in a figure's drawings, as it was drawn last.
+
+    Names that overlap, stand out of the sheet or out of the box that they are in the middle of, discs that touch.
+    """
+    found: set[Any] = set()
+    sheet = fig.bbox
+    for ax in (ax for ax in fig.axes if not ax.axison):
+        names = [text for text in ax.texts if text.get_visible() and text.get_text()]
+        boxes = [Text.get_window_extent(text) for text in names]  # of an annotation, without its arrow
+        found |= {name for name, box in zip(names, boxes, strict=True) if box.x0 < sheet.x0 or box.x1 > sheet.x1}
+        for (one, box), (other, its) in combinations(zip(names, boxes, strict=True), 2):
+            if box.padded(GAP).overlaps(its):
+                found.add((one, other))
+        for frame in (patch.get_window_extent() for patch in ax.patches):
+            for name, box in zip(names, boxes, strict=True):
+                middle = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+                if frame.contains(*middle) and box.width > frame.width:
+                    found.add(name)
+        discs = [
+            (name, at, math.sqrt(points.get_sizes()[0]) / 2 * fig.dpi / 72)
+            for points in ax.collections if isinstance(points, PathCollection)
+            for name, at in enumerate(ax.transData.transform(np.asarray(points.get_offsets())))
+        ]  # fmt: skip
+        for i, (one, other) in enumerate(combinations(discs, 2)):
+            if math.dist(one[1], other[1]) < one[2] + other[2]:
+                found.add((ax, i))
+    return found
 
 
 def rearrange(fig: Any, undo: ExitStack) -> float:

@@ -86,8 +86,7 @@ def draw_doubling(steps: int = 8) -> Any:
             if y and t >= (reach := 2 ** (y - 1)):
                 ax.plot([t - reach, t], [1 - y, -y], color=INK, linewidth=1.6)
         ax.text(-0.6, -y, f"round {y}" if y else "steps", ha="right", va="center")
-    ax.text(steps - 0.4, 0, "number: inputs\nit holds", va="center", color=FAINT, fontsize=9)
-    ax.set(xlim=(-1.7, steps + 1.2), ylim=(-rounds - 0.45, 0.45))
+    ax.set(xlim=(-1.7, steps - 0.5), ylim=(-rounds - 0.45, 0.45))
     ax.axis("off")
     return fig
 

@@ -84,12 +84,12 @@ def draw_chain(ax: Axes, count: int = 4) -> None:
     for x, symbol in enumerate(symbols):
         factor = rf"$p({symbol} \mid {', '.join(symbols[:x])})$" if x else f"$p({symbol})$"
         color = ORDERED[x - 1] if x else INK
-        ax.text(x + 0.5, -0.62, factor, ha="center", va="top", fontsize=11, color=color)
+        ax.text(x + 0.5, -0.62, factor, ha="center", va="top", fontsize=9.5, color=color)
     ax.set(xlim=(-0.05, count + 0.05), ylim=(-1.05, 1.6))
     ax.axis("off")
 
 
-def draw_edges(task: PathStar, prompt: torch.Tensor, across: int = 6) -> Any:
+def draw_edges(task: PathStar, prompt: torch.Tensor, across: int = 4) -> Any:
     """A prompt as its reader gets it: the edges in the prompt's order, then start and goal. The figure is returned.
 
     Args:
@@ -139,7 +139,7 @@ def draw_example(task: PathStar, prompt: torch.Tensor, answer: torch.Tensor, wid
         ax.text(-0.25, y, name, ha="right", va="center", fontsize=11)
     frame = Rectangle((task.decision - 0.03, bottom - 1.59), 1.06, 0.98, fill=False, edgecolor=INK, linewidth=2.5)
     ax.add_patch(frame)
-    ax.text(len(said) + 0.25, bottom - 1.1, "framed: the first step", va="center", fontsize=11)
+    ax.text(len(said) + 0.25, bottom - 1.1, "framed: first step", va="center", fontsize=11)
     ax.set(xlim=(-2.9, max(wide, len(said) + 5) + 0.1), ylim=(bottom - 1.7, 0.6))
     ax.axis("off")
     return fig
