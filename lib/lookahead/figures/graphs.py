@@ -54,8 +54,9 @@ def draw_graph(ax: Axes, task: PathStar, prompt: Any, answer: Any | None = None)
             )  # fmt: skip
     for node, spot in spots.items():
         _node(ax, spot, node, node in path, 520, 11)
-    for name, node in (("start", start), ("goal", goal)):
-        ax.annotate(name, spots[node], xytext=(0, -15), textcoords="offset points", ha="center", va="top", fontsize=9)
+    for name, node, right in (("start", start, 6), ("goal", goal, 11)):  # to the left of the arrow down from the start
+        below = {"xytext": (right, -15), "textcoords": "offset points", "ha": "right", "va": "top"}
+        ax.annotate(name, spots[node], **below, fontsize=9)
     ax.set_xlim(-0.5, task.path_length - 0.5)
     ax.set_ylim(-middle - 0.75, middle + 0.5)
     ax.axis("off")

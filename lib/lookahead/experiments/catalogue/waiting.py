@@ -59,7 +59,7 @@ WAITING: list[dict[str, Any]] = [
     {**REVERSED, "task": path_star(2, 4)},
     {**REVERSED, "task": path_star(2, 5)},
     {**REVERSED, "task": path_star(2, 3)},
-    {**REVERSED, "task": path_star(2, 6, num_nodes=16)},
+    {**REVERSED, "task": path_star(2, 6, num_nodes=16), "steps": 10_000},
     {**FORCED, "task": path_star(2, 3)},
     {**FORCED, "task": path_star(2, 6, num_nodes=16), "steps": 10_000},
     {**FORCED, "task": path_star(2, 4, num_nodes=20)},
