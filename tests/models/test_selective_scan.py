@@ -110,8 +110,18 @@ def test_gradients_of_chunked_ssd(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("length", [1, 2, 31, 32, 33, 65, 200])
 @pytest.mark.parametrize("recur", RECURRENCES)
 def test_the_scan_at_any_length(length: int, recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "chunking", lambda x, A: (32, recur))
+    monkeypatch.setattr(scan_module, "chunking", lambda x, A: (3, 32, recur))
     inputs = scan_inputs(3, length, 5, 7)
+    assert_agree(outcome(scan_torch, inputs), outcome(scan_reference, inputs), 1e-12)
+
+
+@pytest.mark.parametrize("fitting", [1, 300, 600, 10**6])
+def test_the_scan_for_some_examples_at_a_time(fitting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One, one, two and all three of three examples fit."""
+    monkeypatch.setattr(scan_module, "FITTING", fitting)
+    inputs = scan_inputs(3, 9, 5, 7)
+    at_once, size, _ = scan_module.chunking(inputs[0], inputs[2])
+    assert (at_once, size) == {1: (1, 8), 300: (1, 8), 600: (2, 8), 10**6: (3, 9)}[fitting]
     assert_agree(outcome(scan_torch, inputs), outcome(scan_reference, inputs), 1e-12)
 
 

@@ -60,29 +60,36 @@ def scan_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state
 # -- plain PyTorch -------------------------------------------------------------------------------------------
 #
 # All b T D N numbers of h at once would be the largest tensor of the model by far. So the scan goes through the
-# sequence in chunks; what is kept for the backward pass is the state at each chunk's start, from where it computes
-# the chunk once more. Time comes first and the channels last, so that a step is one contiguous piece of memory and
-# the innermost loop is long.
+# sequence in chunks, on a CPU for some examples at a time; what is kept for the backward pass is the state at each
+# chunk's start, from where it computes the chunk once more. Time comes first and the channels last, so that a step is
+# one contiguous piece of memory and the innermost loop is long.
+
+FITTING = 2**19
+"""Numbers of h of a piece that about fits a CPU's cache."""
 
 
 def scan_torch(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor | None) -> Outcome:
     """The scan in chunks, with a backward pass of its own; in float32 at least."""
     dtype, (x, dt, A, B, C) = x.dtype, at_least_float32(x, dt, A, B, C)
     state = x.new_zeros(x.shape[0], *A.shape) if state is None else state.to(x.dtype)
-    y, last = ChunkedScan.apply(x, dt, A, B, C, state, *chunking(x, A))  # type: ignore[misc]
+    at_once, size, recur = chunking(x, A)
+    parts = zip(*(v.split(at_once) for v in (x, dt, B, C, state)), strict=True)
+    done = [ChunkedScan.apply(x, dt, A, B, C, h, size, recur) for x, dt, B, C, h in parts]  # type: ignore[misc]
+    y, last = done[0] if len(done) == 1 else map(torch.cat, zip(*done, strict=True))
     return y.to(dtype), last
 
 
-def chunking(x: Tensor, A: Tensor) -> tuple[int, Callable[..., None]]:
-    """Steps in a chunk, and the function that computes a chunk's recurrence.
+def chunking(x: Tensor, A: Tensor) -> tuple[int, int, Callable[..., None]]:
+    """Examples at a time, steps in a chunk, and the function that computes a chunk's recurrence.
 
-    On a CPU: chunks that about fit the cache, step by step. On a GPU a step is a call that keeps it busy for
-    no time: longer chunks, by doubling.
+    On a CPU: pieces that about fit the cache, step by step. On a GPU a step is a call that keeps it busy for
+    no time: longer chunks, by doubling, of all examples.
     """
+    count, steps = x.shape[:2]
     if x.device.type != "cpu":
-        return min(x.shape[1], 64), by_doubling
-    fitting = 2**19 // (x.shape[0] * A.numel())
-    return min(x.shape[1], max(8, min(32, fitting))), step_by_step
+        return count, min(steps, 64), by_doubling
+    size = min(steps, max(8, min(32, FITTING // (count * A.numel()))))
+    return min(count, max(1, FITTING // (size * A.numel()))), size, step_by_step
 
 
 def step_by_step(decay: Tensor, h: Tensor, reverse: bool = False) -> None:
