@@ -74,6 +74,8 @@ def test_the_numbers_it_tells_are_those_of_the_results() -> None:
     forced, turned = (direction.where(objective=way) for way in ("teacher_forcing", "reversed"))
     waiting = waiting.where(path_length=(4, 5), train_examples=None)
     long, short = (waiting.where(objective=way) for way in ("teacher_forcing", "reversed"))
+    four, five = (long.where(path_length=length) for length in (4, 5))
+    assert len(five) == five.at_chance().sum()
     steps = forced[0].run.steps
     count = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     seen = stored("repeats").where(path_length=4, optimizer="muon", train_examples=20_000, repeated=1)
@@ -90,11 +92,12 @@ def test_the_numbers_it_tells_are_those_of_the_results() -> None:
         f"{several.won} of {len(several)} seeds succeed)",
         f"it needs about {turned.time.median:.0f} ({turned.won} of {len(turned)} seeds succeed within "
         f"{turned[0].run.steps})",
-        f"{count[long.left_chance().sum()]} of {count[len(long)]} networks gets better than a coin",
+        f"{count[four.left_chance().sum()]} of {count[len(four)]} networks gets better than a coin, late and slowly; the "
+        f"other {count[four.at_chance().sum()]}, and all {count[five.at_chance().sum()]} on longer arms, still flip it "
+        f"after {100 * steps:,}",
         f"Of {count[len(seen)]} networks that see the same 20,000 graphs over and over, "
         f"{count[seen.left_chance().sum()]} learn to choose",
         f"the other {count[(~seen.left_chance()).sum()]} learn their graphs by heart",
-        f"the other {count[long.at_chance().sum()]} still flip it after {100 * steps:,}",
     ):
         assert told in text
 

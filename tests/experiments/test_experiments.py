@@ -826,7 +826,7 @@ def test_the_time_left_is_that_of_the_cells_own_runs(grid: Experiment, store: Pa
 def test_the_table_says_what_the_seeds_say(grid: Experiment, store: Path) -> None:
     run_experiment(grid, "quick", device="cpu")
     text = table(grid_state(grid, "quick"))
-    assert text.splitlines()[0].split("  ")[-1] == "95 %"
+    assert text.splitlines()[0].split("  ")[-1] == "95%"
     assert [line.split("  ")[0] for line in text.splitlines()[1:]] == ["G(2,3) teacher_forcing", "G(2,3) reversed"]
     assert " never" in text
     assert summary_line(grid_state(grid, "quick")).startswith("4 of 4 runs, 2 seeds, ")

@@ -59,7 +59,7 @@ TOKENS = Units()
 
 
 def mean(losses: Tensor) -> Interval:
-    """The mean of some numbers with its 95 % interval (normal); NaN does not count, and none give NaN."""
+    """The mean of some numbers with its 95% interval (normal); NaN does not count, and none give NaN."""
     found = losses[~losses.isnan()].double()
     if len(found) < 2:
         return Interval(math.nan, -math.inf, math.inf)
@@ -70,7 +70,7 @@ def mean(losses: Tensor) -> Interval:
 
 @dataclass(frozen=True)
 class Place:
-    """One token of the answers, or one part of them; losses in nats, each with its 95 % interval."""
+    """One token of the answers, or one part of them; losses in nats, each with its 95% interval."""
 
     index: int
     examples: int

@@ -64,7 +64,7 @@ def page(audit: Audit) -> str:
         parts += [
             "<h2>What each part of the answer costs</h2>",
             "<p>Loss on held-out examples, in nats: 0 is certain, "
-            f"{COIN:.2f} a coin toss. The bars are 95 % intervals. What the prompt tells lies between the first line "
+            f"{COIN:.2f} a coin toss. The bars are 95% intervals. What the prompt tells lies between the first line "
             "and the second, what the true tokens before add lies between the second and the last.</p>",
             f'<div class="wide">{audit.svg()}</div>',
             _table(*audit.place_rows()),

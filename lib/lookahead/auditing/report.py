@@ -140,7 +140,7 @@ class Audit:
             ]
             for place in self.places
         ]
-        return [self.units.kind, *told.values(), "95 %", "prompt tells", "teacher adds", "examples"], rows
+        return [self.units.kind, *told.values(), "95%", "prompt tells", "teacher adds", "examples"], rows
 
     def order_rows(self) -> tuple[list[str], list[list[str]]]:
         """A table with a line for each order of reading: its head, its lines."""
@@ -154,7 +154,7 @@ class Audit:
             ]
             for order in self.orders
         ]
-        return ["read", "whole answer", "95 %", "its decision", "steps"], rows
+        return ["read", "whole answer", "95%", "its decision", "steps"], rows
 
     def table(self) -> str:
         """`place_rows` and `order_rows`, for a terminal."""
@@ -206,7 +206,7 @@ class Audit:
 
 
 def _percent(share: float) -> str:
-    return f"{round(100 * share)} %"
+    return f"{round(100 * share)}%"
 
 
 def _ends(text: str) -> str:

@@ -18,7 +18,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A share with its 95 % interval."""
+    """A share with its 95% interval."""
 
     value: float
     low: float
@@ -55,7 +55,7 @@ def proportion(share: float, n: float, z: float = Z95) -> Interval:
     Args:
         share: successes / n.
         n: trials, at least 1; of a network on test examples `trials` says how many they are worth.
-        z: normal quantile; the default gives 95 %.
+        z: normal quantile; the default gives 95%.
 
     Raises:
         LookaheadError: no trials, or a share outside [0, 1].
@@ -89,7 +89,7 @@ def fisher(successes: int, n: int, others: int, m: int) -> float:
 
 
 def across_seeds(values: Sequence[float]) -> Interval:
-    """The mean of a measure over seeds, with its 95 % bootstrap interval (percentiles; Efron, 1979).
+    """The mean of a measure over seeds, with its 95% bootstrap interval (percentiles; Efron, 1979).
 
     The seeds are what is drawn: the interval says where another set of as many seeds would lie, as far as these
     tell. It is as narrow as a point where all are the same, and where there is but one seed it is not known.
@@ -124,9 +124,9 @@ class TimeToSuccess:
     median: float | None
     """The first step by which half have; None if fewer than half ever did."""
     low: float | None
-    """Where the median's 95 % interval begins; None if beyond what was watched."""
+    """Where the median's 95% interval begins; None if beyond what was watched."""
     high: float | None
-    """Where the median's 95 % interval ends; None likewise."""
+    """Where the median's 95% interval ends; None likewise."""
 
     def __str__(self) -> str:
         return "never" if self.median is None else f"{self.median:.0f}"

@@ -22,7 +22,7 @@ def cells(grid: Sequence[GridRun]) -> dict[str, Seeds]:
 
 def table(grid: Sequence[GridRun]) -> str:
     """A line for each cell: seeds, success, chance, accuracy, time to success."""
-    head = ["", "seeds", "succeed", "95 %", "left chance", "accuracy", "95 % of the mean", "steps to success", "95 %"]
+    head = ["", "seeds", "succeed", "95%", "left chance", "accuracy", "95% of the mean", "steps to success", "95%"]
     rows = []
     for label, seeds in cells(grid).items():
         share, mean, time = seeds.success, seeds.accuracy, seeds.time

@@ -82,7 +82,7 @@ class Seeds(Sequence[Result]):
         return Seeds([*self, *(result for result in other if result.run.id not in known)])
 
     def __str__(self) -> str:
-        """The runs that succeeded with the 95 % interval of their share: "0 of 20 [0.00, 0.16]"."""
+        """The runs that succeeded with the 95% interval of their share: "0 of 20 [0.00, 0.16]"."""
         return f"{self.won} of {len(self)} [{self.success.low:.2f}, {self.success.high:.2f}]" if self else "none"
 
     def __repr__(self) -> str:
@@ -168,7 +168,7 @@ class Seeds(Sequence[Result]):
         return found
 
     def mean(self, measure: str, position: int | None = None) -> Interval:
-        """The mean of a final measure with its 95 % interval across seeds."""
+        """The mean of a final measure with its 95% interval across seeds."""
         return across_seeds(self._numbers(measure, position).tolist())
 
     def lowest(self, measure: str, position: int | None = None) -> float:
@@ -204,14 +204,14 @@ class Seeds(Sequence[Result]):
 
     @property
     def success(self) -> Interval:
-        """The share of runs that succeeded, with its 95 % binomial interval."""
+        """The share of runs that succeeded, with its 95% binomial interval."""
         if not self:
             raise LookaheadError("the share of no runs")
         return proportion(self.won / len(self), len(self))
 
     @property
     def accuracy(self) -> Interval:
-        """The mean of the judging measure with its 95 % interval across seeds."""
+        """The mean of the judging measure with its 95% interval across seeds."""
         return self.mean(self.judged_by)
 
     @property

@@ -33,7 +33,7 @@ COLUMNS = 3
 
 
 def draw_audit(audit: Audit, labels: Sequence[str] | None = None, legend: str = "outside upper left") -> Any:
-    """Held-out loss of every answer token, a line a reader, with 95 % intervals; the decision is shaded. The figure.
+    """Held-out loss of every answer token, a line a reader, with 95% intervals; the decision is shaded. The figure.
 
     Args:
         labels: what the tokens are called, one for each; their numbers, or the names of the parts, if not given.

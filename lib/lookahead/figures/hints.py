@@ -48,7 +48,7 @@ def agreement(results: Sequence[Result], position: int) -> np.ndarray:
 
 
 def agreement_band(results: Sequence[Result], position: int, draws: int = 1000) -> np.ndarray:
-    """The middle 95 % of `agreement` over seeds drawn again with replacement, [2, evaluations]."""
+    """The middle 95% of `agreement` over seeds drawn again with replacement, [2, evaluations]."""
     drawn = np.random.default_rng(0).integers(len(results), size=(draws, len(results)))
     cosines = [agreement([results[i] for i in seeds], position) for seeds in drawn]
     return np.quantile(cosines, [0.025, 0.975], axis=0)
@@ -104,7 +104,7 @@ def draw_controls(results: Seeds, ended: int | None = None) -> Any:
 
 def draw_gradients(results: Seeds, position: int) -> Any:
     """Left the norm of a token's gradient, right its cosine with the first step's where later hints are hidden, with a
-    95 % band over the seeds.
+    95% band over the seeds.
 
     Args:
         results: with the whole answer taught, on graphs of one size, trained for equally many steps.
@@ -124,7 +124,7 @@ def draw_gradients(results: Seeds, position: int) -> Any:
         if "later hidden" in look["label"]:
             right.plot(steps, agreement(seeds, position), **look)
             right.fill_between(steps, *agreement_band(seeds, position), color=TONES[control], alpha=0.15, linewidth=0)
-    left.set(yscale="log", ylim=(1e-4, 20), ylabel="norm", title="gradient of the second step's loss")
+    left.set(yscale="log", ylim=(2e-3, 20), ylabel="length", title="gradient of the second step's loss")
     right.axhline(0, color=FAINT, linewidth=1)
     right.set(ylim=(-0.25, 1), ylabel="cosine", title="its cosine with the first step's")
     for ax in (left, right):

@@ -44,7 +44,7 @@ class Judged:
     """How many different examples stand behind each answer position: those whose answer is as long."""
 
     def interval(self, name: str, position: int | None = None) -> Interval:
-        """A share with its 95 % interval, at one position where it has several."""
+        """A share with its 95% interval, at one position where it has several."""
         value = self.measures[name] if position is None else self.measures[name][position]
         return proportion(value, self.counts[position or 0])
 
@@ -70,7 +70,7 @@ class Judged:
             [str(place), *(text for name in SHOWN for text in _cells(self.interval(name, place))), str(count)]
             for place, count in enumerate(self.counts)
         ]
-        head = ["token", *(text for name in SHOWN.values() for text in (name, "95 %")), "examples"]
+        head = ["token", *(text for name in SHOWN.values() for text in (name, "95%")), "examples"]
         return "\n".join(
             [
                 f"{run.build_task().title} {run.objective['name']}, seed {run.seed} ({run.id}), on {self.file}: "  # type: ignore[index]

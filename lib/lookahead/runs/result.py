@@ -124,7 +124,7 @@ class Result:
         The interval is about all that the network might be asked, of which the test split is a draw (see `trials`).
 
         Args:
-            z: normal quantile; the default gives 95 %.
+            z: normal quantile; the default gives 95%.
 
         Raises:
             LookaheadError: no such measure, or not a share.
