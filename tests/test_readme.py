@@ -93,8 +93,7 @@ def test_the_numbers_it_tells_are_those_of_the_results() -> None:
         f"it needs about {turned.time.median:.0f} ({turned.won} of {len(turned)} seeds succeed within "
         f"{turned[0].run.steps})",
         f"{count[four.left_chance().sum()]} of {count[len(four)]} networks gets better than a coin, late and slowly; "
-        f"the other {count[four.at_chance().sum()]}, and all {count[five.at_chance().sum()]} on longer arms, still flip it "
-        f"after {100 * steps:,}",
+        f"the other one, and all {count[five.at_chance().sum()]} on longer arms, still flip it after {100 * steps:,}",
         f"Of {count[len(seen)]} networks that see the same 20,000 graphs over and over, "
         f"{count[seen.left_chance().sum()]} learn to choose",
         f"the other {count[(~seen.left_chance()).sum()]} learn their graphs by heart",
