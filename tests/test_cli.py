@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,20 @@ def test_pack_leaves_one_file(tiny: None, capsys: pytest.CaptureFixture[str]) ->
     cli.main(["run", "tiny", "--device", "cpu", "--no-pack"])
     assert cli.main(["pack", "tiny"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("1 results in ")
+
+
+def test_pack_joins_what_another_machine_collected(
+    tiny: None, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["run", "tiny", "--device", "cpu"])
+    elsewhere = tmp_path / "elsewhere.parquet"
+    packed_path("tiny-quick").rename(elsewhere)
+    shutil.rmtree(store / "runs")
+    assert cli.main(["pack", "tiny", "--profile", "quick"]) == 1, "nothing is left here"
+    assert cli.main(["pack", "--join", str(elsewhere)]) == 1
+    assert "--join wants one experiment" in capsys.readouterr().err
+    assert cli.main(["pack", "tiny", "--profile", "quick", "--join", str(elsewhere)]) == 0
+    assert len(read_packed("tiny-quick")) == 1
 
 
 def test_pack_without_a_name_stamps_what_is_there_anew(

@@ -132,7 +132,9 @@ def parser() -> argparse.ArgumentParser:
     text = "collect working results into one file per experiment; without a name, compare all files with today's code"
     one = command("pack", pack, text)
     which(one, optional=True)
-    one.add_argument("files", nargs="*", type=Path, metavar="FILE", help="collected on other machines, to be joined")
+    one.add_argument(
+        "--join", nargs="+", type=Path, default=[], metavar="FILE", help="also those that other machines collected"
+    )
 
     one = command("info", info, "the device, torch, and which kernels are used")
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -372,10 +374,12 @@ def pack(options: argparse.Namespace) -> int:
     from lookahead.runs.result import store_folder
 
     if options.name is None:
+        if options.join:
+            raise LookaheadError("--join wants one experiment: lookahead pack NAME --join FILE")
         for file in sorted(store_folder().glob("*.parquet")):
             say(f"compared with today's code: {renew(file.stem, [])}")
         return 0
-    path, count = pack_experiment(find_experiment(options.name), options.profile, options.files)
+    path, count = pack_experiment(find_experiment(options.name), options.profile, options.join)
     say(f"{count} results in {path}")
     return 0
 
