@@ -19,7 +19,7 @@ LANES = 0.3
 def draw_tasks(tasks: Mapping[str, Seeds]) -> Any:
     """The share of answers that are right: a row per task, a dot per network, a stroke for the cheat. The figure.
 
-    A method lies at the same height in every row.
+    A method lies at about the same height in every row, its networks moved apart.
 
     Args:
         tasks: title -> its results, with one or more methods each.
@@ -33,10 +33,11 @@ def draw_tasks(tasks: Mapping[str, Seeds]) -> Any:
     for row, seeds in enumerate(tasks.values()):
         task = seeds[0].run.build_task()
         ax.plot([task.chance_accuracy] * 2, [row - 0.4, row + 0.4], color=FAINT, linewidth=1.4)
-        for result in seeds:
-            method = result.run.config["objective"]["name"]
-            right = result.measures[result.run.judged_by]
-            ax.plot(right, row + lanes[method], "o", color=colors[method], markersize=5.5, clip_on=False)
+        for method, those in seeds.by("objective").items():
+            aside = np.linspace(-LANES, LANES, len(those) + 2)[1:-1] / len(methods)
+            for result, height in zip(those, row + lanes[method] + aside, strict=True):
+                right = result.measures[result.run.judged_by]
+                ax.plot(right, height, "o", color=colors[method], markersize=5.5, clip_on=False)
         sign(fig, seeds)
     ax.set_yticks(range(len(tasks)), list(tasks))
     ax.set(xlabel="answers right", xlim=(0, 1), ylim=(len(tasks) - 0.5, -0.5))
