@@ -84,7 +84,7 @@ def test_a_cell_can_start_from_a_cell_of_the_same_seed() -> None:
 # -- the catalogue -------------------------------------------------------------------------------------------
 
 
-IDS = "30d46eb7577d4d8a50ae86466798c06c71f3414772619e5afa1669fae788c305"
+IDS = "7cd1ee02320b18ca67ba98ff6dcd32e81286ee80fc56babbf5baf1bfc58f0003"
 """Digest of the ids of all runs of the experiments that are in the book, in their order."""
 
 
